@@ -1,0 +1,1 @@
+"""Data sets: what records and segments become for training and evaluation."""

@@ -1,0 +1,1 @@
+"""Records: the annotations and questions of a data set as typed rows, and the reasons for leaving one out."""

@@ -1,0 +1,50 @@
+"""Why a record, question, video or segment is left out: one enumeration for all stages, and the row that says so."""
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+
+class Reason(StrEnum):
+    """Every reason for a quarantine row, by the stage that finds it."""
+
+    BAD_RECORD = "bad_record"
+    DUPLICATE_RECORD = "duplicate_record"
+    MISSING_SPLIT_TIME = "missing_split_time"
+    BAD_SPLIT_TIME = "bad_split_time"
+    MISSING_VIDEO = "missing_video"
+    EMPTY_VIDEO = "empty_video"
+
+    BAD_QUESTION = "bad_question"
+    DUPLICATE_QUESTION = "duplicate_question"
+    NO_RIGHT_ANSWER = "no_right_answer"
+    QUESTION_WITHOUT_RECORD = "question_without_record"
+
+    SPLIT_OUTSIDE_VIDEO = "split_outside_video"
+    UNDECODABLE_VIDEO = "undecodable_video"
+    SPLIT_TIMEOUT = "split_timeout"
+    SPLIT_CRASH = "split_crash"
+    SPLIT_NOT_EXACT = "split_not_exact"
+
+    UNDECODABLE_SEGMENT = "undecodable_segment"
+    TOO_FEW_FRAMES = "too_few_frames"
+
+
+class Rejection(Exception):  # noqa: N818 - a verdict about one row, not an error of the run
+    """One row cannot be used: it becomes a quarantine row, and the run goes on."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def quarantine_row(identity: str, stage: str, reason: Reason, detail: str) -> dict[str, Any]:
+    """The row of `rejected.jsonl`; the split manifest adds `"status": "quarantined"`."""
+    return {"id": identity, "stage": stage, "reason": str(reason), "detail": detail}
+
+
+def count_reasons(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How many rows each reason has; rows without a reason do not count."""
+    return dict(sorted(Counter(row["reason"] for row in rows if "reason" in row).items()))
