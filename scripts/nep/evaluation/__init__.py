@@ -1,0 +1,1 @@
+"""Evaluation: control videos, lmms-eval on FutureBench, the reading of answers and their accuracy."""
