@@ -1,0 +1,1 @@
+"""Training on the DeepSpeed engine: SFT and GRPO share the engine, the samples, the checkpoints and the logs."""

@@ -1,0 +1,47 @@
+"""Logs of a run, one JSON object a line, cut back to the checkpoint on resume."""
+
+import json
+import os
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from nep.files import to_json_line, write_text
+
+BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+class StepLog:
+    """Rows with a key `step`, appended and flushed one by one. Only the leading process writes."""
+
+    def __init__(self, path: Path, last_step: int, writes: bool) -> None:
+        """Open `path`, dropping rows after `last_step` and a line that a killed run left torn."""
+        self.path = path
+        self._writes = writes
+        if writes:
+            write_text(path, "".join(_lines_up_to(path, last_step)))
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        if self._writes:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(to_json_line(row))
+                stream.flush()
+                os.fsync(stream.fileno())
+
+
+def peak_memory_bytes() -> int:
+    """Peak resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_RSS_UNIT
+
+
+def _lines_up_to(path: Path, last_step: int) -> list[str]:
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > last_step:
+            break
+        kept.append(line)
+    return kept

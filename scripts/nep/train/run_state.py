@@ -1,0 +1,83 @@
+"""Where a training run keeps its state, what it resumes from, and how its results are published."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nep.config import Training
+from nep.errors import InputError
+from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.source.model_manifest import model_manifest
+from nep.train.engine import Engine
+from nep.train.metrics import StepLog
+
+WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
+FINGERPRINT_LENGTH = 16
+NOT_OF_THE_RECIPE = {"checkpoint_every", "deepspeed", "processes"}
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The places of one training stage.
+
+    Attributes:
+        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
+        run: the root of the run, which holds the work folder. out: the stage's declared outputs.
+    """
+
+    convert: Path
+    encode: Path
+    model: Path
+    model_manifest: Path
+    run: Path
+    out: Path
+
+
+def recipe_fingerprint(
+    stage: str, training: Training, seed: int, processes: int, datasets: list[Path], paths: RunPaths
+) -> str:
+    """Hash of all that decides a run's result; a run resumes only from checkpoints of the same fingerprint.
+
+    How often checkpoints are written is not part of it, and the DeepSpeed file counts by its content.
+    """
+    manifest = read_json(paths.model_manifest)
+    if "fingerprint" not in manifest:
+        raise InputError(f"{paths.model_manifest}: needs the key 'fingerprint'")
+    cache = [paths.encode / "index.jsonl", *sorted((paths.encode / "shards").glob("*.json"))]
+    recipe = {
+        "stage": stage,
+        "training": training.model_dump(exclude=NOT_OF_THE_RECIPE),
+        "deepspeed": read_json(Path(training.deepspeed)),
+        "processes": processes,
+        "seed": seed,
+        "model": manifest["fingerprint"],
+        "files": {path.name: sha256_of_file(path) for path in [*datasets, *cache]},
+    }
+    return sha256_of_json(recipe)[:FINGERPRINT_LENGTH]
+
+
+def work_folder(paths: RunPaths, stage: str, experiment: str, fingerprint: str) -> Path:
+    """The folder of checkpoints and growing logs of one recipe."""
+    return paths.run / "work" / stage / experiment / fingerprint
+
+
+def publish(engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict[str, Any]) -> None:
+    """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`."""
+    model = engine.plain_model()
+    if engine.world.leads:
+        with atomic_path(paths.out / "model") as folder:
+            model.save_pretrained(folder)
+            _copy_companions(paths.model, folder)
+        for log in logs:
+            with atomic_path(paths.out / log.path.name) as target:
+                shutil.copyfile(log.path, target)
+        write_json(paths.out / "manifest.json", {**model_manifest(paths.out / "model"), **manifest})
+    engine.world.barrier()
+
+
+def _copy_companions(source: Path, target: Path) -> None:
+    """Tokenizer, processor, chat template and whatever else lies beside the weights of the start model."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.endswith(WEIGHT_SUFFIXES) and not (target / path.name).exists():
+            shutil.copyfile(path, target / path.name)

@@ -1,0 +1,41 @@
+"""The visual inputs of a batch: cached features where the vision side is frozen, pixels of the cached frames otherwise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import ProcessorMixin
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from nep.config import Training
+from nep.encode.cache import VisionCache
+
+
+class Visuals:
+    """Model inputs for the videos of a batch, in the order of their placeholders."""
+
+    def __init__(self, cache: VisionCache, processor: ProcessorMixin, training: Training, device: torch.device) -> None:
+        self._cache = cache
+        self._processor = processor.video_processor
+        self._device = device
+        frozen = {"vision_tower", "projector"} <= set(training.freeze)
+        self._from_features = frozen and cache.has_features
+
+    def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Keyword arguments for the model's forward; empty for a batch of text only."""
+        if not keys:
+            return {}
+        if self._from_features:
+            features = [self._cache.features(key).to(self._device) for key in keys]
+            return {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=features)}}
+        pixels = [self._pixels(key) for key in keys]
+        return {
+            "pixel_values_videos": torch.cat([patches for patches, _ in pixels]).to(self._device),
+            "video_grid_thw": torch.cat([grid for _, grid in pixels]).to(self._device),
+        }
+
+    def _pixels(self, key: str) -> tuple[Tensor, Tensor]:
+        frames = self._cache.frames(key).permute(0, 3, 1, 2)
+        processed = self._processor(videos=[frames], do_resize=False, do_sample_frames=False, return_tensors="pt")
+        return processed["pixel_values_videos"], processed["video_grid_thw"]

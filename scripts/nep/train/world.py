@@ -1,0 +1,84 @@
+"""The processes of a training run: one without a launcher, n under torchrun; gloo on the CPU, nccl on CUDA."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among all of them, and its device."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the one process that writes files and shows progress."""
+        return self.rank == 0
+
+    def total(self, values: Sequence[float]) -> list[float]:
+        """Element-wise sum of `values` over all processes, in fp64."""
+        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
+        dist.all_reduce(summed)
+        return summed.tolist()
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        dist.barrier()
+
+
+def start_world(threads: int) -> World:
+    """Join the process group, and make torch deterministic with `threads` CPU threads."""
+    torch.set_num_threads(threads)
+    cuda = torch.cuda.is_available()
+    _make_deterministic(cuda)
+    deepspeed = import_deepspeed()
+    if "RANK" not in os.environ:
+        _describe_single_process()
+    if not dist.is_initialized():
+        _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
+    deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+
+
+def import_deepspeed() -> ModuleType:
+    """DeepSpeed, told its device and kept from compiling its shared-memory op at start-up (no compiler needed)."""
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    import deepspeed
+    import deepspeed.ops
+    from deepspeed.utils import logger
+
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    logger.setLevel(logging.WARNING)
+    return deepspeed
+
+
+def _make_deterministic(cuda: bool) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # On CUDA some backward kernels have no deterministic form; there the difference is reported, not refused.
+    torch.use_deterministic_algorithms(True, warn_only=cuda)
+    # Filling would touch every page of DeepSpeed's communication buffers, which are larger than a small model.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def _describe_single_process() -> None:
+    os.environ.update(RANK="0", WORLD_SIZE="1", LOCAL_RANK="0")
+
+
+def _join(alone: bool, backend: str) -> None:
+    if alone:
+        # A store in memory needs no port, so that runs beside each other cannot collide.
+        dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    else:
+        dist.init_process_group(backend)
