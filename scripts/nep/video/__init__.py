@@ -1,0 +1,1 @@
+"""Cutting videos at their split times: probe, cut, verify, ledger, shards, killable workers."""

@@ -1,0 +1,139 @@
+"""What a video holds, read by decoding it once: the time stamp of every frame, sizes, rates."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from nep.records.quarantine import Reason, Rejection
+
+# A playlist renamed to .mp4 must not make the demuxer open other files or the network.
+_OPEN_OPTIONS = {"protocol_whitelist": "file"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A video's frames as PyAV decodes them.
+
+    `pts` holds every frame's presentation time stamp in units of `time_base` seconds, ascending. `width` and `height`
+    are those of the stored frames, `rotation` is the display rotation in degrees that players apply.
+    """
+
+    pts: tuple[int, ...]
+    last_duration: int
+    time_base: Fraction
+    fps: Fraction
+    width: int
+    height: int
+    rotation: int
+    stream_index: int
+    container: str
+    codec: str
+    pixel_format: str
+
+    @property
+    def duration(self) -> Fraction:
+        """Seconds from the first frame's time stamp to the end of the last frame."""
+        return (self.pts[-1] - self.pts[0] + self.last_duration) * self.time_base
+
+    @property
+    def displayed_size(self) -> tuple[int, int]:
+        """(width, height) after the rotation."""
+        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+
+@contextmanager
+def decoding(reason: Reason) -> Iterator[None]:
+    """Turn what PyAV raises on unreadable input into a Rejection with `reason`."""
+    try:
+        yield
+    # Broken files also surface as ValueError: a missing stream, no frame rate, text that is not UTF-8.
+    except (av.FFmpegError, ValueError) as error:
+        text = getattr(error, "strerror", None) or str(error)
+        raise Rejection(reason, f"{type(error).__name__}: {text}") from None
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its first video stream that is no cover picture, decoding on one thread.
+
+    One thread, because the concealment of broken frames depends on the number of threads.
+    """
+    with av.open(str(path), options=_OPEN_OPTIONS) as container:
+        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            raise ValueError("the file has no video stream")
+        stream = streams[0]
+        stream.thread_type = "NONE"
+        stream.codec_context.thread_count = 1
+        yield container, stream
+
+
+def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Every frame that can be decoded, in the order of display; packets that cannot be are passed over."""
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            continue
+        yield from frames
+
+
+def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
+    """Decode the whole video and describe it.
+
+    Raises Rejection with reason `empty_video` for a file of zero bytes, and with `unreadable` where nothing can be
+    decoded, a frame has no time stamp, or time stamps do not ascend.
+    """
+    if path.stat().st_size == 0:
+        raise Rejection(Reason.EMPTY_VIDEO, "the file has zero bytes")
+    with decoding(unreadable), open_video(path) as (container, stream):
+        stamps: list[int | None] = []
+        last_duration = rotation = 0
+        for frame in decoded_frames(container, stream):
+            rotation = rotation if stamps else frame.rotation
+            stamps.append(frame.pts)
+            last_duration = frame.duration
+        pts = _ascending(stamps, unreadable)
+        fps = stream.average_rate or stream.guessed_rate
+        if not fps:
+            raise ValueError("the stream has no frame rate")
+        return Probe(
+            pts=pts,
+            last_duration=last_duration or _typical_step(pts),
+            time_base=stream.time_base,
+            fps=Fraction(fps),
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
+            rotation=rotation,
+            stream_index=stream.index,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            pixel_format=stream.codec_context.pix_fmt or "",
+        )
+
+
+def _ascending(stamps: list[int | None], unreadable: Reason) -> tuple[int, ...]:
+    if not stamps:
+        raise Rejection(unreadable, "no frame can be decoded")
+    missing = stamps.count(None)
+    if missing:
+        raise Rejection(unreadable, f"{missing} of {len(stamps)} frames have no time stamp")
+    pts = tuple(stamp for stamp in stamps if stamp is not None)
+    for number, (left, right) in enumerate(itertools.pairwise(pts), start=1):
+        if right <= left:
+            raise Rejection(unreadable, f"time stamps do not ascend: frame {number} has {right} after {left}")
+    return pts
+
+
+def _typical_step(pts: tuple[int, ...]) -> int:
+    steps = sorted(right - left for left, right in itertools.pairwise(pts))
+    return steps[len(steps) // 2] if steps else 0

@@ -1,0 +1,68 @@
+"""A function over many items in worker processes that can be killed: a hang or a crash costs one item, not the run."""
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, TimeoutError, as_completed
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import av
+from pebble import ProcessExpired, ProcessPool
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_PROGRESS_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item has no result: over the time limit, its process ended, or the function raised."""
+
+    kind: Literal["timeout", "crash", "error"]
+    detail: str
+
+
+def run_items(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    processes: int,
+    timeout_s: float,
+    label: str,
+    preload: Sequence[str] = (),
+) -> Iterator[tuple[Item, Result | Failure]]:
+    """Yield (item, result or Failure) as items complete, in any order, with a progress bar on stderr.
+
+    `function` and items must be picklable. `timeout_s` is the limit of one item in seconds. `preload` names modules
+    that the fork server imports once instead of each worker. Raises the OSError that `function` raised (a full disk is
+    the run's problem, not the item's), unless it is one of PyAV's.
+    """
+    if not items:
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    pool = ProcessPool(max_workers=min(processes, len(items)), context=context)
+    try:
+        futures = {pool.schedule(function, args=[item], timeout=timeout_s): item for item in items}
+        done = as_completed(futures)
+        for future in tqdm(done, desc=label, total=len(items), file=sys.stderr, mininterval=_PROGRESS_SECONDS):
+            yield futures[future], _outcome(future, timeout_s)
+    finally:
+        pool.stop()
+        pool.join()
+
+
+def _outcome(future: "Future[Result]", timeout_s: float) -> Result | Failure:
+    try:
+        return future.result()
+    except TimeoutError:
+        return Failure("timeout", f"no result within {timeout_s:g} s")
+    except ProcessExpired as error:
+        return Failure("crash", f"the worker process ended with status {error.exitcode}")
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, av.FFmpegError):
+            raise
+        return Failure("error", f"{type(error).__name__}: {error}")
