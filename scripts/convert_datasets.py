@@ -1,0 +1,31 @@
+"""Make the data sets for training and evaluation from records and segments."""
+
+import argparse
+from pathlib import Path
+
+from nep.config import Convert, load_block
+from nep.data.convert import convert_run
+from nep.errors import run_entry_point
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=Path, required=True, help="records.jsonl")
+    parser.add_argument("--questions", type=Path, required=True, help="questions.jsonl")
+    parser.add_argument("--split-manifest", type=Path, required=True, help="manifest.jsonl of the split")
+    parser.add_argument("--convert", required=True, help="config block as JSON")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out-dir", type=Path, required=True)
+    options = parser.parse_args()
+    convert_run(
+        options.records,
+        options.questions,
+        options.split_manifest,
+        load_block(Convert, options.convert),
+        options.seed,
+        options.out_dir,
+    )
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

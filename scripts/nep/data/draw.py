@@ -1,0 +1,40 @@
+"""Draws that depend on nothing but their key: adding or dropping a record changes no other record's draw."""
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+ItemT = TypeVar("ItemT")
+RowT = TypeVar("RowT", bound=dict[str, Any])
+HASH_BITS = 64
+
+
+def stable_hash(*key: str | int) -> int:
+    """64 bits of SHA-256 of the key's parts."""
+    digest = hashlib.sha256(json.dumps(key, ensure_ascii=False).encode()).digest()
+    return int.from_bytes(digest[: HASH_BITS // 8])
+
+
+def stable_unit(*key: str | int) -> float:
+    """A number in [0, 1), uniform over keys."""
+    return stable_hash(*key) / 2**HASH_BITS
+
+
+def stable_choice(items: Sequence[ItemT], *key: str | int) -> ItemT:
+    """One of `items`, uniform over keys."""
+    return items[stable_hash(*key) % len(items)]
+
+
+def stable_random(*key: str | int) -> random.Random:
+    """A generator for draws that need more than one number."""
+    return random.Random(stable_hash(*key))
+
+
+def take_first_by_hash(rows: Iterable[RowT], n: int | None, seed: int) -> list[RowT]:
+    """The first `n` rows in the order of a hash of (seed, row id); all of them when `n` is None or too large.
+
+    Nested: the first 1,000 are among the first 3,000. A further row takes at most one row's place.
+    """
+    return sorted(rows, key=lambda row: (stable_hash(seed, row["id"]), row["id"]))[:n]

@@ -1,0 +1,109 @@
+"""What every data set is made from: records with their segments, each in the training or the validation part."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nep.data.draw import stable_unit
+from nep.errors import InputError
+from nep.records.schema import Question, Record
+
+View = Literal["first", "second", "full"]
+Part = Literal["train", "validation"]
+
+VIDEOS_FOLDER = "download/videos"
+WITHOUT_SEGMENTS = "not_split"
+HELD_OUT = "held_out_for_evaluation"
+
+
+class LeftOut(Exception):  # noqa: N818 - a count in the manifest, not an error of the run
+    """A record has not what a data set needs; the reason is counted."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Item:
+    """A record that was split: its clips by view (paths relative to the run's folder), and the part that it is in."""
+
+    record: Record
+    part: Part
+    clips: dict[View, str]
+
+    def clip(self, view: View) -> str:
+        """Path of the clip. Raises LeftOut where the record has none (a video that was published already cut)."""
+        if view not in self.clips:
+            raise LeftOut(f"no_{view}_video")
+        return self.clips[view]
+
+
+@dataclass
+class Inputs:
+    """`training`: records for training and validation, sorted by id; `split`: every record that was split."""
+
+    training: list[Item] = field(default_factory=list)
+    split: dict[str, Item] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def select_inputs(
+    records: list[Record],
+    questions: list[Question],
+    split_rows: list[dict[str, Any]],
+    validation_fraction: float,
+    hold_out_evaluation_videos: bool,
+) -> Inputs:
+    """Join records with the split manifest and keep the evaluation videos out of training where that is asked for.
+
+    Raises InputError for a record without a row in the split manifest.
+    """
+    segments = {row["id"]: row for row in split_rows}
+    held_out = evaluation_videos(records, questions) if hold_out_evaluation_videos else set()
+    inputs = Inputs()
+    for record in sorted(records, key=lambda record: record.id):
+        if record.id not in segments:
+            raise InputError(f"record {record.id}: no row in the split manifest; split these records first")
+        if segments[record.id]["status"] != "ok":
+            inputs.left_out[WITHOUT_SEGMENTS] += 1
+            continue
+        item = Item(record, part_of(record.id, validation_fraction), _clips(record, segments[record.id]))
+        inputs.split[record.id] = item
+        if record.whole_video in held_out:
+            inputs.left_out[HELD_OUT] += 1
+        else:
+            inputs.training.append(item)
+    return inputs
+
+
+def evaluation_videos(records: list[Record], questions: list[Question]) -> set[str]:
+    """Whole videos that an evaluation question is about: a video's own record counts as well as its cut one's."""
+    asked = {question.video_id for question in questions}
+    return {record.whole_video for record in records if record.id in asked}
+
+
+def part_of(record_id: str, validation_fraction: float) -> Part:
+    """By a hash of the id alone, so that runs with other seeds validate on the same videos."""
+    return "validation" if stable_unit("part", record_id) < validation_fraction else "train"
+
+
+def check_no_leak(
+    rows_by_file: dict[str, list[dict[str, Any]]], records: list[Record], questions: list[Question]
+) -> None:
+    """Raises InputError that names the file and a video which a training row and an evaluation question share."""
+    whole_videos = {record.id: record.whole_video for record in records}
+    held_out = evaluation_videos(records, questions)
+    for name, rows in rows_by_file.items():
+        for row in rows:
+            if whole_videos[row["video_id"]] in held_out:
+                raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")
+
+
+def _clips(record: Record, segments: dict[str, Any]) -> dict[View, str]:
+    clips: dict[View, str] = {"first": segments["first"]["path"]}
+    if segments["second"] is not None:
+        clips["second"] = segments["second"]["path"]
+    if not record.already_cut:
+        clips["full"] = f"{VIDEOS_FOLDER}/{record.video}"
+    return clips
