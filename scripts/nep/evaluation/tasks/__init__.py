@@ -1,0 +1,1 @@
+"""Our tasks for lmms-eval, one folder a benchmark."""
