@@ -6,6 +6,7 @@ few. All processes get equally many micro-batches, as ZeRO's collectives need; o
 list.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,17 +35,16 @@ def draw(count: int, per_step: int, seed: int, step: int) -> list[int]:
     return [orders[position // count][position % count] for position in positions]
 
 
-def deal(items: Sequence[Item], size: int, rank: int, ranks: int, length: Callable[[Item], int]) -> list[list[Item]]:
-    """The micro-batches of process `rank` of `ranks`, each of `size` items at most, similar lengths together.
+def micro_batch_count(items: int, size: int, ranks: int) -> int:
+    """How many micro-batches of `size` items at most each of `ranks` processes needs for `items` items in all."""
+    return max(1, -(-items // (ranks * size)))
 
-    All processes get the same number of micro-batches, and sizes differ by one at most; some are empty where there are
-    fewer items than micro-batches.
-    """
-    count = ranks * max(1, -(-len(items) // (ranks * size)))
+
+def deal(items: Sequence[Item], count: int, length: Callable[[Item], int]) -> list[list[Item]]:
+    """`items` in `count` chunks, similar lengths together; sizes differ by one at most, and may be 0."""
     ordered = sorted(items, key=length, reverse=True)
     bounds = [len(ordered) * index // count for index in range(count + 1)]
-    chunks = [list(ordered[start:stop]) for start, stop in zip(bounds, bounds[1:], strict=False)]
-    return chunks[rank::ranks]
+    return [ordered[start:stop] for start, stop in itertools.pairwise(bounds)]
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,10 @@ class Checkpoints:
         self._world.barrier()
         if self._world.leads:
             _flush(workspace / name)
-            os.replace(workspace / name, self._folder / name)
+            (workspace / name).rename(self._folder / name)
             for old in self.steps()[:-KEPT]:
                 # Out of the way first, so that a kill during the deletion leaves no half checkpoint under its name.
-                os.replace(self._folder / f"{PREFIX}{old}", workspace / f"{PREFIX}{old}")
+                (self._folder / f"{PREFIX}{old}").rename(workspace / f"{PREFIX}{old}")
             shutil.rmtree(workspace)
         self._world.barrier()
 

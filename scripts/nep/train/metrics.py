@@ -16,7 +16,7 @@ class StepLog:
     """Rows with a key `step`, appended and flushed one by one. Only the leading process writes."""
 
     def __init__(self, path: Path, last_step: int, writes: bool) -> None:
-        """Open `path`, dropping rows after `last_step` and a line that a killed run left torn."""
+        """Open `path`, dropping rows after `last_step` (all of them for 0) and a line that a killed run left torn."""
         self.path = path
         self._writes = writes
         if writes:
@@ -37,7 +37,7 @@ def peak_memory_bytes() -> int:
 
 
 def _lines_up_to(path: Path, last_step: int) -> list[str]:
-    if not path.exists():
+    if last_step == 0 or not path.exists():
         return []
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):

@@ -11,11 +11,11 @@ from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config import Sft
-from nep.data.selection import take_first_by_hash
+from nep.data.draw import take_first_by_hash
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
-from nep.train.batches import MicroBatch, deal, epoch_order, sft_micro_batch
+from nep.train.batches import MicroBatch, deal, epoch_order, micro_batch_count, sft_micro_batch
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
 from nep.train.metrics import StepLog, peak_memory_bytes
@@ -38,7 +38,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
     engine = Engine(paths.model, sft, world)
     cache = VisionCache(paths.encode)
-    samples, skipped = load_samples(sft, files, SampleBuilder(processor, engine.model, cache), cache)
+    samples, skipped = load_samples(sft, seed, files, SampleBuilder(processor, engine.model, cache), cache)
     visuals = Visuals(cache, processor, sft, world.device)
 
     checkpoints = Checkpoints(work, engine)
@@ -53,7 +53,8 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
         batch = [samples[index] for index in plan.batch(step)]
         labelled = sum(sample.labelled for sample in batch)
         rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
-        chunks = deal(batch, sft.micro_batch_size, world.rank, world.size, len)
+        count = micro_batch_count(len(batch), sft.micro_batch_size, world.size)
+        chunks = deal(batch, count * world.size, len)[world.rank :: world.size]
         own_loss = 0.0
         for index, chunk in enumerate(chunks):
             # A process without samples still takes part in the collectives, with a loss of weight 0.
@@ -120,7 +121,7 @@ def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
 
 
 def load_samples(
-    sft: Sft, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
+    sft: Sft, seed: int, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
 ) -> tuple[list[Sample], dict[str, int]]:
     """The samples of all data sets, and how many rows were left out because their video is not in the cache.
 
@@ -129,7 +130,7 @@ def load_samples(
     """
     rows: list[dict[str, Any]] = []
     for name, path in files.items():
-        rows += take_first_by_hash(read_json(path), sft.datasets[name])
+        rows += take_first_by_hash(read_json(path), sft.datasets[name], seed)
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
     for sample in samples:

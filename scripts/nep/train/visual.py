@@ -1,4 +1,4 @@
-"""The visual inputs of a batch: cached features where the vision side is frozen, pixels of the cached frames otherwise."""
+"""The visual inputs of a batch: cached features where the vision side is frozen, else pixels of the cached frames."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,0 +1,177 @@
+"""Completions from the trainer's own weights: prompts in; tokens, log-probs and finished flags out.
+
+1. One prefill of all prompts, padded on the right (causal attention: no real token sees a pad).
+2. Each decode step feeds the newest token of all n completions of a prompt as n queries of ONE row: the cache holds
+   the prompt once, then the completions' tokens interleaved, and a mask lets each completion see the prompt and itself.
+3. A token is drawn by inverting the cumulative distribution at a uniform number fixed beforehand by (seed, step,
+   prompt), so that a completion depends neither on the batch around it nor on the number of processes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
+
+from nep.train.batches import pad_positions, pad_rows
+from nep.train.groups import next_position
+from nep.train.losses import policy_logits
+from nep.train.samples import Sample, end_tokens
+from nep.train.visual import Visuals
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said to one prompt.
+
+    Attributes:
+        tokens: (R,) int64, R ≥ 1, with the end token where there is one.
+        log_probs: (R,) fp32, of the distribution sampled from (temperature and banned tokens applied).
+        finished: whether it ends with an end token, and not at the limit.
+    """
+
+    tokens: Tensor
+    log_probs: Tensor
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How to decode.
+
+    Attributes:
+        banned: (V,) bool, tokens that cannot be sampled. ends: (V,) bool, tokens that end a completion.
+        temperature: of the softmax. limit: most tokens of a completion. pad: token that fills ended completions.
+    """
+
+    banned: Tensor
+    ends: Tensor
+    temperature: float
+    limit: int
+    pad: int
+
+
+def decoding_for(model: PreTrainedModel, processor: ProcessorMixin, temperature: float, limit: int) -> Decoding:
+    """Decoding in which no multimodal special token, and no id beyond the tokenizer's vocabulary, can be sampled."""
+    device = model.get_input_embeddings().weight.device
+    size = model.get_output_embeddings().out_features
+    banned = torch.zeros(size, dtype=torch.bool, device=device)
+    banned[len(processor.tokenizer) :] = True
+    banned[multimodal_tokens(model, processor)] = True
+    ends = torch.zeros_like(banned)
+    ends[sorted(end_tokens(model, processor))] = True
+    pad = processor.tokenizer.pad_token_id
+    return Decoding(banned=banned & ~ends, ends=ends, temperature=temperature, limit=limit, pad=pad)
+
+
+def multimodal_tokens(model: PreTrainedModel, processor: ProcessorMixin) -> list[int]:
+    """Ids of the visual pads and of the tokens around them, by the model's config and the tokenizer's names."""
+    config = model.config.to_dict()
+    configured = {value for key, value in config.items() if key.endswith("_token_id") and _is_multimodal(key)}
+    named = {index for token, index in processor.tokenizer.get_added_vocab().items() if _is_multimodal(token)}
+    return sorted(value for value in configured | named if isinstance(value, int))
+
+
+def uniforms(seed: int, step: int, slot: int, prompt: Sample, completions: int, limit: int) -> Tensor:
+    """(completions, limit) fp64 numbers in [0, 1) that decide a group's tokens; `slot` is its place in the step."""
+    digest = hashlib.sha256(f"{seed}/{step}/{slot}/{prompt.id}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    return torch.rand(completions, limit, dtype=torch.float64, generator=generator)
+
+
+@torch.no_grad()
+def rollout(
+    model: PreTrainedModel,
+    prompts: Sequence[Sample],
+    visuals: Visuals,
+    decoding: Decoding,
+    draws: Tensor | None,
+) -> list[list[Completion]]:
+    """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
+    device = decoding.banned.device
+    width = 1 if draws is None else draws.shape[1]
+    cache = DynamicCache(config=model.config.get_text_config())
+    logits = _prefill(model, prompts, visuals, decoding.pad, cache)[:, None].expand(-1, width, -1)
+    mask = _prompt_mask(prompts, width, device)
+    own = torch.eye(width, dtype=torch.bool, device=device).expand(len(prompts), 1, -1, -1)
+    position = torch.tensor([next_position(prompt) for prompt in prompts], device=device)[:, None].expand(-1, width)
+    dimensions = prompts[0].position_ids.shape[0]
+
+    alive = torch.ones(len(prompts), width, dtype=torch.bool, device=device)
+    tokens, log_probs = [], []
+    for place in range(decoding.limit):
+        logits = policy_logits(logits, decoding.banned, decoding.temperature)
+        chosen = logits.argmax(-1) if draws is None else pick(logits, draws[:, :, place].to(device))
+        log_probs.append(logits.log_softmax(-1).gather(-1, chosen[..., None])[..., 0])
+        tokens.append(chosen)
+        alive = alive & ~decoding.ends[chosen]
+        if place + 1 == decoding.limit or not alive.any():
+            break
+        mask = torch.cat([mask, own], dim=-1)
+        logits = model(
+            input_ids=chosen.where(alive, decoding.pad),
+            position_ids=_in_dimensions(position + place, dimensions),
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+        ).logits
+    return _completions(torch.stack(tokens, -1), torch.stack(log_probs, -1), decoding.ends)
+
+
+def pick(logits: Tensor, draws: Tensor) -> Tensor:
+    """Token of each distribution: the first whose cumulative probability is above the draw. (…, V), (…) → (…)."""
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    # Strictly above: a token of probability 0 adds nothing to the sum and is never the first.
+    return torch.searchsorted(cumulative, draws[..., None] * cumulative[..., -1:], right=True)[..., 0]
+
+
+def _prefill(
+    model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, pad: int, cache: DynamicCache
+) -> Tensor:
+    """Fill `cache` with the prompts; logits (B, V) after the last token of each."""
+    device = model.get_input_embeddings().weight.device
+    last = torch.tensor([[len(prompt) - 1] for prompt in prompts], device=device)
+    return model(
+        input_ids=pad_rows([prompt.input_ids for prompt in prompts], pad).to(device),
+        position_ids=pad_positions([prompt.position_ids for prompt in prompts]).to(device),
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=last,
+        **visuals.inputs([key for prompt in prompts for key in prompt.video_keys]),
+    ).logits[:, 0]
+
+
+def _prompt_mask(prompts: Sequence[Sample], width: int, device: torch.device) -> Tensor:
+    """(B, 1, width, longest prompt) bool: the real tokens of each prompt."""
+    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    real = torch.arange(int(lengths.max()), device=device)[None] < lengths[:, None]
+    return real[:, None, None].expand(-1, 1, width, -1)
+
+
+def _in_dimensions(positions: Tensor, dimensions: int) -> Tensor:
+    """(B, n) positions, for all of the model's rotary dimensions: (dimensions, B, n), or unchanged where it has one."""
+    return positions if dimensions == 1 else positions.expand(dimensions, -1, -1)
+
+
+def _completions(tokens: Tensor, log_probs: Tensor, ends: Tensor) -> list[list[Completion]]:
+    """Cut (B, n, T) tokens after the first end token of each completion."""
+    tokens, log_probs, ended = tokens.cpu(), log_probs.cpu(), ends[tokens].cpu()
+    finished = ended.any(-1)
+    lengths = torch.where(finished, ended.int().argmax(-1) + 1, tokens.shape[-1])
+    return [
+        [
+            Completion(
+                tokens=tokens[row, column, : lengths[row, column]],
+                log_probs=log_probs[row, column, : lengths[row, column]],
+                finished=bool(finished[row, column]),
+            )
+            for column in range(tokens.shape[1])
+        ]
+        for row in range(tokens.shape[0])
+    ]
+
+
+def _is_multimodal(name: str) -> bool:
+    return any(word in name for word in ("image", "video", "vision", "audio"))
