@@ -1,0 +1,24 @@
+"""Bring the annotation files and write the manifest of the download."""
+
+import argparse
+from pathlib import Path
+
+from nep.config import Source, load_block
+from nep.errors import run_entry_point
+from nep.files import read_json, write_json
+from nep.source.dataset import finish_download
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", required=True, help="config block 'source' as JSON")
+    parser.add_argument("--listing", type=Path, required=True, help="listing of the source")
+    parser.add_argument("--run-dir", type=Path, required=True, help="root of the run")
+    parser.add_argument("--out", type=Path, required=True, help="manifest to write")
+    arguments = parser.parse_args()
+    source = load_block(Source, arguments.source)
+    write_json(arguments.out, finish_download(source, read_json(arguments.listing), arguments.run_dir))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,1 @@
+"""Getting the data set and the base model: list, fetch, verify, extract."""

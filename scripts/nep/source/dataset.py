@@ -1,0 +1,133 @@
+"""The download stage: what the source holds, one archive at a time, and the manifest of it all."""
+
+import fnmatch
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nep.config import Source
+from nep.errors import InputError
+from nep.files import atomic_path, confined, read_json, sha256_of_file, sha256_of_json
+from nep.source.archive import extract_archive
+from nep.source.place import Place, RemoteFile, open_place, some_of
+
+ANNOTATIONS = "next_event_prediction.json"
+QUESTIONS = "futurebench.json"
+
+
+def list_source(source: Source) -> dict[str, Any]:
+    """What is to be downloaded: `{"commit", "archives": [file], "files": [annotation file, question file]}`.
+
+    A file is `{"name", "size", "sha256", "git_sha1"}`; archives are those that match `source.archives`, sorted by name.
+    Raises InputError when no archive matches or a file is missing, naming what is there.
+    """
+    place = open_place(source, "dataset")
+    names = place.names()
+    matching = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in source.archives)]
+    if not matching:
+        raise InputError(f"{place.label}: no archive matches {', '.join(source.archives)}; it holds {some_of(names)}")
+    return {
+        "commit": place.commit,
+        "archives": [asdict(place.describe(name)) for name in matching],
+        "files": [asdict(place.describe(name)) for name in (source.annotations, source.questions)],
+    }
+
+
+def fetch_archive(source: Source, listing: dict[str, Any], name: str, run_dir: Path) -> dict[str, Any]:
+    """Fetch, verify and extract one listed archive below `run_dir/download/videos`; its manifest.
+
+    The manifest is `{"name", "sha256", "members": [{"path", "size", "sha256"}]}`. Finished members are kept over an
+    interruption. Raises InputError on a wrong checksum or an archive that is unsafe or damaged.
+    """
+    file = _listed(listing, name)
+    archive = _place_of_listing(source, listing).fetch(file, run_dir / "download" / "archives" / file.name)
+    sha256 = file.sha256 or sha256_of_file(archive)
+    work = run_dir / "work" / "download" / sha256_of_json([name, sha256])[:16]
+    members = extract_archive(archive, run_dir / "download" / "videos", work)
+    return {"name": name, "sha256": sha256, "members": [asdict(member) for member in members]}
+
+
+def drop_archive(source: Source, name: str, run_dir: Path) -> None:
+    """Remove the fetched copy of an archive where the config says so; a local folder's own files are never touched."""
+    if source.kind == "hub" and not source.keep_archives:
+        (run_dir / "download" / "archives" / name).unlink(missing_ok=True)
+
+
+def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Bring the annotation and question files, remove videos of no listed archive, and sum up the download.
+
+    The summary is `{"archives": {name: sha256}, "annotations": {name: sha256}, "videos": count, "bytes": total}`.
+    Raises InputError when two archives hold different content for one path, or an extracted video is gone.
+    """
+    download = run_dir / "download"
+    manifests = [read_json(download / "archives" / f"{row['name']}.json") for row in listing["archives"]]
+    members = _merge_members(manifests)
+    _check_videos(download / "videos", members)
+    _remove_others(download / "videos", set(members))
+    return {
+        "archives": {manifest["name"]: manifest["sha256"] for manifest in manifests},
+        "annotations": _bring_annotations(source, listing, run_dir),
+        "videos": len(members),
+        "bytes": sum(member["size"] for member in members.values()),
+    }
+
+
+def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, str]:
+    place = _place_of_listing(source, listing)
+    digests = {}
+    for row, name in zip(listing["files"], (ANNOTATIONS, QUESTIONS), strict=True):
+        file = RemoteFile(**row)
+        fetched = place.fetch(file, run_dir / "work" / "download" / "files" / file.name)
+        target = run_dir / "download" / "annotations" / name
+        with atomic_path(target) as temporary:
+            shutil.copyfile(fetched, temporary)
+        digests[name] = sha256_of_file(target)
+    return digests
+
+
+def _place_of_listing(source: Source, listing: dict[str, Any]) -> Place:
+    # A tag or branch may move between the listing and a later job; the commit does not.
+    pinned = source.model_copy(update={"revision": listing["commit"]}) if listing["commit"] else source
+    return open_place(pinned, "dataset")
+
+
+def _listed(listing: dict[str, Any], name: str) -> RemoteFile:
+    for row in listing["archives"]:
+        if row["name"] == name:
+            return RemoteFile(**row)
+    raise InputError(f"archive {name!r} is not in the listing: {some_of([row['name'] for row in listing['archives']])}")
+
+
+def _merge_members(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    members: dict[str, dict[str, Any]] = {}
+    owner: dict[str, str] = {}
+    for manifest in manifests:
+        for member in manifest["members"]:
+            path = member["path"]
+            if path in members and members[path]["sha256"] != member["sha256"]:
+                raise InputError(
+                    f"archives {owner[path]} and {manifest['name']} hold different content for member {path!r}"
+                )
+            members.setdefault(path, member)
+            owner.setdefault(path, manifest["name"])
+    return members
+
+
+def _check_videos(videos: Path, members: dict[str, dict[str, Any]]) -> None:
+    for path, member in members.items():
+        video = confined(videos, path)
+        if not video.is_file() or video.stat().st_size != member["size"]:
+            raise InputError(
+                f"{video}: extracted with {member['size']} bytes, but it is gone or changed; fetch it again"
+            )
+
+
+def _remove_others(videos: Path, paths: set[str]) -> None:
+    # An earlier configuration of the same run may have extracted archives that are no longer listed.
+    for folder, _, files in os.walk(videos):
+        for name in files:
+            path = Path(folder) / name
+            if path.relative_to(videos).as_posix() not in paths:
+                path.unlink()
