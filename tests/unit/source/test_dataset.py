@@ -1,18 +1,15 @@
 import io
 import json
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
 import pytest
+from support.entry_points import run_script
 
 from nep.config import Source
 from nep.errors import InputError
 from nep.files import write_json
 from nep.source.dataset import drop_archive, fetch_archive, finish_download, list_source
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def add_archive(folder: Path, name: str, members: dict[str, bytes]) -> None:
@@ -142,11 +139,6 @@ def test_lost_video_is_named(folder: Path, tmp_path: Path) -> None:
     (run / "download/videos/video_dataset/a.mp4").unlink()
     with pytest.raises(InputError, match=r"video_dataset/a\.mp4: extracted with 1 bytes, but it is gone"):
         finish_download(source, list_source(source), run)
-
-
-def run_script(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_entry_points(folder: Path, tmp_path: Path) -> None:

@@ -1,23 +1,20 @@
 import gzip
 import io
 import json
-import os
 import random
-import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from huggingface_hub.constants import DOWNLOAD_CHUNK_SIZE
+from support.entry_points import run_script
 from support.hub_server import COMMIT, Cut, HubFile, HubServer, Status
 
 from nep.errors import InputError
 from nep.source.hub import HubPlace
 from nep.source.place import RemoteFile
 
-ROOT = Path(__file__).resolve().parents[3]
 BIG = random.Random(0).randbytes(300_000)
 LARGE = BIG * 80
 # The client writes in pieces of 10 MiB: what was received of a piece before the cut is asked for again.
@@ -144,12 +141,6 @@ def test_token_comes_from_the_environment_only(hub: HubServer, tmp_path: Path, m
 def test_file_beyond_what_plain_http_serves(place: HubPlace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"huge\.tar has 60000000000 bytes, more than"):
         place.fetch(RemoteFile("huge.tar", 60_000_000_000, sha256="0" * 64), tmp_path / "huge.tar")
-
-
-def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
-    env = {key: value for key, value in os.environ.items() if not key.startswith("HF_")} | environment
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=env)
 
 
 def test_entry_points_over_http(hub: HubServer, tmp_path: Path) -> None:

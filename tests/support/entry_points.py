@@ -1,0 +1,17 @@
+"""Running the workflow's entry points as the workflow does: a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run `scripts/<name>` from the root of the repository; settings of the hub client are not inherited."""
+    command = [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)]
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT, env=inherited | environment
+    )
