@@ -287,5 +287,7 @@ def load_questions(
             )
         parts[row["part"]].append(Question(prompt, row["answer"]))
     if not parts["train"]:
-        raise InputError(f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}")
+        raise InputError(
+            f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"
+        )
     return parts["train"], parts["validation"], len(rows) - len(usable)
