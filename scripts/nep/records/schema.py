@@ -186,7 +186,7 @@ def bare_record(video_path: str, video: str) -> Record:
 def parse_question(row: dict[str, Any], identity: str, video_id: str) -> Question:
     """One row of `futurebench.json`. Raises Rejection: bad_question or no_right_answer."""
     kind = row.get("question_type")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Rejection(Reason.BAD_QUESTION, f"question_type must be one of {', '.join(KINDS)}, found {kind!r}")
     asked = row.get("qa")
     if not isinstance(asked, dict):

@@ -1,6 +1,5 @@
 """Time stamps of annotations: the forms in which models wrote them, and the split time that they give."""
 
-import math
 import re
 from typing import Any
 
@@ -8,18 +7,19 @@ from nep.records.quarantine import Reason, Rejection
 
 START_KEYS = ("start", "start_time")
 END_KEYS = ("end", "end_time")
-SCENE = re.compile(r"scene\s*(\d+)", re.IGNORECASE)
-CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d*)?)")
-SECONDS = re.compile(r"\d+(?:\.\d*)?|\.\d+")
+SCENE = re.compile(r"scene\s*(\d{1,6})\b", re.IGNORECASE)
+CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:\.\d*)?)")
+SECONDS = re.compile(r"\d{1,9}(?:\.\d*)?|\.\d+")
 SECONDS_A_MINUTE = 60
+MAX_SECONDS = 1e9
 
 
 def parse_seconds(value: Any) -> float:
     """Seconds from a number, `"12.5"`, `"MM:SS.ff"` or `"HH:MM:SS(.ff)"`.
 
-    Raises Rejection (bad_split_time) for anything else, negative and non-finite numbers among them.
+    Raises Rejection (bad_split_time) for anything else; numbers that are negative or not finite are among it.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MAX_SECONDS:
         return float(value)
     if isinstance(value, str):
         text = value.strip()
