@@ -1,0 +1,40 @@
+# The commands of this project; `make help` lists them.
+PYTHON ?= python3
+CONFIG ?= config/config.yaml
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+VENV := .venv
+BIN := $(VENV)/bin
+PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-tests demo test lint schema requirements
+
+help: ## list the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON)"
+
+setup: ## make .venv with the pinned requirements; does nothing when it is current
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh requirements.txt
+
+setup-tests:
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh requirements.txt requirements-test.txt
+
+demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
+	@$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
+	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
+
+lint: setup-tests ## ruff, snakefmt and snakemake --lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+test: lint ## the checks of `make lint`, then all tests
+	$(BIN)/python -m pytest
+
+schema: setup ## write config/schema.json from scripts/nep/config.py
+	$(BIN)/python scripts/write_config_schema.py
+
+requirements: setup-tests ## pin the whole closure of requirements.in and requirements-test.in anew
+	$(PIN) requirements.in -o requirements.txt
+	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt

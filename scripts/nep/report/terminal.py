@@ -1,0 +1,86 @@
+"""The result table as plain text, for the end of a run in a terminal."""
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from nep.errors import InputError
+from nep.report.results_table import CONTROL_NAMES, CSV_COLUMNS, OVERALL, SPLIT_NAMES, STAGE_NAMES, split_order
+
+Row = dict[str, str]
+T = TypeVar("T")
+
+
+def read_results(path: Path) -> list[Row]:
+    """Rows of `results.csv`. Raises InputError when the file is missing or has other columns."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.DictReader(lines)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; has the run reached its report?") from None
+    if tuple(reader.fieldnames or ()) != CSV_COLUMNS:
+        raise InputError(f"{path}: expected the columns {','.join(CSV_COLUMNS)}, found {reader.fieldnames}")
+    return rows
+
+
+def results_text(rows: list[Row]) -> str:
+    """One table for each task and answer form (models by splits, percent), then the controls beside each other."""
+    plain = [row for row in rows if not _control_of(row) and not row["variant"].endswith("_legacy")]
+    parts = [
+        _split_table([row for row in plain if (row["task"], row["variant"]) == key])
+        for key in _in_order((row["task"], row["variant"]) for row in plain)
+    ]
+    if any(_control_of(row) for row in rows):
+        parts.append(_control_table(rows))
+    return "\n\n".join(parts)
+
+
+def _split_table(rows: list[Row]) -> str:
+    splits = sorted({row["split"] for row in rows}, key=split_order)
+    counts = {row["split"]: row["n"] for row in rows}
+    lines = [["model", *(f"{SPLIT_NAMES.get(split, split)} (n={counts[split]})" for split in splits), "95 % interval"]]
+    for model in _in_order(_model_of(row) for row in rows):
+        scores = {row["split"]: row for row in rows if _model_of(row) == model}
+        overall = scores.get(OVERALL)
+        interval = f"{float(overall['ci_low']):.1f}-{float(overall['ci_high']):.1f}" if overall else ""
+        cells = [f"{float(scores[split]['accuracy']):.1f}" if split in scores else "" for split in splits]
+        lines.append([model, *cells, interval])
+    return f"{rows[0]['task']}, answers '{rows[0]['variant']}': accuracy in percent\n{_aligned(lines)}"
+
+
+def _control_table(rows: list[Row]) -> str:
+    overall = [row for row in rows if row["split"] == OVERALL and not row["variant"].endswith("_legacy")]
+    controlled = {row["variant"] for row in overall if _control_of(row)}
+    variants = sorted({variant.split("_", 1)[0] for variant in controlled} | controlled)
+    lines = [["model", *variants]]
+    for model in _in_order(_model_of(row) for row in overall):
+        scores = {row["variant"]: row["accuracy"] for row in overall if _model_of(row) == model}
+        lines.append([model, *(f"{float(scores[item]):.1f}" if item in scores else "" for item in variants)])
+    return f"controls, overall: frames in order beside changed frames\n{_aligned(lines)}"
+
+
+def _control_of(row: Row) -> str | None:
+    return next((control for control in CONTROL_NAMES if row["variant"].endswith(f"_{control}")), None)
+
+
+def _model_of(row: Row) -> str:
+    stage = STAGE_NAMES.get(row["stage"], row["stage"])
+    return stage if row["experiment"] == row["stage"] else f"{row['experiment']} {stage}"
+
+
+def _in_order(values: Iterable[T]) -> list[T]:
+    return list(dict.fromkeys(values))
+
+
+def _aligned(lines: list[list[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    texts = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in lines
+    ]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join(f"  {text.rstrip()}" for text in [texts[0], rule, *texts[1:]])

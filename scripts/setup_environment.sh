@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Makes .venv and installs the given requirement files with pip; does nothing when the same files were installed before.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+python=${PYTHON:-python3}
+venv=.venv
+stamp=$venv/requirements.sha256
+
+die() {
+    echo "error: $*" >&2
+    exit 2
+}
+
+[ $# -gt 0 ] || die "usage: $0 REQUIREMENTS_FILE..."
+wanted=$(cat "$@" | sha256sum | cut -d' ' -f1)
+# One line for each set of files that .venv satisfies: `make demo` after `make test` installs nothing.
+if [ -x "$venv/bin/python" ] && grep -qsx "$wanted" "$stamp"; then
+    exit 0
+fi
+
+if [ ! -x "$venv/bin/python" ]; then
+    command -v "$python" >/dev/null || die "no $python found: install Python 3.11 or newer, or set PYTHON=/path/to/python3"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V 2>&1); Python 3.11 or newer is needed (set PYTHON=/path/to/python3)"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        die "$python cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
+    echo "making $venv with $("$python" -V 2>&1)"
+    "$python" -m venv "$venv"
+fi
+
+arguments=()
+for file in "$@"; do
+    arguments+=(-r "$file")
+done
+echo "installing $* (some minutes, several gigabytes the first time)"
+rm -f "$stamp"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+{
+    for file in "$@"; do
+        sha256sum "$file" | cut -d' ' -f1
+    done
+    echo "$wanted"
+} | sort -u >"$stamp"
