@@ -70,7 +70,9 @@ def safe_batch_size(videos: Iterable[Path], vision: Vision, batch_size: int) -> 
         frames, fps = count_frames(path)
         if frames < 2:
             raise InputError(f"{path}: {frames} frame(s), should have at least 2 to be evaluated")
-        if vision.sampling == "fps" and (needed := int(frames / fps * vision.fps)) > vision.frames:
+        # The wrapper floors to an even number of frames.
+        needed = int(frames / fps * vision.fps) // 2 * 2
+        if vision.sampling == "fps" and needed > vision.frames:
             raise InputError(
                 f"{path}: {vision.fps:g} frames a second make {needed} frames, more than vision.frames "
                 f"({vision.frames}), and lmms-eval has no such limit; raise it or use sampling 'uniform'"

@@ -1,0 +1,39 @@
+"""Parts of a small run folder for evaluation: real clips and questions about them."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+SIZE = 56
+OPTIONS = {"A": "The red lamp.", "B": "The blue lamp.", "C": "The green lamp.", "D": "The pink lamp."}
+
+
+def write_clip(path: Path, frames: int) -> None:
+    """H.264 with B-frames whose frame `k` is uniform grey of level 20 + 6 k, at 12 frames a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        options = {"crf": "10", "bf": "2", "g": "8", "threads": "1"}
+        stream = container.add_stream("libx264", rate=12, options=options)
+        stream.width = stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            image = np.full((SIZE, SIZE, 3), 20 + 6 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def question(number: int, **changes) -> dict:
+    """Row of futurebench.jsonl; two questions share a video."""
+    row = {
+        "id": f"q{number}",
+        "video_id": f"v{number // 2}",
+        "kind": ("hop1", "hop2", "hop3", "interpolation")[number % 4],
+        "question": "Which lamp lights up next?",
+        "options": OPTIONS,
+        "options_inline": False,
+        "answer": "ABCD"[number % 4],
+        "video": f"segments/first/v{number // 2}.mp4",
+        "record": {"caption_part2": "The red lamp lights up."},
+    }
+    return {**row, **changes}
