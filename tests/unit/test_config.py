@@ -1,0 +1,117 @@
+import copy
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from support.entry_points import run_script
+
+from nep.config import Config, Experiment, Grpo, Sft, Source, load_block, load_config
+from nep.errors import InputError
+
+CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+CONFIGURATIONS = [path for path in sorted(CONFIG_DIR.glob("*.yaml")) if path.name != "prompts.yaml"]
+MINIMAL = {
+    "run": "demo",
+    "source": {"kind": "folder", "path": "data"},
+    "model": {"kind": "tiny", "tiny": {}},
+    "experiments": {"nep": {"sft": {}, "grpo": {}}},
+}
+
+
+def changed(place: str, value: object) -> dict:
+    values = copy.deepcopy(MINIMAL)
+    *parents, last = place.split(".")
+    block = values
+    for key in parents:
+        block = block.setdefault(key, {})
+    block[last] = value
+    return values
+
+
+def test_minimal_configuration_gets_the_published_defaults() -> None:
+    config = load_config(MINIMAL)
+    grpo = config.experiments["nep"].grpo
+    assert (grpo.lr, grpo.completions, grpo.clip, grpo.kl_coef, grpo.entropy_coef) == (1e-6, 8, 0.2, 1e-2, 1e-3)
+    assert (grpo.schedule, grpo.weight_decay, grpo.prompts_per_step) == ("constant", 0.01, 16)
+    sft = config.experiments["nep"].sft
+    assert (sft.lr, sft.epochs, sft.batch_size, sft.max_tokens, sft.schedule) == (1e-5, 3, 16, 32768, "cosine")
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        ("sft.epocs", 2, "sft.epocs: unknown key; did you mean 'epochs'?"),
+        ("splitt", {}, "splitt: unknown key; did you mean 'split'?"),
+        ("vision.zzz", 1, "vision.zzz: unknown key; known keys: fps, frames, max_pixels, min_pixels, sampling"),
+        (
+            "experiments.nep.grpo.completion",
+            8,
+            "experiments.nep.grpo.completion: unknown key; did you mean 'completions'?",
+        ),
+        ("model.tiny.layer", 1, "model.tiny.layer: unknown key; did you mean 'layers'?"),
+        ("split.shards", 0, "split.shards: Input should be greater than or equal to 1 (found 0)"),
+        ("split.shards", "many", "split.shards: Input should be a valid integer"),
+        ("vision.frames", 7, "vision.frames: Input should be a multiple of 2 (found 7)"),
+        ("vision.min_pixels", 20000, "min_pixels (20000) must not exceed max_pixels (16384)"),
+        ("source", {"kind": "folder"}, "kind 'folder' needs 'path'"),
+        ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
+        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder' or 'hub'"),
+        ("model", {"kind": "tiny"}, "kind 'tiny' needs a block 'tiny'"),
+        ("experiments", {}, "name at least one experiment"),
+        ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
+        ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),
+        ("run", "../demo", "run: String should match pattern"),
+        ("sft.freeze", ["towr"], "sft.freeze.0: Input should be 'vision_tower'"),
+    ],
+)
+def test_a_wrong_value_or_key_is_named(place: str, value: object, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_config(changed(place, value))
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("configuration:\n")
+
+
+def test_every_wrong_key_is_told_at_once() -> None:
+    values = changed("sft.epocs", 2)
+    values["split"] = {"shards": 0}
+    with pytest.raises(InputError) as caught:
+        load_config(values)
+    assert "sft.epocs" in str(caught.value) and "split.shards" in str(caught.value)
+
+
+def test_experiments_change_the_blocks_of_their_stages() -> None:
+    values = changed("sft", {"lr": 3e-4, "epochs": 1})
+    values["grpo"] = {"completions": 4}
+    values["experiments"] = {"a": {"sft": {"epochs": 2}}, "b": {"sft": {}, "grpo": {"kl_coef": 0}}}
+    config = load_config(values)
+    assert (config.experiments["a"].sft.lr, config.experiments["a"].sft.epochs) == (3e-4, 2)
+    assert config.experiments["a"].grpo is None
+    assert config.experiments["b"].sft == config.sft
+    assert (config.experiments["b"].grpo.completions, config.experiments["b"].grpo.kl_coef) == (4, 0)
+
+
+@pytest.mark.parametrize("block", [Source(kind="folder", path="x"), Sft(), Grpo(), Experiment(sft=Sft())])
+def test_a_block_survives_the_way_to_an_entry_point(block: object) -> None:
+    text = json.dumps(block.model_dump(), sort_keys=True)
+    assert load_block(type(block), text) == block
+
+
+def test_blocks_do_not_change_after_loading() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_config(MINIMAL).split.shards = 9
+
+
+def test_committed_schema_is_current(tmp_path: Path) -> None:
+    written = tmp_path / "schema.json"
+    done = run_script("write_config_schema.py", "--out", written)
+    assert done.returncode == 0, done.stderr
+    assert written.read_bytes() == (CONFIG_DIR / "schema.json").read_bytes(), "config/schema.json is old: make schema"
+
+
+@pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)
+def test_committed_configurations_load_and_satisfy_the_schema(path: Path) -> None:
+    values = yaml.safe_load(path.read_text())
+    load_config(values)
+    jsonschema.validate(values, Config.model_json_schema())
