@@ -128,7 +128,12 @@ def _check_unique_ids(files: list[RowFile]) -> None:
 def _manifest(out_dir: Path, files: list[RowFile], inputs: Inputs) -> dict[str, Any]:
     parts = Counter(item.part for item in inputs.training)
     return {
-        "records": {"split": len(inputs.split), "left_out": dict(inputs.left_out), **parts},
+        "records": {
+            "split": len(inputs.split),
+            "left_out": dict(inputs.left_out),
+            "train": parts["train"],
+            "validation": parts["validation"],
+        },
         "files": {
             file.path: {
                 "rows": len(file.rows),

@@ -20,7 +20,7 @@ EVENTS_FOR_SELECTIONS = 8
 LENGTH_FACTOR = 1.5
 LENGTH_WORDS = 3
 
-Source = Literal["same_video", "other_videos"]
+DistractorSource = Literal["same_video", "other_videos"]
 
 
 @dataclass
@@ -78,7 +78,7 @@ def as_clause(description: str) -> str:
 
 
 def question_row(
-    item: Item, hops: int, prompts: Prompts, source: Source, continuations: Continuations, seed: int
+    item: Item, hops: int, prompts: Prompts, source: DistractorSource, continuations: Continuations, seed: int
 ) -> dict[str, Any]:
     """One row of the GRPO set. Raises LeftOut where the record gives no question of that many hops."""
     record = item.record
@@ -103,7 +103,13 @@ def question_row(
 
 
 def draw_distractors(
-    record: Record, hops: int, truth: str, joiner: str, source: Source, continuations: Continuations, seed: int
+    record: Record,
+    hops: int,
+    truth: str,
+    joiner: str,
+    source: DistractorSource,
+    continuations: Continuations,
+    seed: int,
 ) -> list[str]:
     """Three texts that differ from the truth and from each other. Raises LeftOut where there are not that many.
 

@@ -1,0 +1,274 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import load_dataset
+
+from nep.config import Convert
+from nep.data.convert import convert_run
+from nep.data.sft_sets import SFT_SETS, balance_conclusions
+from nep.errors import InputError
+from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
+from nep.records.parse import parse_files, write_parsed
+
+REPO = Path(__file__).parents[3]
+V1_MINI = REPO / "../shared/v1_mini"
+Make = Callable[..., Any]
+CONFIG = Convert(prompts=str(REPO / "config/prompts.yaml"), validation_fraction=0.2, hops=[1, 2])
+
+
+@pytest.fixture
+def convert(tmp_path: Path, split_row: Make) -> Make:
+    """Convert records and questions that need no files; returns the output folder."""
+
+    def run(records: list, questions: list = (), config: Convert = CONFIG, seed: int = 5, rows: Any = None) -> Path:
+        out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
+        write_jsonl(tmp_path / "records.jsonl", (record.model_dump(mode="json") for record in records))
+        write_jsonl(tmp_path / "questions.jsonl", (question.model_dump(mode="json") for question in questions))
+        write_jsonl(tmp_path / "split.jsonl", rows or [split_row(record) for record in records])
+        names = ("records.jsonl", "questions.jsonl", "split.jsonl")
+        convert_run(*(tmp_path / name for name in names), config, seed, out)
+        return out
+
+    return run
+
+
+def rows_by_id(path: Path) -> dict[str, dict[str, Any]]:
+    rows = read_jsonl(path) if path.suffix == ".jsonl" else read_json(path)
+    return {row["id"]: row for row in rows}
+
+
+def content(row: dict[str, Any], role: str) -> str:
+    (text,) = [message["content"] for message in row["messages"] if message["role"] == role]
+    return text
+
+
+def test_each_data_set_has_its_view_and_target(convert: Make, make_record: Make) -> None:
+    record = make_record(3)
+    out = convert([record], config=CONFIG.model_copy(update={"validation_fraction": 0.0}))
+    critique = rows_by_id(out / "sft/critique.json")
+    assert critique == {}
+    expected = {
+        "next_event": ("first", "Part two 3."),
+        "distill": ("first", "<think>\nReasoning 3.\n</think>\n<answer>\nPrediction 3.\n</answer>"),
+        "full_caption": ("full", "Caption 3."),
+        "full_oe_qa": ("full", "Thing 3."),
+        "whole_video_next": ("full", "Part two 3."),
+        "previous_event": ("second", "Part one 3."),
+    }
+    clips = {
+        "first": f"segments/first/{record.id}.mp4",
+        "second": f"segments/second/{record.id}.mp4",
+        "full": f"download/videos/{record.video}",
+    }
+    for name, (view, target) in expected.items():
+        (row,) = rows_by_id(out / f"sft/{name}.json").values()
+        assert (row["view"], row["video_id"], row["videos"]) == (view, record.id, [clips[view]])
+        assert content(row, "assistant") == target
+        assert content(row, "user").startswith("<video>")
+        assert content(row, "user").count("<video>") == 1
+
+
+def test_questions_come_from_the_right_place(convert: Make, make_record: Make, prompts: Any) -> None:
+    out = convert([make_record(number) for number in range(30)])
+    pools = prompts.question_pools
+    for name in ("next_event", "distill", "full_caption", "previous_event"):
+        pool = getattr(pools, "next_event" if name == "distill" else name)
+        rows = rows_by_id(out / f"sft/{name}.json").values()
+        assert {content(row, "user").removeprefix("<video>") for row in rows} <= set(pool)
+    assert {content(row, "system") for row in rows_by_id(out / "sft/distill.json").values()} == {prompts.system.distill}
+    whole = rows_by_id(out / "sft/whole_video_next.json").values()
+    assert all('"Event 2 of ' in content(row, "user") for row in whole)
+    answers = [content(row, "assistant") for row in rows_by_id(out / "sft/full_mc_qa.json").values()]
+    assert set(answers) == {"A", "B"}
+    row = next(iter(rows_by_id(out / "sft/critique.json").values()))
+    number = row["video_id"].split("-")[1].removeprefix("clip")
+    assert content(row, "system") == prompts.system.cft
+    question, solution = content(row, "user").removeprefix("<video>Question:\n").split("\n\nSolution:\n")
+    assert question in pools.next_event
+    assert solution == f"Reasoning {number}.\n\nPrediction {number}."
+    assert content(row, "assistant").startswith(f"Critique:\nCritique {number}.\n\nConclusion:\n")
+    assert content(row, "assistant").splitlines()[-1] in ("right.", "wrong.")
+
+
+def test_a_further_record_changes_no_other_row(convert: Make, make_record: Make) -> None:
+    records = [make_record(number) for number in range(40)]
+    before = convert(records)
+    after = convert([make_record(77), *records[::-1]])
+    for entry in SFT_SETS:
+        if not entry.balance_conclusions:
+            rows = rows_by_id(before / f"sft/{entry.name}.json")
+            later = rows_by_id(after / f"sft/{entry.name}.json")
+            assert rows.items() <= later.items()
+    assert (
+        rows_by_id(before / "grpo/next_event_mc.jsonl").items()
+        <= rows_by_id(after / "grpo/next_event_mc.jsonl").items()
+    )
+
+
+def test_the_order_of_the_input_does_not_change_a_byte(convert: Make, make_record: Make) -> None:
+    records = [make_record(number) for number in range(30)]
+    one, two = convert(records), convert(records[::-1])
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert len(files) == 20
+    assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
+
+
+def test_another_seed_asks_otherwise(convert: Make, make_record: Make) -> None:
+    records = [make_record(number) for number in range(30)]
+    one, two = convert(records, seed=1), convert(records, seed=2)
+    assert set(rows_by_id(one / "sft/next_event.json")) == set(rows_by_id(two / "sft/next_event.json"))
+    assert (one / "sft/next_event.json").read_bytes() != (two / "sft/next_event.json").read_bytes()
+
+
+def test_validation_and_evaluation_videos_are_not_trained_on(
+    convert: Make, make_record: Make, make_question: Make
+) -> None:
+    records = [make_record(number) for number in range(60)]
+    questions = [make_question(record, number) for number, record in enumerate(records[::7])]
+    asked = {question.video_id for question in questions}
+    out = convert(records, questions)
+    grpo = rows_by_id(out / "grpo/next_event_mc.jsonl").values()
+    validation = {row["video_id"] for row in grpo if row["part"] == "validation"}
+    trained = {row["video_id"] for row in grpo if row["part"] == "train"}
+    for entry in SFT_SETS:
+        trained |= {row["video_id"] for row in read_json(out / f"sft/{entry.name}.json")}
+        validation |= {row["video_id"] for row in read_json(out / f"sft/{entry.name}.validation.json")}
+    assert trained and validation and asked
+    assert trained | validation | asked == {record.id for record in records}
+    assert not trained & validation
+    assert not (trained | validation) & asked
+    trained_text = (out / "sft/next_event.json").read_text() + (out / "grpo/next_event_mc.jsonl").read_text()
+    for question in questions:
+        number = question.video_id.split("-")[1].removeprefix("clip")
+        assert f"Part two {number}." not in trained_text
+        assert f" of {number}\\n" not in trained_text
+
+
+def test_missing_texts_are_counted_and_the_manifest_is_true(convert: Make, make_record: Make) -> None:
+    records = [
+        make_record(0, caption_part2=None),
+        make_record(1, reasoning=None, mc_qa=[]),
+        make_record(2, conclusion=None, split_scene=None),
+        make_record(3),
+        make_record(4),
+    ]
+    out = convert(records, config=CONFIG.model_copy(update={"validation_fraction": 0.0}))
+    manifest = read_json(out / "manifest.json")
+    left_out = {path: entry["left_out"] for path, entry in manifest["files"].items() if entry["left_out"]}
+    assert left_out["sft/next_event.json"] == {"no_caption_part2": 1}
+    assert left_out["sft/distill.json"] == {"no_reasoning": 1}
+    assert left_out["sft/full_mc_qa.json"] == {"no_mc_qa": 1}
+    assert left_out["sft/whole_video_next.json"] == {"no_caption_part2": 1, "no_event": 1}
+    assert left_out["sft/critique.json"] == {
+        "no_reasoning": 1,
+        "no_conclusion": 1,
+        "surplus_conclusion": 2,
+    }
+    assert left_out["grpo/next_event_mc.jsonl"] == {"no_split_scene": 2}
+    assert manifest["records"] == {"split": 5, "left_out": {}, "train": 5, "validation": 0}
+    assert len(manifest["files"]) == 18
+    for path, entry in manifest["files"].items():
+        assert entry["rows"] == len(rows_by_id(out / path))
+        assert entry["sha256"] == sha256_of_file(out / path)
+
+
+def test_futurebench_rows_hold_the_first_part_alone(
+    convert: Make, make_record: Make, make_question: Make, split_row: Make
+) -> None:
+    good, bad = make_record(1), make_record(2)
+    rows = [split_row(good), {"id": bad.id, "status": "quarantined", "reason": "split_timeout"}]
+    questions = [make_question(good, 1), make_question(bad, 2)]
+    out = convert([good, bad], questions, rows=rows)
+    (row,) = read_jsonl(out / "futurebench.jsonl")
+    assert row["video"] == f"segments/first/{good.id}.mp4"
+    assert row["record"]["caption_part2"] == "Part two 1."
+    assert {key: row[key] for key in questions[0].model_dump()} == questions[0].model_dump(mode="json")
+    assert read_json(out / "manifest.json")["files"]["futurebench.jsonl"]["left_out"] == {"not_split": 1}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "kept_right", "kept_wrong"),
+    [(10, 100, 10, 21), (10, 21, 10, 21), (10, 20, 9, 20), (50, 21, 10, 21), (0, 5, 0, 0), (5, 0, 0, 0), (3, 9, 3, 6)],
+)
+def test_critique_keeps_the_ratio(right: int, wrong: int, kept_right: int, kept_wrong: int) -> None:
+    words = ["right"] * right + ["wrong"] * wrong
+    rows = [{"id": f"r{number}", "video_id": f"v{number}"} for number in range(len(words))]
+    conclusions = {f"v{number}": word for number, word in enumerate(words)}
+    kept = balance_conclusions(rows, conclusions, 2.1, seed=1)
+    found = [conclusions[row["video_id"]] for row in kept]
+    assert (found.count("right"), found.count("wrong")) == (kept_right, kept_wrong)
+    assert kept == [row for row in rows if row in kept]
+
+
+def test_dataset_info_names_every_file_with_rows(convert: Make, make_record: Make) -> None:
+    out = convert([make_record(number) for number in range(30)])
+    info = read_json(out / "sft/dataset_info.json")
+    with_rows = {path.stem for path in (out / "sft").glob("*.json") if path.stem != "dataset_info" and read_json(path)}
+    assert set(info) == with_rows
+    assert {entry.name for entry in SFT_SETS} < set(info)
+    for name, entry in info.items():
+        row = read_json(out / "sft" / entry["file_name"])[0]
+        assert entry["formatting"] == "sharegpt", name
+        assert set(entry["columns"].values()) <= set(row)
+        tags = entry["tags"]
+        roles = [message[tags["role_tag"]] for message in row["messages"]]
+        turns = [tags["user_tag"], tags["assistant_tag"]]
+        assert roles in (turns, [tags["system_tag"], *turns])
+        text = "".join(message[tags["content_tag"]] for message in row["messages"])
+        assert text.count("<video>") == len(row["videos"])
+
+
+def test_the_files_load_as_hugging_face_datasets(
+    convert: Make, make_record: Make, make_question: Make, tmp_path: Path
+) -> None:
+    records = [make_record(number) for number in range(30)]
+    out = convert(records, [make_question(records[0])])
+    files = ["sft/next_event.json", "sft/distill.json", "grpo/next_event_mc.jsonl", "futurebench.jsonl"]
+    for file in files:
+        loaded = load_dataset("json", data_files=str(out / file), split="train", cache_dir=str(tmp_path / "cache"))
+        assert list(loaded) == list(rows_by_id(out / file).values())
+
+
+def test_rows_of_one_id_are_bad_input(convert: Make, make_record: Make) -> None:
+    with pytest.raises(InputError, match="more than once"):
+        convert([make_record(1), make_record(1)])
+
+
+def test_a_missing_prompts_file_is_bad_input_and_nothing_is_written(
+    convert: Make, make_record: Make, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        convert([make_record(1)], config=CONFIG.model_copy(update={"prompts": str(tmp_path / "none.yaml")}))
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.skipif(not V1_MINI.is_dir(), reason=f"no {V1_MINI}")
+def test_the_script_converts_the_real_annotations(tmp_path: Path, split_row: Make) -> None:
+    for row in json.loads((V1_MINI / "next_event_prediction.json").read_text(encoding="utf-8")):
+        video = tmp_path / "videos" / row["video_path"]
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.write_bytes(b"video")
+    parsed = parse_files(V1_MINI / "next_event_prediction.json", V1_MINI / "futurebench.json", tmp_path / "videos")
+    write_parsed(parsed, tmp_path)
+    write_jsonl(tmp_path / "split.jsonl", (split_row(record) for record in parsed.records))
+    config = {"hold_out_evaluation_videos": False, "validation_fraction": 0.0, "hops": [1]}
+    options = {
+        "--records": tmp_path / "records.jsonl",
+        "--questions": tmp_path / "questions.jsonl",
+        "--split-manifest": tmp_path / "split.jsonl",
+        "--convert": json.dumps(config),
+        "--seed": 0,
+        "--out-dir": tmp_path / "convert",
+    }
+    arguments = [str(part) for option in options.items() for part in option]
+    subprocess.run([sys.executable, "scripts/convert_datasets.py", *arguments], cwd=REPO, check=True)
+    assert len(read_json(tmp_path / "convert/sft/next_event.json")) == 8
+    assert len(read_jsonl(tmp_path / "convert/futurebench.jsonl")) == 8
+    critiques = read_json(tmp_path / "convert/sft/critique.json")
+    words = [content(row, "assistant").splitlines()[-1] for row in critiques]
+    assert (words.count("right."), words.count("wrong.")) == (1, 3)

@@ -1,0 +1,163 @@
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nep.data.inputs import Item, LeftOut
+from nep.data.prompts import Prompts
+from nep.data.questions import (
+    Continuations,
+    arrange,
+    collect_continuations,
+    is_similar_length,
+    next_events,
+    question_row,
+)
+
+Make = Callable[..., Any]
+JOINER = "; then "
+
+
+def as_item(record: Any, part: str = "train") -> Item:
+    return Item(record, part, {"first": f"segments/first/{record.id}.mp4"})
+
+
+def options_of(row: dict[str, Any]) -> dict[str, str]:
+    lines = row["problem"].splitlines()[1:5]
+    return {line[0]: line[3:] for line in lines}
+
+
+def ask(item: Item, hops: int, prompts: Prompts, source: str = "same_video", items: tuple = (), seed: int = 0) -> dict:
+    continuations = collect_continuations([item, *items], [1, 2, 3], prompts.sequence_joiner, seed)
+    return question_row(item, hops, prompts, source, continuations, seed)
+
+
+@pytest.mark.parametrize("hops", [1, 2, 3])
+def test_a_row_asks_for_the_events_after_the_split(make_record: Make, prompts: Prompts, hops: int) -> None:
+    record = make_record(1)
+    row = ask(as_item(record), hops, prompts)
+    first_line = row["problem"].splitlines()[0].removeprefix("<video>")
+    options = options_of(row)
+    assert first_line in prompts.question_pools.next_event_mc[hops]
+    assert options[row["answer"]] == JOINER.join(f"Event {scene} of 1" for scene in range(3, 3 + hops))
+    assert list(options) == ["A", "B", "C", "D"]
+    assert len(set(options.values())) == 4
+    events = {f"Event {scene} of 1" for scene in range(1, 6)}
+    assert all(set(text.split(JOINER)) <= events and len(text.split(JOINER)) == hops for text in options.values())
+    assert row["problem"].endswith(prompts.instructions.reason)
+    assert {key: row[key] for key in ("id", "video_id", "view", "videos", "kind", "part")} == {
+        "id": f"{record.id}-hop{hops}",
+        "video_id": record.id,
+        "view": "first",
+        "videos": [f"segments/first/{record.id}.mp4"],
+        "kind": f"hop{hops}",
+        "part": "train",
+    }
+
+
+def test_the_right_letter_is_uniform(make_record: Make, prompts: Prompts) -> None:
+    counts = Counter(ask(as_item(make_record(number)), 1, prompts)["answer"] for number in range(2000))
+    assert set(counts) == set("ABCD")
+    # Chi-squared with 3 degrees of freedom: above 16.3 once in a thousand.
+    assert sum((count - 500) ** 2 / 500 for count in counts.values()) < 16.3
+
+
+def test_the_seed_changes_the_draw_and_nothing_else_does(make_record: Make, prompts: Prompts) -> None:
+    items = [as_item(make_record(number)) for number in range(40)]
+    rows = [ask(item, 2, prompts, seed=1) for item in items]
+    assert rows == [ask(item, 2, prompts, seed=1, items=tuple(items[:5])) for item in items]
+    assert rows != [ask(item, 2, prompts, seed=2) for item in items]
+
+
+def test_options_that_read_the_same_are_one(make_record: Make, prompts: Prompts) -> None:
+    texts = ["The lamp lights up.", "A cup falls", "the lamp  lights UP", "A cup falls.", "A key", "A hat"]
+    events = [{"scene": scene, "description": text} for scene, text in enumerate(texts, start=1)]
+    for number in range(30):
+        options = options_of(ask(as_item(make_record(number, events=events)), 1, prompts))
+        assert len({" ".join(text.casefold().split()) for text in options.values()}) == 4
+
+
+def test_too_few_own_events_are_filled_up_from_the_same_source(make_record: Make, prompts: Prompts) -> None:
+    few = make_record(1, split_scene=1, events=[{"scene": s, "description": f"Own {s}."} for s in (1, 2)])
+    others = tuple(as_item(make_record(number)) for number in (2, 3, 4))
+    strangers = tuple(as_item(make_record(number, source="ego4d")) for number in range(5, 9))
+    options = options_of(ask(as_item(few), 1, prompts, items=others + strangers))
+    assert {"Own 1", "Own 2"} < set(options.values())
+    assert len(set(options.values()) & {f"Event 3 of {number}" for number in (2, 3, 4)}) == 2
+    with pytest.raises(LeftOut, match="too_few_distractors"):
+        ask(as_item(few), 1, prompts, items=strangers)
+
+
+def test_other_videos_give_what_came_next_there(make_record: Make, prompts: Prompts) -> None:
+    items = tuple(as_item(make_record(number)) for number in range(2, 30))
+    row = ask(as_item(make_record(1)), 2, prompts, "other_videos", items)
+    options = options_of(row)
+    wrong = {text for letter, text in options.items() if letter != row["answer"]}
+    assert wrong <= {f"Event 3 of {number}; then Event 4 of {number}" for number in range(2, 30)}
+    with pytest.raises(LeftOut, match="too_few_distractors"):
+        ask(as_item(make_record(1)), 2, prompts, "other_videos", items[:2])
+
+
+def test_validation_texts_are_not_in_training_questions(make_record: Make, prompts: Prompts) -> None:
+    held = tuple(as_item(make_record(number), "validation") for number in range(2, 20))
+    with pytest.raises(LeftOut, match="too_few_distractors"):
+        ask(as_item(make_record(1)), 1, prompts, "other_videos", held)
+
+
+def test_a_new_record_changes_few_distractors(make_record: Make, prompts: Prompts) -> None:
+    items = [as_item(make_record(number)) for number in range(200)]
+    extra = as_item(make_record(999))
+    before = collect_continuations(items, [1], JOINER, 0)
+    after = collect_continuations([*items, extra], [1], JOINER, 0)
+    changed = sum(
+        question_row(item, 1, prompts, "other_videos", before, 0)
+        != question_row(item, 1, prompts, "other_videos", after, 0)
+        for item in items
+    )
+    assert 1 <= changed <= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"split_scene": None}, "no_split_scene"),
+        ({"split_scene": 5}, "too_few_events_after_split"),
+        ({"split_scene": 4}, "too_few_events_after_split"),
+        ({"events": []}, "too_few_events_after_split"),
+    ],
+)
+def test_a_record_without_the_events_is_left_out(
+    make_record: Make, prompts: Prompts, changes: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(LeftOut, match=reason):
+        ask(as_item(make_record(1, **changes)), 2, prompts)
+
+
+def test_a_gap_in_the_scenes_is_not_jumped(make_record: Make) -> None:
+    events = [{"scene": scene, "description": f"E{scene}"} for scene in (1, 2, 3, 5)]
+    record = make_record(1, events=events)
+    assert next_events(record, 1) == ["E3"]
+    assert next_events(record, 2) is None
+
+
+def test_similar_length_is_by_words() -> None:
+    assert is_similar_length("a b", "a b c d e")
+    assert not is_similar_length("a b", "a b c d e f")
+    assert is_similar_length("w " * 20, "w " * 30)
+    assert not is_similar_length("w " * 20, "w " * 31)
+
+
+def test_the_ring_goes_once_round_without_the_record_itself(make_record: Make) -> None:
+    records = [make_record(number) for number in range(6)]
+    continuations = Continuations(0)
+    for record in records:
+        continuations.add(record, 1, record.id)
+    continuations.seal()
+    for record in records:
+        found = list(continuations.after(record, 1))
+        assert sorted(found) == sorted(other.id for other in records if other.id != record.id)
+
+
+def test_the_truth_is_arranged_at_its_letter() -> None:
+    assert arrange("t", ["1", "2", "3"], "C") == {"A": "1", "B": "2", "C": "t", "D": "3"}
