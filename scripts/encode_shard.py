@@ -1,0 +1,42 @@
+"""Cache the sampled frames, and the frozen vision tower's output, of the clips of one shard."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from nep.config import Encode, Vision, load_block
+from nep.encode.stage import encode_shard
+from nep.errors import run_entry_point
+
+
+def main() -> None:
+    """Read the options and encode one shard."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--convert-dir", type=Path, required=True, help="data sets; their clips are encoded")
+    parser.add_argument("--vision", required=True, help="config block 'vision' as JSON")
+    parser.add_argument("--encode", required=True, help="config block 'encode' as JSON")
+    parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
+    parser.add_argument("--model-manifest", type=Path, required=True, help="manifest of the base model (JSON)")
+    parser.add_argument("--shard", type=int, required=True, help="number of this shard, from 1")
+    parser.add_argument("--shards", type=int, required=True, help="number of shards")
+    parser.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch; results may depend on it")
+    parser.add_argument("--out", type=Path, required=True, help="manifest of the shard to write (JSON)")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    encode_shard(
+        convert_dir=options.convert_dir,
+        vision=load_block(Vision, options.vision),
+        encode=load_block(Encode, options.encode),
+        model=options.model,
+        model_manifest=options.model_manifest,
+        shard=options.shard,
+        shards=options.shards,
+        run_dir=options.run_dir,
+        out=options.out,
+    )
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,120 @@
+"""The encode stage: one shard of the cache.
+
+A shard is the unit of resumption: it is read in minutes, and features do not depend on where an earlier try stopped.
+Its frames are held in memory until they are written (about 1.4 MB a clip of 32 frames of 16,384 pixels).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nep.config import Encode, Vision
+from nep.encode.cache import METADATA_KEY
+from nep.encode.features import FeatureEncoder, Patches, load_processor, resize_factor, to_patches
+from nep.encode.frames import Clip, ClipTask, read_clip
+from nep.encode.needed import NeededClip, needed_clips
+from nep.files import atomic_path, confined, read_json, sha256_of_file, write_json
+from nep.records.quarantine import Reason, quarantine_row
+from nep.video.shards import shard_name, shard_of
+from nep.video.workers import Failure, run_items
+
+STAGE = "encode"
+
+
+def encode_shard(
+    convert_dir: Path,
+    vision: Vision,
+    encode: Encode,
+    model: Path,
+    model_manifest: Path,
+    shard: int,
+    shards: int,
+    run_dir: Path,
+    out: Path,
+) -> None:
+    """Cache the frames, and the features if `encode.features`, of one shard's clips; write its manifest to `out`.
+
+    Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames": {"path", "sha256"},
+    "features": {"path", "sha256"} or null}`, paths relative to the run's folder.
+    """
+    name = shard_name(shard, shards)
+    fingerprint = read_json(model_manifest)["fingerprint"]
+    processor = load_processor(model)
+    needed = [clip for clip in needed_clips(convert_dir) if shard_of(clip.key, shards) == shard]
+    clips, quarantined = _read(needed, vision, encode, resize_factor(processor), run_dir, name)
+    metadata = {"model": fingerprint, "vision": vision.model_dump()}
+    encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
+    rows: list[dict[str, Any]] = []
+    features: dict[str, Tensor] = {}
+    usable = [clip for clip in needed if clip.key in clips]
+    for start in range(0, len(usable), encode.batch_videos):
+        batch = usable[start : start + encode.batch_videos]
+        patches = [to_patches(processor, clips[clip.key]) for clip in batch]
+        rows += [_index_row(clip, clips[clip.key], of, name) for clip, of in zip(batch, patches, strict=True)]
+        if encoder is not None:
+            features |= zip([clip.key for clip in batch], encoder.features(patches), strict=True)
+    frames = {key: torch.from_numpy(clip.frames) for key, clip in clips.items()}
+    features_file = run_dir / STAGE / "features" / f"{name}.safetensors"
+    if encoder is None:
+        features_file.unlink(missing_ok=True)
+    manifest = {
+        "shard": name,
+        "model": fingerprint,
+        "clips": rows,
+        "quarantined": quarantined,
+        "frames": _save(frames, run_dir / STAGE / "frames" / f"{name}.safetensors", metadata, run_dir),
+        "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
+    }
+    write_json(out, manifest)
+
+
+def _read(
+    needed: Sequence[NeededClip], vision: Vision, encode: Encode, factor: int, run_dir: Path, name: str
+) -> tuple[dict[str, Clip], list[dict[str, Any]]]:
+    """The clips by key, in the order of the keys, and the quarantine rows of those that cannot be read."""
+    tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, factor) for clip in needed]
+    clips: dict[str, Clip] = {}
+    rows: list[dict[str, Any]] = []
+    outcomes = run_items(
+        read_clip,
+        tasks,
+        processes=encode.processes,
+        timeout_s=encode.timeout_s,
+        label=f"encode {name}",
+        preload=["nep.encode.frames"],
+    )
+    for task, outcome in outcomes:
+        if isinstance(outcome, Clip):
+            clips[task.key] = outcome
+            continue
+        reason = Reason.UNDECODABLE_SEGMENT if isinstance(outcome, Failure) else outcome.reason
+        rows.append(quarantine_row(task.key, STAGE, reason, outcome.detail))
+    return dict(sorted(clips.items())), sorted(rows, key=lambda row: row["id"])
+
+
+def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> dict[str, Any]:
+    count, height, width, _ = clip.frames.shape
+    return {
+        "key": needed.key,
+        "video_id": needed.video_id,
+        "view": needed.view,
+        "shard": name,
+        "frames": count,
+        "height": height,
+        "width": width,
+        "pts": list(clip.pts),
+        "fps": clip.source_fps,
+        "grid": list(patches.grid),
+        "second_per_grid": patches.second_per_grid,
+    }
+
+
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> dict[str, str]:
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    return {"path": path.relative_to(run_dir).as_posix(), "sha256": sha256_of_file(path)}

@@ -1,0 +1,53 @@
+"""Small generated videos of every kind that the cut has to handle."""
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from nep.video.tools import run_ffmpeg
+
+QUIET = ["-nostdin", "-v", "error", "-y"]
+
+
+def source(size: str, rate: int, seconds: float) -> list[str]:
+    return [*QUIET, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
+
+
+def rotate_quarter(path: Path) -> None:
+    """Write a quarter turn into the track header's display matrix (16.16 and 2.30 fixed point numbers)."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 96 * one, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+@pytest.fixture(scope="session")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("videos")
+    x264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1"]
+    recipes = {
+        "cfr.mp4": [*source("64x48", 30, 3), *x264, "-pix_fmt", "yuv420p", "-bf", "0", "-g", "12"],
+        "b_frames.mp4": [*source("64x48", 24, 3), *x264, "-pix_fmt", "yuv420p", "-bf", "3", "-g", "48"],
+        "ntsc.mkv": [*source("64x48", 30, 2), "-r", "30000/1001", *x264, "-pix_fmt", "yuv420p"],
+        "vfr.mkv": [
+            *source("64x48", 30, 3),
+            *("-vf", "select='not(eq(mod(n,5),2))*not(eq(mod(n,7),3))'", "-fps_mode", "passthrough"),
+            *(*x264, "-pix_fmt", "yuv420p", "-bf", "2"),
+        ],
+        "odd.mp4": [*source("67x45", 15, 2), *x264, "-pix_fmt", "yuv444p"],
+        "late_start.ts": [*source("64x48", 25, 2), *x264, "-pix_fmt", "yuv420p", "-output_ts_offset", "7"],
+        "mpeg4.avi": [*source("64x48", 12, 3), "-c:v", "mpeg4", "-q:v", "3", "-bf", "2", "-threads", "1"],
+        "rotated.mp4": [*source("128x96", 20, 2), *x264, "-pix_fmt", "yuv420p"],
+        "with_audio.mp4": [
+            *(*source("64x48", 20, 2), "-f", "lavfi", "-i", "sine=duration=2"),
+            *(*x264, "-pix_fmt", "yuv420p", "-c:a", "aac"),
+        ],
+    }
+    made = {}
+    for name, arguments in recipes.items():
+        made[name] = folder / name
+        run_ffmpeg([*arguments, str(made[name])])
+    rotate_quarter(made["rotated.mp4"])
+    return made

@@ -1,0 +1,203 @@
+"""Each part holds exactly the frames on its side of the split, in order, for generated and for real files."""
+
+import math
+import random
+import tarfile
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import decord
+import numpy as np
+import pytest
+
+from nep.files import sha256_of_file
+from nep.video.probe import decoded_frames, open_video, probe
+from nep.video.split import Recipe
+from nep.video.task import SplitTask, split_video
+
+MINI = Path(__file__).resolve().parents[4] / "shared" / "v1_mini"
+MINI_SPLITS = {
+    "youtube/three cups.mp4": 8.6,
+    "youcook2/pour_over.mp4": 1.5,
+    "activitynet/v_juggle.mp4": 8.0,
+    "ego4d/flip-pancake.mkv": 8.0,
+    "Charades/baby'reading.mp4": 3.0,
+    "youcook2/fry carrots.avi": 1.6,
+    "youtube/日食/mirror.mp4": 5.6,
+    "activitynet/v_arm-wrestling.mp4": 5.5,
+}
+GENERATED = [
+    *("cfr.mp4", "b_frames.mp4", "ntsc.mkv", "vfr.mkv", "odd.mp4"),
+    *("late_start.ts", "mpeg4.avi", "rotated.mp4", "with_audio.mp4"),
+]
+
+
+def split(source: Path, time: float | None, run: Path, *, already_cut: bool = False, crf: int = 10) -> dict:
+    task = SplitTask(
+        identity="clip",
+        source=source,
+        split_time=time,
+        already_cut=already_cut,
+        run_dir=run,
+        scratch=run / "work" / "clip.tmp",
+        recipe=Recipe(crf=crf, preset="ultrafast"),
+        limit_s=60,
+    )
+    return split_video(task)
+
+
+def frames_of(path: Path) -> list[tuple[Fraction, np.ndarray]]:
+    """Time in seconds and luma plane (H, W) of every frame, by PyAV."""
+    with open_video(path) as (container, stream):
+        return [
+            (frame.pts * stream.time_base, np.rot90(frame.to_ndarray(format="gray"), frame.rotation // 90))
+            for frame in decoded_frames(container, stream)
+        ]
+
+
+def psnr(left: np.ndarray, right: np.ndarray) -> float:
+    height, width = (min(a, b) for a, b in zip(left.shape, right.shape, strict=True))
+    difference = left[:height, :width].astype(np.float32) - right[:height, :width]
+    return 10 * math.log10(255**2 / max(float((difference**2).mean()), 1e-9))
+
+
+def count_from_ends(index: int, frames: list) -> int:
+    return min(index, len(frames) - 1 - index)
+
+
+def check_parts(source: Path, time: float, row: dict, run: Path) -> None:
+    wanted = frames_of(source)
+    start = wanted[0][0]
+    count = sum(stamp - start < Fraction(str(time)) for stamp, _ in wanted)
+    sides = {"first": wanted[:count], "second": wanted[count:]}
+    for name, expected in sides.items():
+        part = run / row[name]["path"]
+        found = frames_of(part)
+        assert row[name]["frames"] == len(found) == len(expected)
+        assert row[name]["sha256"] == sha256_of_file(part)
+        assert [stamp for stamp, _ in found] == [stamp - expected[0][0] for stamp, _ in expected]
+        looked_at = [index for index in range(len(expected)) if index % 25 == 0 or count_from_ends(index, expected) < 4]
+        assert min(psnr(found[index][1], expected[index][1]) for index in looked_at) > 28
+        reader = decord.VideoReader(str(part), num_threads=1)
+        assert len(reader) == len(expected)
+        for index, picture in zip(looked_at, reader.get_batch(looked_at).asnumpy(), strict=True):
+            luma = picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+            assert psnr(luma, expected[index][1]) > 22
+    last, first = frames_of(run / row["first"]["path"])[-1][1], frames_of(run / row["second"]["path"])[0][1]
+    here, there = sides["first"][-1][1], sides["second"][0][1]
+    if psnr(here, there) < 40:
+        assert psnr(last, here) > psnr(last, there)
+        assert psnr(first, there) > psnr(first, here)
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_random_cuts(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    described = probe(videos[name])
+    chance = random.Random(name)
+    between = [float((pts - described.pts[0]) * described.time_base) for pts in described.pts]
+    on_a_frame = round(chance.choice(between[1:]), 6)
+    for time in (on_a_frame, round(chance.uniform(0.01, between[-1]), 3)):
+        row = split(videos[name], time, tmp_path)
+        assert row["status"] == "ok", row
+        check_parts(videos[name], time, row, tmp_path)
+
+
+@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
+@pytest.mark.parametrize("name", MINI_SPLITS)
+def test_real_clips(name: str, mini: Path, tmp_path: Path) -> None:
+    source = mini / "video_dataset" / name
+    row = split(source, MINI_SPLITS[name], tmp_path, crf=18)
+    assert row["status"] == "ok", row
+    assert row["source_frames"] == row["first"]["frames"] + row["second"]["frames"]
+    check_parts(source, MINI_SPLITS[name], row, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mini")
+    for archive in sorted(MINI.glob("video_data_part*.tar.gz")):
+        with tarfile.open(archive) as members:
+            members.extractall(folder, filter="data")
+    return folder
+
+
+def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("odd.mp4", "rotated.mp4", "with_audio.mp4"):
+        row = split(videos[name], 1.0, tmp_path)
+        with av.open(str(tmp_path / row["first"]["path"])) as container:
+            (stream,) = container.streams
+            assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+            assert stream.width % 2 == stream.height % 2 == 0
+            assert (stream.width, stream.height) == (row["width"], row["height"])
+    assert (row["width"], row["height"]) == (64, 48)
+    assert split(videos["odd.mp4"], 1.0, tmp_path)["width"] == 66
+    turned = split(videos["rotated.mp4"], 1.0, tmp_path)
+    assert (turned["width"], turned["height"]) == (96, 128)
+    assert probe(tmp_path / turned["first"]["path"]).rotation == 0
+
+
+def test_split_on_a_frame_puts_it_into_the_second_part(videos: dict[str, Path], tmp_path: Path) -> None:
+    assert split(videos["cfr.mp4"], 1.0, tmp_path)["first"]["frames"] == 30
+    assert split(videos["cfr.mp4"], 1.001, tmp_path)["first"]["frames"] == 31
+
+
+@pytest.mark.parametrize("time", [0.0, -1.0, 3.0, 99.0, 2.99])
+def test_split_outside_the_video(time: float, videos: dict[str, Path], tmp_path: Path) -> None:
+    row = split(videos["cfr.mp4"], time, tmp_path)
+    assert (row["status"], row["reason"]) == ("quarantined", "split_outside_video")
+    assert f"split at {time:g} s" in row["detail"]
+    assert "duration 3.000 s" in row["detail"]
+
+
+def test_already_cut_mp4_is_copied(videos: dict[str, Path], tmp_path: Path) -> None:
+    row = split(videos["b_frames.mp4"], None, tmp_path, already_cut=True)
+    assert (row["way"], row["second"], row["split_pts"]) == ("as_is", None, None)
+    assert (tmp_path / row["first"]["path"]).read_bytes() == videos["b_frames.mp4"].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "vfr.mkv", "odd.mp4", "rotated.mp4"])
+def test_already_cut_in_another_form_is_encoded(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    row = split(videos[name], None, tmp_path, already_cut=True)
+    assert (row["status"], row["way"], row["second"]) == ("ok", "as_is", None)
+    wanted, found = frames_of(videos[name]), frames_of(tmp_path / row["first"]["path"])
+    assert [stamp for stamp, _ in found] == [stamp - wanted[0][0] for stamp, _ in wanted]
+    assert min(psnr(got, want) for (_, got), (_, want) in zip(found, wanted, strict=True)) > 28
+
+
+def test_equal_bytes_each_time(videos: dict[str, Path], tmp_path: Path) -> None:
+    rows = [split(videos["vfr.mkv"], 1.3, tmp_path / str(number)) for number in range(2)]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("empty.mp4", b"", "empty_video"),
+        ("text.mp4", b"this is a text, not a video\n" * 50, "undecodable_video"),
+        ("list.mp4", b"ffconcat version 1.0\nfile cfr.mp4\n", "undecodable_video"),
+    ],
+)
+def test_not_a_video(name: str, content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    row = split(path, 1.0, tmp_path)
+    assert (row["status"], row["reason"]) == ("quarantined", reason)
+    assert row["detail"]
+    assert str(tmp_path) not in row["detail"]
+
+
+def test_truncated_without_index_is_undecodable(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "truncated.mp4"
+    path.write_bytes(videos["b_frames.mp4"].read_bytes()[:2000])
+    assert split(path, 1.0, tmp_path)["reason"] == "undecodable_video"
+
+
+def test_truncated_stream_is_cut_as_far_as_it_decodes(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "truncated.ts"
+    content = videos["late_start.ts"].read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
+    row = split(path, 0.5, tmp_path)
+    assert row["status"] == "ok", row
+    assert row["source_frames"] < 50
+    check_parts(path, 0.5, row, tmp_path)
