@@ -25,6 +25,7 @@ if [ ! -x "$venv/bin/python" ]; then
         die "$python is $("$python" -V 2>&1); Python 3.11 or newer is needed (set PYTHON=/path/to/python3)"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
         die "$python cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
+    command -v which >/dev/null || die "no command 'which' found (Snakemake's Slurm plugin calls it): install it"
     echo "making $venv with $("$python" -V 2>&1)"
     "$python" -m venv "$venv"
 fi

@@ -1,0 +1,26 @@
+"""Errors that a user can act on, and the exit status that they end in."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nep.workflow.lock import held_as_job
+
+EXIT_BAD_INPUT = 2
+
+
+class InputError(Exception):
+    """Bad input: the message names the file, the record, the value found and what would be right."""
+
+
+def run_entry_point(main: Callable[[], None]) -> None:
+    """Run a script's `main`; end with one clear line and status 2 on bad input instead of a traceback.
+
+    While it runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind.
+    """
+    try:
+        with held_as_job(Path(".snakemake")):
+            main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)

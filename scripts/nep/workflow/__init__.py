@@ -1,0 +1,1 @@
+"""What the Snakefile itself calls before the first rule."""
