@@ -19,7 +19,8 @@ if [ -x "$venv/bin/python" ] && grep -qsx "$wanted" "$stamp"; then
     exit 0
 fi
 
-if [ ! -x "$venv/bin/python" ]; then
+# Without pip it is a half-made one: an earlier set-up was interrupted.
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     command -v "$python" >/dev/null || die "no $python found: install Python 3.11 or newer, or set PYTHON=/path/to/python3"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$python is $("$python" -V 2>&1); Python 3.11 or newer is needed (set PYTHON=/path/to/python3)"
@@ -27,7 +28,7 @@ if [ ! -x "$venv/bin/python" ]; then
         die "$python cannot make virtual environments: install its venv module (Debian, Ubuntu: apt-get install python3-venv)"
     command -v which >/dev/null || die "no command 'which' found (Snakemake's Slurm plugin calls it): install it"
     echo "making $venv with $("$python" -V 2>&1)"
-    "$python" -m venv "$venv"
+    "$python" -m venv --clear "$venv"
 fi
 
 arguments=()
