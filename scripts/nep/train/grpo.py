@@ -104,6 +104,7 @@ class GrpoTrainer:
         self._decoding = decoding_for(engine.model, self._processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(self._processor, engine.model, cache)
         self._train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        self._visuals.check(engine.model, [question.prompt for question in self._train])
         self._reference = load_reference(paths.model, grpo, self._world.device)
 
     def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:

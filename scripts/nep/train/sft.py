@@ -40,6 +40,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     cache = VisionCache(paths.encode)
     samples, skipped = load_samples(sft, seed, files, SampleBuilder(processor, engine.model, cache), cache)
     visuals = Visuals(cache, processor, sft, world.device)
+    visuals.check(engine.model, samples)
 
     checkpoints = Checkpoints(work, engine)
     start = checkpoints.restore()

@@ -5,11 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import ProcessorMixin
+from transformers import PreTrainedModel, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import Training
 from nep.encode.cache import VisionCache
+from nep.errors import InputError
+from nep.train.samples import Sample
+
+# Relative difference of features computed elsewhere: batch shape and thread count change the last bits.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
 
 
 class Visuals:
@@ -34,6 +39,23 @@ class Visuals:
             "pixel_values_videos": torch.cat([patches for patches, _ in pixels]).to(self._device),
             "video_grid_thw": torch.cat([grid for _, grid in pixels]).to(self._device),
         }
+
+    @torch.no_grad()
+    def check(self, model: PreTrainedModel, samples: Sequence[Sample]) -> None:
+        """Raise InputError if the cached features of the first clip are not those of this model's vision side."""
+        keys = [key for sample in samples for key in sample.video_keys]
+        if not self._from_features or not keys:
+            return
+        key = keys[0]
+        pixels, grid = self._pixels(key)
+        computed = model.model.get_video_features(pixels.to(self._device), grid.to(self._device)).pooler_output[0]
+        cached = self._cache.features(key).to(computed)
+        bound = TOLERANCE[self._cache.features(key).dtype] + TOLERANCE[computed.dtype]
+        if cached.shape != computed.shape or (cached - computed).norm() > bound * computed.norm():
+            raise InputError(
+                f"vision cache, clip {key!r}: its features are not those of this model's vision tower; "
+                "encode again with it, or set encode.features to false where the tower has been trained"
+            )
 
     def _pixels(self, key: str) -> tuple[Tensor, Tensor]:
         frames = self._cache.frames(key).permute(0, 3, 1, 2)

@@ -1,0 +1,118 @@
+"""The entry points as the workflow starts them: one or two processes, ZeRO 2 or 3, killed at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nep.files import read_jsonl, sha256_of_file
+
+ROOT = Path(__file__).parents[3]
+SFT = {"epochs": 4, "batch_size": 5, "micro_batch_size": 2, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}
+GRPO = {
+    "steps": 6,
+    "prompts_per_step": 3,
+    "completions": 3,
+    "micro_batch_groups": 1,
+    "max_new_tokens": 8,
+    "lr": 1e-3,
+    "threads": 1,
+    "checkpoint_every": 2,
+    "validate_every": 3,
+}
+LOSS_TOLERANCE = 1e-4
+TIMEOUT_S = 300
+
+pytestmark = pytest.mark.e2e
+
+
+def command(stage: str, block: dict, run: Path, target: Path, processes: int = 1) -> list[str]:
+    launcher = [sys.executable]
+    if processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    # fmt: off
+    return [
+        *launcher, f"scripts/train_{stage}.py", f"--{stage}", json.dumps(block), "--seed", "1", "--experiment", "nep",
+        "--convert-dir", str(run / "convert"), "--encode-dir", str(run / "encode"),
+        "--model", str(run / "models" / "base"), "--model-manifest", str(run / "models" / "base.manifest.json"),
+        "--run-dir", str(target), "--out-dir", str(target / "nep" / stage),
+    ]
+    # fmt: on
+
+
+def finish(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+
+
+def outputs(target: Path, stage: str) -> dict[str, str]:
+    out = target / "nep" / stage
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "timings.jsonl"]
+    return {path.relative_to(out).as_posix(): sha256_of_file(path) for path in files}
+
+
+def curve(target: Path, stage: str) -> list[float]:
+    return [row["loss"] for row in read_jsonl(target / "nep" / stage / "metrics.jsonl")]
+
+
+@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO)])
+def test_processes_and_zero_stages_give_the_same_loss_curve(
+    run_folder: Path, tmp_path: Path, stage: str, block: dict
+) -> None:
+    """Two processes with uneven shares: batches of 5 and 1 samples, 3 prompts."""
+    curves = {}
+    for processes in (1, 2):
+        for zero in (2, 3):
+            target = tmp_path / f"{processes}-{zero}"
+            settings = {**block, "deepspeed": f"config/deepspeed/zero{zero}.json"}
+            done = finish(command(stage, settings, run_folder, target, processes))
+            assert done.returncode == 0, done.stderr[-3000:]
+            curves[processes, zero] = curve(target, stage)
+    reference = curves[1, 2]
+    assert len(reference) == (8 if stage == "sft" else 6)
+    for computed in curves.values():
+        assert computed == pytest.approx(reference, abs=LOSS_TOLERANCE)
+
+
+def entered(folder: Path, pattern: str) -> Callable[[], bool]:
+    """Whether something of that name exists below the folder by now."""
+    return lambda: any(folder.rglob(pattern))
+
+
+@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO)])
+def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
+    run_folder: Path, tmp_path: Path, stage: str, block: dict
+) -> None:
+    """SIGKILL while a checkpoint is written, between two, and while the final model is written."""
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert finish(command(stage, block, run_folder, undisturbed)).returncode == 0
+    moments = [
+        entered(killed, ".partial/step-2/*.pt"),
+        entered(killed, "step-2"),
+        entered(killed, "step-4"),
+        entered(killed / "nep", "model"),
+    ]
+    for moment in moments:
+        process = subprocess.Popen(
+            command(stage, block, run_folder, killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + TIMEOUT_S
+        while not moment() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(timeout=TIMEOUT_S)
+    done = finish(command(stage, block, run_folder, killed))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert outputs(killed, stage) == outputs(undisturbed, stage)
+
+
+def test_bad_input_ends_in_one_line_and_status_2(run_folder: Path, tmp_path: Path) -> None:
+    done = finish(command("sft", {**SFT, "datasets": {"nxt": None}}, run_folder, tmp_path))
+    assert done.returncode == 2
+    assert [line for line in done.stderr.splitlines() if line.startswith("error: sft.datasets: no data set 'nxt'")]
+    assert "Traceback" not in done.stderr
