@@ -86,7 +86,7 @@ def _read(
         processes=encode.processes,
         timeout_s=encode.timeout_s,
         label=f"encode {name}",
-        preload=["nep.encode.frames"],
+        preload=[__name__],
     )
     for task, outcome in outcomes:
         if isinstance(outcome, Clip):

@@ -59,7 +59,7 @@ def split_shard(
         processes=split.processes,
         timeout_s=split.timeout_s + _GRACE_S,
         label=f"split {name}",
-        preload=["nep.video.task"],
+        preload=[__name__],
     )
     for task, outcome in outcomes:
         row = _after_failure(task, outcome) if isinstance(outcome, Failure) else outcome

@@ -1,10 +1,13 @@
 """A function over many items in worker processes that can be killed: a hang or a crash costs one item, not the run."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError, as_completed
 from dataclasses import dataclass
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
 from typing import Literal, TypeVar
 
 import av
@@ -43,7 +46,7 @@ def run_items(
     if not items:
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    _start_fork_server(context, preload)
     pool = ProcessPool(max_workers=min(processes, len(items)), context=context)
     try:
         futures = {pool.schedule(function, args=[item], timeout=timeout_s): item for item in items}
@@ -53,6 +56,21 @@ def run_items(
     finally:
         pool.stop()
         pool.join()
+
+
+def _start_fork_server(context: ForkServerContext, preload: Sequence[str]) -> None:
+    """Start the process that workers are forked from, once for this process, with modules imported in advance."""
+    context.set_forkserver_preload(list(preload))
+    # The fork server of Python 3.11 does not take over sys.path, and passes silently over modules it does not find.
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def _outcome(future: "Future[Result]", timeout_s: float) -> Result | Failure:

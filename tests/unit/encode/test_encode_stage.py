@@ -1,0 +1,191 @@
+"""Shards of the cache, their index, and features against the pixel path of the model and of lmms-eval's wrapper."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from qwen_vl_utils import process_vision_info
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from nep.config import Encode, Vision
+from nep.encode.cache import VisionCache
+from nep.encode.index import merge_encode
+from nep.encode.needed import needed_clips
+from nep.encode.stage import encode_shard
+from nep.errors import InputError
+from nep.files import read_json, read_jsonl, write_json, write_jsonl
+
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
+VISION = Vision(frames=8)
+NAMES = ["bt709", "full_range", "plain", "short"]
+
+
+@pytest.fixture(scope="module")
+def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with segments, data sets that name them (and two that cannot be read), and an encoded cache."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("run")
+    (root / "segments/first").mkdir(parents=True)
+    for name, path in clips.items():
+        shutil.copyfile(path, root / "segments/first" / name)
+    (root / "segments/first/text.mp4").write_text("no video")
+    rows = [row(name) for name in [*NAMES, "single", "text"]]
+    write_json(root / "convert/sft/next_event.json", rows[:4] + rows[:1])
+    write_json(root / "convert/sft/dataset_info.json", {"next_event": {}})
+    write_jsonl(root / "convert/grpo/next_event_mc.jsonl", rows[2:])
+    write_json(root / "models/base.manifest.json", {"fingerprint": "f" * 64})
+    encode_all(root, tiny_checkpoint)
+    return root
+
+
+def row(name: str) -> dict:
+    return {"id": f"{name}-q", "video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
+
+
+def encode_all(root: Path, model: Path, encode: Encode | None = None) -> None:
+    shards = [root / f"encode/shards/{shard}-of-2.json" for shard in (1, 2)]
+    for shard, out in enumerate(shards, start=1):
+        encode_shard(
+            convert_dir=root / "convert",
+            vision=VISION,
+            encode=encode or Encode(batch_videos=3),
+            model=model,
+            model_manifest=root / "models/base.manifest.json",
+            shard=shard,
+            shards=2,
+            run_dir=root,
+            out=out,
+        )
+    merge_encode(shards, root, root / "encode/index.jsonl")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_needed_clips_are_each_named_once(run: Path, tmp_path: Path) -> None:
+    needed = needed_clips(run / "convert")
+    assert [clip.key for clip in needed] == [f"{name}/first" for name in sorted([*NAMES, "single", "text"])]
+    write_json(tmp_path / "sft/a.json", [row("plain"), {**row("plain"), "videos": ["elsewhere.mp4"]}])
+    with pytest.raises(InputError, match=r"plain/first is elsewhere.mp4"):
+        needed_clips(tmp_path)
+    write_json(tmp_path / "sft/a.json", [{"id": "x", "videos": []}])
+    with pytest.raises(InputError, match="video_id"):
+        needed_clips(tmp_path)
+
+
+def test_index_and_quarantine(run: Path) -> None:
+    rows = read_jsonl(run / "encode/index.jsonl")
+    assert [entry["key"] for entry in rows] == [f"{name}/first" for name in NAMES]
+    plain = next(entry for entry in rows if entry["video_id"] == "plain")
+    assert {key: plain[key] for key in ("frames", "height", "width", "fps", "grid")} == {
+        **{"frames": 8, "height": 84, "width": 140, "fps": 12.0, "grid": [4, 6, 10]},
+    }
+    manifests = [read_json(path) for path in sorted((run / "encode/shards").iterdir())]
+    lost = {entry["id"]: entry["reason"] for manifest in manifests for entry in manifest["quarantined"]}
+    assert lost == {"single/first": "too_few_frames", "text/first": "undecodable_segment"}
+
+
+def test_cache_gives_what_the_evaluation_wrapper_computes(run: Path, tiny_checkpoint: Path) -> None:
+    """The steps of lmms_eval.models.chat.qwen2_5_vl from a message to logits, against the cache."""
+    cache = VisionCache(run / "encode", "f" * 64)
+    bounds = {"max_pixels": VISION.max_pixels, "min_pixels": VISION.min_pixels}
+    processor = AutoProcessor.from_pretrained(tiny_checkpoint, **bounds)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=torch.float32).eval()
+    for name in NAMES:
+        key = f"{name}/first"
+        video = {"type": "video", "video": str(run / f"segments/first/{name}.mp4"), **bounds}
+        video["nframes"] = len(cache.frames(key))
+        messages = [{"role": "user", "content": [video, {"type": "text", "text": "What happens next?"}]}]
+        text = processor.apply_chat_template([messages], tokenize=False, add_generation_prompt=True)
+        _, videos, _ = process_vision_info([messages], return_video_kwargs=True, return_video_metadata=True)
+        inputs = processor(
+            text=text,
+            videos=[pixels for pixels, _ in videos],
+            video_metadata=[metadata for _, metadata in videos],
+            return_tensors="pt",
+        )
+        assert inputs["video_grid_thw"].tolist() == [list(cache.grid(key))]
+        assert float(inputs["second_per_grid_ts"][0]) == cache.second_per_grid(key)
+        with torch.no_grad():
+            expected = model(**inputs).logits
+            inputs.pop("pixel_values_videos")
+            features = BaseModelOutputWithPooling(pooler_output=[cache.features(key)])
+            found = model(**inputs, mm_encoder_outputs={"video": features}).logits
+        assert torch.allclose(found, expected, atol=2e-6, rtol=0)
+
+
+def test_kept_features_do_not_depend_on_the_other_clips(run: Path, tiny_checkpoint: Path) -> None:
+    """A batch of clips of unequal sizes gives each the features that it has alone (to rounding)."""
+    before = {key: VisionCache(run / "encode").features(key).clone() for key in VisionCache(run / "encode")}
+    encode_all(run, tiny_checkpoint, Encode(batch_videos=1))
+    after = VisionCache(run / "encode")
+    assert all(torch.allclose(before[key], after.features(key), atol=1e-5) for key in before)
+    encode_all(run, tiny_checkpoint)
+
+
+def test_equal_bytes_each_time(run: Path, tiny_checkpoint: Path) -> None:
+    before = contents(run / "encode")
+    assert "frames/1-of-2.safetensors" in before
+    encode_all(run, tiny_checkpoint)
+    assert contents(run / "encode") == before
+
+
+def test_missing_key_and_other_model(run: Path) -> None:
+    cache = VisionCache(run / "encode")
+    assert "plain/first" in cache
+    assert "text/first" not in cache
+    with pytest.raises(InputError, match="no clip 'text/first' in the cache"):
+        cache.frames("text/first")
+    with pytest.raises(InputError, match="made with the model of fingerprint fff"):
+        VisionCache(run / "encode", "0" * 64).frames("plain/first")
+
+
+def test_without_features(run: Path, tiny_checkpoint: Path) -> None:
+    encode_all(run, tiny_checkpoint, Encode(features=False))
+    cache = VisionCache(run / "encode")
+    assert not cache.has_features
+    assert cache.frames("plain/first").dtype == torch.uint8
+    with pytest.raises(InputError, match=r"encode\.features"):
+        cache.features("plain/first")
+    encode_all(run, tiny_checkpoint)
+    assert VisionCache(run / "encode").has_features
+
+
+def test_merge_finds_a_changed_file_and_a_missing_shard(run: Path, tmp_path: Path) -> None:
+    shards = sorted((run / "encode/shards").iterdir())
+    with pytest.raises(InputError, match="not the complete set"):
+        merge_encode(shards[:1], run, tmp_path / "index.jsonl")
+    manifest = read_json(shards[0])
+    manifest["frames"]["sha256"] = "0"
+    write_json(tmp_path / "1-of-2.json", manifest)
+    with pytest.raises(InputError, match="not the file that shard 1-of-2 wrote"):
+        merge_encode([tmp_path / "1-of-2.json", shards[1]], run, tmp_path / "index.jsonl")
+    assert not (tmp_path / "index.jsonl").exists()
+
+
+def test_entry_point_and_unknown_model_family(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text(json.dumps({"model_type": "no_such_family"}))
+    options = {
+        "--convert-dir": run / "convert",
+        "--vision": VISION.model_dump_json(),
+        "--encode": Encode().model_dump_json(),
+        "--model": tmp_path / "base",
+        "--model-manifest": run / "models/base.manifest.json",
+        "--shard": 1,
+        "--shards": 2,
+        "--run-dir": run,
+        "--out": tmp_path / "1-of-2.json",
+    }
+    words = [str(part) for item in options.items() for part in item]
+    command = [sys.executable, str(SCRIPTS / "encode_shard.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert f"error: {tmp_path / 'base'}: no processor can be loaded" in done.stderr
+    assert not (tmp_path / "1-of-2.json").exists()
