@@ -5,6 +5,7 @@ A model that answers them as well as the real ones answers from the text or from
 
 import random
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -12,17 +13,20 @@ from typing import BinaryIO, NamedTuple
 import av
 import numpy as np
 from av.codec.context import Flags
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from nep.config import Control
 from nep.errors import InputError
 from nep.evaluation.questions import first_part_paths, read_questions
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.video.probe import decoded_frames, open_video
 from nep.video.workers import Failure, run_items
 
 PIXEL_FORMAT = "yuv420p"
-# x264 on one thread without its version-dependent extras: equal input gives equal bytes.
-ENCODER = {"crf": "18", "preset": "veryfast", "threads": "1"}
+# One thread, and a preset without the macroblock tree: with it x264 165 reads memory that it has not written, so that a
+# process which encodes several clips gives other bytes from run to run (seen on two of eight real clips).
+ENCODER = {"crf": "18", "preset": "ultrafast", "threads": "1"}
 TIMEOUT_S = 1800
 
 
@@ -103,23 +107,21 @@ def rewrite_video(source: Path, target: Path, frames: BinaryIO, control: Control
     Decoded frames wait in the file `frames` (1.5 bytes a pixel), because a long clip does not fit in memory. Raises
     av.FFmpegError or ValueError for a source that cannot be read.
     """
-    with av.open(str(source)) as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        clip = _spool(stream, frames)
+    with open_video(source) as (container, stream):
+        clip = _spool(decoded_frames(container, stream), frames)
         with av.open(str(target), "w", options={"fflags": "+bitexact"}) as written:
             encoder = _like(written.add_stream("libx264", rate=stream.average_rate, options=ENCODER), stream, clip)
             for pts, index in zip(clip.pts, frame_order(control, len(clip.pts), generator), strict=True):
-                frame = av.VideoFrame.from_ndarray(_read_frame(frames, index, clip), format=PIXEL_FORMAT)
+                frame = VideoFrame.from_ndarray(_read_frame(frames, index, clip), format=PIXEL_FORMAT)
                 frame.pts, frame.time_base = pts - clip.pts[0], stream.time_base
                 written.mux(encoder.encode(frame))
             written.mux(encoder.encode(None))
 
 
-def _spool(stream: VideoStream, frames: BinaryIO) -> Clip:
+def _spool(decoded: Iterable[VideoFrame], frames: BinaryIO) -> Clip:
     pts: list[int] = []
     shape: tuple[int, int] | None = None
-    for frame in stream.container.decode(stream):
+    for frame in decoded:
         if shape not in (None, (frame.width, frame.height)) or frame.pts is None:
             raise ValueError(f"frame {len(pts)} has no time stamp, or another size than the first")
         shape = (frame.width, frame.height)

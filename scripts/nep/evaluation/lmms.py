@@ -20,6 +20,8 @@ from nep.files import read_json, read_jsonl
 LOG_NAME = "lmms_eval.log"
 _LOG_LINES = 25
 _PR_SET_PDEATHSIG = 1
+# Separators and quotes in lmms-eval's `--model_args`.
+_SIGNS_OF_MODEL_ARGS = ",'\"{}[]"
 
 # Wrappers of lmms-eval whose arguments for frames and pixels are the ones that `model_arguments` gives.
 KNOWN_MODEL_TYPES = ("qwen2_5_vl",)
@@ -38,8 +40,8 @@ def check_model(model_dir: Path, model_type: str) -> None:
     found = read_json(model_dir / "config.json").get("model_type")
     if found != model_type:
         raise InputError(f"{model_dir / 'config.json'}: model_type {found!r}, should be {model_type!r}")
-    if "," in str(model_dir.resolve()):
-        raise InputError(f"{model_dir}: lmms-eval cannot read a model path that holds a comma")
+    if found_signs := set(_SIGNS_OF_MODEL_ARGS) & set(str(model_dir.resolve())):
+        raise InputError(f"{model_dir}: lmms-eval cannot read a model path that holds {' '.join(sorted(found_signs))}")
 
 
 def model_arguments(model_dir: Path, vision: Vision, evaluate: Evaluate) -> str:

@@ -1,5 +1,9 @@
 """Control videos hold the source's frames in another order at the source's time stamps, and are the same each time."""
 
+import os
+import subprocess
+import sys
+import tarfile
 from pathlib import Path
 
 import av
@@ -9,6 +13,10 @@ import pytest
 from nep.errors import InputError
 from nep.evaluation.controls import make_controls
 from nep.files import read_json, sha256_of_file
+
+REPO = Path(__file__).resolve().parents[3]
+SCRIPTS = REPO / "scripts"
+V1_MINI = REPO.parent / "shared" / "v1_mini"
 
 
 def decode(path: Path) -> tuple[list[float], np.ndarray]:
@@ -73,3 +81,27 @@ def test_an_unreadable_video_is_named_and_no_manifest_is_written(run_dir: Path):
     with pytest.raises(InputError, match=r"v1\.mp4.*shuffled_frames"):
         make(run_dir, "shuffled_frames")
     assert not (run_dir / "evaluate/controls/shuffled_frames.json").exists()
+
+
+REWRITE = """
+import random, sys, tempfile
+from pathlib import Path
+from nep.evaluation.controls import rewrite_video
+with tempfile.TemporaryFile() as frames:
+    rewrite_video(Path(sys.argv[1]), Path(sys.argv[2]), frames, "shuffled_frames", random.Random("1/x"))
+"""
+
+
+@pytest.mark.skipif(not V1_MINI.is_dir(), reason=f"{V1_MINI} (real clips) does not exist")
+def test_a_real_clip_does_not_depend_on_what_memory_held_before(tmp_path: Path):
+    """x264's macroblock tree reads memory that it has not written; glibc fills it with another byte in each process."""
+    with tarfile.open(V1_MINI / "video_data_part1.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    source = next(tmp_path.rglob("fry carrots.avi"))
+    digests = set()
+    for filling in ("17", "85", "200"):
+        environment = {**os.environ, "MALLOC_PERTURB_": filling, "PYTHONPATH": str(SCRIPTS)}
+        target = tmp_path / f"{filling}.mp4"
+        subprocess.run([sys.executable, "-c", REWRITE, source, target], env=environment, check=True)
+        digests.add(sha256_of_file(target))
+    assert len(digests) == 1
