@@ -5,6 +5,7 @@ Its frames are held in memory until they are written (about 1.4 MB a clip of 32 
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def encode_shard(
     "features": {"path", "sha256"} or null}`, paths relative to the run's folder.
     """
     name = shard_name(shard, shards)
+    _drop_unfinished(run_dir, name)
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
     needed = [clip for clip in needed_clips(convert_dir) if shard_of(clip.key, shards) == shard]
@@ -112,6 +114,13 @@ def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> d
         "grid": list(patches.grid),
         "second_per_grid": patches.second_per_grid,
     }
+
+
+def _drop_unfinished(run_dir: Path, name: str) -> None:
+    """Remove what a killed run has left of this shard: the work folders of `atomic_path`, which can be large."""
+    for kind in ("frames", "features"):
+        for left in (run_dir / STAGE / kind).glob(f".{name}.safetensors.*"):
+            shutil.rmtree(left)
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> dict[str, str]:

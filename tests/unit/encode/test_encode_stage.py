@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -169,22 +170,44 @@ def test_merge_finds_a_changed_file_and_a_missing_shard(run: Path, tmp_path: Pat
     assert not (tmp_path / "index.jsonl").exists()
 
 
-def test_entry_point_and_unknown_model_family(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    (tmp_path / "base/config.json").write_text(json.dumps({"model_type": "no_such_family"}))
+def encode_command(run: Path, model: Path, out: Path) -> list[str]:
     options = {
         "--convert-dir": run / "convert",
         "--vision": VISION.model_dump_json(),
-        "--encode": Encode().model_dump_json(),
-        "--model": tmp_path / "base",
+        "--encode": Encode(batch_videos=3).model_dump_json(),
+        "--model": model,
         "--model-manifest": run / "models/base.manifest.json",
         "--shard": 1,
         "--shards": 2,
         "--run-dir": run,
-        "--out": tmp_path / "1-of-2.json",
+        "--out": out,
     }
     words = [str(part) for item in options.items() for part in item]
-    command = [sys.executable, str(SCRIPTS / "encode_shard.py"), *words]
+    return [sys.executable, str(SCRIPTS / "encode_shard.py"), *words]
+
+
+def test_killed_while_writing_then_finished_gives_equal_bytes(run: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    for part in ("segments", "convert", "models"):
+        shutil.copytree(run / part, tmp_path / part)
+    command = encode_command(tmp_path, tiny_checkpoint, tmp_path / "encode/shards/1-of-2.json")
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "encode").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert (tmp_path / "encode").exists()
+    (tmp_path / "encode/frames/.1-of-2.safetensors.left").mkdir(parents=True, exist_ok=True)
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    expected = {name: data for name, data in contents(run / "encode").items() if "1-of-2" in name}
+    assert contents(tmp_path / "encode") == expected
+    assert not list((tmp_path / "encode/frames").glob(".*"))
+
+
+def test_unknown_model_family(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base/config.json").write_text(json.dumps({"model_type": "no_such_family"}))
+    command = encode_command(run, tmp_path / "base", tmp_path / "1-of-2.json")
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert f"error: {tmp_path / 'base'}: no processor can be loaded" in done.stderr

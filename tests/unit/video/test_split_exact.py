@@ -96,8 +96,9 @@ def test_random_cuts(name: str, videos: dict[str, Path], tmp_path: Path) -> None
     described = probe(videos[name])
     chance = random.Random(name)
     between = [float((pts - described.pts[0]) * described.time_base) for pts in described.pts]
-    on_a_frame = round(chance.choice(between[1:]), 6)
-    for time in (on_a_frame, round(chance.uniform(0.01, between[-1]), 3)):
+    on_frames = [round(chance.choice(between[1:]), 6) for _ in range(2)]
+    anywhere = [round(chance.uniform(0.01, between[-1]), 3) for _ in range(2)]
+    for time in [*on_frames, *anywhere]:
         row = split(videos[name], time, tmp_path)
         assert row["status"] == "ok", row
         check_parts(videos[name], time, row, tmp_path)
