@@ -24,7 +24,7 @@ class Checkpoints:
         self._world = engine.world
         if self._world.leads:
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(folder / WORKSPACE, ignore_errors=True)
+            clear_leftovers(folder)
         self._world.barrier()
 
     def steps(self) -> list[int]:
@@ -60,6 +60,13 @@ class Checkpoints:
                 (self._folder / f"{PREFIX}{old}").rename(workspace / f"{PREFIX}{old}")
             shutil.rmtree(workspace)
         self._world.barrier()
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove the temporary folders that a killed run left in `folder`."""
+    for path in folder.glob(".*"):
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 def _flush(folder: Path) -> None:

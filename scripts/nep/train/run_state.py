@@ -9,6 +9,7 @@ from nep.config import Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.source.model_manifest import model_manifest
+from nep.train.checkpoint import clear_leftovers
 from nep.train.engine import Engine
 from nep.train.metrics import StepLog
 
@@ -66,6 +67,8 @@ def publish(engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict
     """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`."""
     model = engine.plain_model()
     if engine.world.leads:
+        paths.out.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(paths.out)
         with atomic_path(paths.out / "model") as folder:
             model.save_pretrained(folder)
             _copy_companions(paths.model, folder)
