@@ -3,7 +3,10 @@
 import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +25,7 @@ EVALUATE = {
 LABELS = ["direct", "reason", "direct_shuffled_frames", "reason_shuffled_frames"]
 
 
-def evaluate(run_dir: Path, model: Path, out: Path) -> subprocess.CompletedProcess[str]:
+def evaluation_command(run_dir: Path, model: Path, out: Path) -> list[str]:
     options = {
         "--model-dir": model,
         "--model-name": "base",
@@ -37,8 +40,11 @@ def evaluate(run_dir: Path, model: Path, out: Path) -> subprocess.CompletedProce
         "--out-dir": out,
     }
     words = [str(word) for pair in options.items() for word in pair]
-    command = [sys.executable, "scripts/evaluate_model.py", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return [sys.executable, "scripts/evaluate_model.py", *words]
+
+
+def evaluate(run_dir: Path, model: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(evaluation_command(run_dir, model, out), capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -96,3 +102,22 @@ def test_a_broken_checkpoint_ends_with_the_log_and_without_results(run_with_cont
     assert "model.safetensors" in done.stderr
     assert "Traceback (most recent call last)" not in done.stderr.split("the end of")[0]
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the signal on a parent's death is Linux's")
+def test_a_killed_evaluation_leaves_no_process_behind(run_with_controls: Path, tiny_checkpoint: Path, tmp_path: Path):
+    with subprocess.Popen(evaluation_command(run_with_controls, tiny_checkpoint, tmp_path / "out")) as parent:
+        children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
+        child = wait_for(lambda: children.read_text().split())[0]
+        parent.kill()
+    assert wait_for(lambda: not Path(f"/proc/{child}").exists())
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    """The condition's first true value within 30 seconds."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError("the condition did not become true within 30 s")
