@@ -1,0 +1,329 @@
+"""The one typed source of the configuration: every key, its type, its default and its bounds.
+
+`config/schema.json` is generated from it (`python scripts/write_config_schema.py`). A stage's entry point gets its own
+block as JSON and reads it back with the class of that block.
+"""
+
+import difflib
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from nep.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Variant = Literal["direct", "reason"]
+Control = Literal["shuffled_frames", "constant_frame"]
+
+
+class Block(BaseModel):
+    """A config block: unknown keys are errors, values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Block):
+    """Where the data set comes from: a hub repository at a pinned revision, or a local folder in the hub's layout."""
+
+    kind: Literal["folder", "hub"]
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    annotations: str = "next_event_prediction.json"
+    questions: str = "futurebench.json"
+    archives: list[str] = ["video_data_part*.tar.gz"]
+    keep_archives: bool = True
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> "Source":
+        return _check_place(self)
+
+
+class Model(Block):
+    """Where the base model comes from; `tiny` is made here, and cannot be told from a released one afterwards."""
+
+    kind: Literal["tiny", "folder", "hub"]
+    path: str | None = None
+    repo: str | None = None
+    revision: str | None = None
+    trust_remote_code: bool = False
+    tiny: "TinyModel | None" = None
+
+    @model_validator(mode="after")
+    def _names_its_place(self) -> "Model":
+        if self.kind == "tiny":
+            if self.tiny is None:
+                raise ValueError("kind 'tiny' needs a block 'tiny'")
+            return self
+        return _check_place(self)
+
+
+class TinyModel(Block):
+    """A Qwen2.5-VL of a few million parameters and its short pre-training (multiple-choice form, naming of frames)."""
+
+    hidden_size: int = Field(128, ge=32, multiple_of=32)
+    layers: int = Field(4, ge=1)
+    heads: int = Field(4, ge=1)
+    vision_hidden_size: int = Field(64, ge=16)
+    vision_layers: int = Field(2, ge=1)
+    pretrain_steps: int = Field(400, ge=0)
+    pretrain_batch: int = Field(64, ge=1)
+    pretrain_lr: float = Field(2e-3, gt=0)
+    threads: int = Field(2, ge=1)
+
+
+class Demo(Block):
+    """How many videos the demo generator makes, and how long they are."""
+
+    train_videos: int = Field(600, ge=1)
+    test_videos: int = Field(60, ge=1)
+    archives: int = Field(2, ge=1)
+    questions_per_video: int = Field(4, ge=1)
+    size: int = Field(112, ge=56, multiple_of=28)
+    fps: int = Field(12, ge=4)
+    processes: int = Field(2, ge=1)
+
+
+class Split(Block):
+    """Cutting each video at its split time."""
+
+    shards: int = Field(4, ge=1)
+    processes: int = Field(2, ge=1)
+    timeout_s: float = Field(120, gt=0)
+    crf: int = Field(18, ge=0, le=51)
+    preset: str = "veryfast"
+    max_quarantine_fraction: Fraction = 0.1
+
+
+class Vision(Block):
+    """The frame and pixel budget: the one block that encode, GRPO and evaluation share.
+
+    `uniform` samples `frames` frames at equal distances; `fps` samples `fps` frames a second, `frames` at most.
+    """
+
+    sampling: Literal["uniform", "fps"] = "uniform"
+    frames: int = Field(32, ge=2, multiple_of=2)
+    fps: float = Field(2.0, gt=0)
+    min_pixels: int = Field(3136, ge=784)
+    max_pixels: int = Field(16384, ge=784)
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Vision":
+        if self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels ({self.min_pixels}) must not exceed max_pixels ({self.max_pixels})")
+        return self
+
+
+class Encode(Block):
+    """The cache of sampled frames, and of the vision tower's output where tower and projector are frozen."""
+
+    shards: int = Field(2, ge=1)
+    processes: int = Field(2, ge=1)
+    timeout_s: float = Field(120, gt=0)
+    features: bool = True
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    batch_videos: int = Field(16, ge=1)
+
+
+class Convert(Block):
+    """Making the data sets. `hold_out_evaluation_videos` keeps the videos of evaluation questions out of training."""
+
+    prompts: str = "config/prompts.yaml"
+    hold_out_evaluation_videos: bool = True
+    validation_fraction: Fraction = 0.05
+    distractors: Literal["same_video", "other_videos"] = "same_video"
+    hops: list[Annotated[int, Field(ge=1, le=3)]] = [1, 2]
+    cft_wrong_to_right: float = Field(2.1, gt=0)
+
+
+class Training(Block):
+    """What SFT and GRPO share: engine, optimiser, precision, checkpoints."""
+
+    deepspeed: str = "config/deepspeed/zero2.json"
+    processes: int = Field(1, ge=1)
+    threads: int = Field(2, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    freeze: list[Literal["vision_tower", "projector", "language_model"]] = ["vision_tower", "projector"]
+    gradient_checkpointing: bool = False
+    lr: float = Field(gt=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup_ratio: Fraction = 0.1
+    weight_decay: float = Field(0.0, ge=0)
+    grad_clip: float = Field(1.0, gt=0)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class Sft(Training):
+    """Supervised fine-tuning: `datasets` maps a data set's name to a number of samples (null: all of them)."""
+
+    datasets: dict[str, int | None] = {"next_event": None}
+    lr: float = Field(1e-5, gt=0)
+    epochs: int = Field(3, ge=1)
+    batch_size: int = Field(16, ge=1)
+    micro_batch_size: int = Field(1, ge=1)
+    max_tokens: int = Field(32768, ge=16)
+    checkpoint_every: int = Field(100, ge=1)
+
+
+class Grpo(Training):
+    """Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) with the published settings as defaults."""
+
+    datasets: dict[str, int | None] = {"next_event_mc": None}
+    lr: float = Field(1e-6, gt=0)
+    schedule: Literal["cosine", "constant"] = "constant"
+    warmup_ratio: Fraction = 0.0
+    weight_decay: float = Field(0.01, ge=0)
+    steps: int = Field(125, ge=1)
+    prompts_per_step: int = Field(16, ge=1)
+    completions: int = Field(8, ge=2)
+    micro_batch_groups: int = Field(4, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    max_prompt_tokens: int = Field(4096, ge=16)
+    max_new_tokens: int = Field(2048, ge=1)
+    clip: float = Field(0.2, gt=0)
+    kl_coef: float = Field(1e-2, ge=0)
+    entropy_coef: float = Field(1e-3, ge=0)
+    rewards: dict[Literal["letter", "format"], float] = {"letter": 1.0}
+    validate_every: int = Field(25, ge=1)
+    checkpoint_every: int = Field(25, ge=1)
+
+
+class Experiment(Block):
+    """What is trained on what: `sft`, `grpo` or both, each a set of changes to the block of that name."""
+
+    sft: Sft | None = None
+    grpo: Grpo | None = None
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> "Experiment":
+        if self.sft is None and self.grpo is None:
+            raise ValueError("an experiment needs 'sft', 'grpo' or both")
+        return self
+
+
+class Evaluate(Block):
+    """Evaluation through lmms-eval."""
+
+    tasks: list[Literal["futurebench"]] = ["futurebench"]
+    variants: list[Variant] = ["direct", "reason"]
+    controls: list[Control] = ["shuffled_frames"]
+    model_type: str = "qwen2_5_vl"
+    model_args: dict[str, str | int | float | bool] = {}
+    device: str = "cuda"
+    batch_size: int = Field(1, ge=1)
+    threads: int = Field(1, ge=1)
+    max_new_tokens: dict[Variant, int] = {"direct": 16, "reason": 2048}
+    limit: int | None = Field(None, ge=1)
+
+
+class Report(Block):
+    """The page: which variant of the benchmark leads, and how many samples are shown."""
+
+    headline: Variant = "reason"
+    examples: int = Field(12, ge=0)
+    title: str = "Next-event prediction"
+
+
+class Config(Block):
+    """The whole configuration."""
+
+    run: Name
+    seed: int = Field(0, ge=0)
+    source: Source
+    demo: Demo | None = None
+    model: Model
+    split: Split = Split()
+    vision: Vision = Vision()
+    encode: Encode = Encode()
+    convert: Convert = Convert()
+    sft: Sft = Sft()
+    grpo: Grpo = Grpo()
+    experiments: dict[Name, Experiment]
+    evaluate: Evaluate = Evaluate()
+    report: Report = Report()
+    resources: dict[str, dict[str, str | int]] = {}
+
+    @field_validator("experiments")
+    @classmethod
+    def _base_is_taken(cls, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+        if "base" in experiments:
+            raise ValueError("'base' names the untrained model; call the experiment something else")
+        if not experiments:
+            raise ValueError("name at least one experiment")
+        return experiments
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+PlacedT = TypeVar("PlacedT", bound=Block)
+
+
+def load_config(values: dict[str, Any]) -> Config:
+    """Check a configuration as read from YAML. Raises InputError with one line for each key that is wrong."""
+    merged = {**values, "experiments": _with_defaults(values)}
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_describe(item)}" for item in error.errors())
+        raise InputError(f"configuration:\n{lines}") from None
+
+
+def load_block(block: type[BlockT], text: str) -> BlockT:
+    """Read a config block back from the JSON that the workflow passes to an entry point."""
+    return block.model_validate_json(text)
+
+
+def _with_defaults(values: dict[str, Any]) -> Any:
+    experiments = values.get("experiments")
+    if not isinstance(experiments, dict):
+        return experiments
+    return {name: _experiment_with_defaults(values, body) for name, body in experiments.items()}
+
+
+def _experiment_with_defaults(values: dict[str, Any], experiment: Any) -> Any:
+    if not isinstance(experiment, dict):
+        return experiment
+    stages = {}
+    for stage, changes in experiment.items():
+        defaults = values.get(stage)
+        mergeable = isinstance(defaults, dict) and isinstance(changes, dict)
+        stages[stage] = {**defaults, **changes} if mergeable else changes
+    return stages
+
+
+def _check_place(block: PlacedT) -> PlacedT:
+    if block.kind == "folder" and not block.path:
+        raise ValueError("kind 'folder' needs 'path'")
+    if block.kind == "hub" and not (block.repo and block.revision):
+        raise ValueError("kind 'hub' needs 'repo' and a pinned 'revision' (a commit hash or a tag)")
+    return block
+
+
+def _describe(item: Any) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] != "extra_forbidden":
+        return f"{place}: {item['msg']} (found {item['input']!r})"
+    known = _known_keys(item["loc"][:-1])
+    near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+    return f"{place}: unknown key; {hint}"
+
+
+def _known_keys(place: tuple[Any, ...]) -> list[str]:
+    block: type[BaseModel] = Config
+    for part in place:
+        if part in block.model_fields:
+            block = _block_of(block.model_fields[part].annotation) or block
+    return list(block.model_fields)
+
+
+def _block_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in getattr(annotation, "__args__", ()):
+        if found := _block_of(argument):
+            return found
+    return None
+
+
+Model.model_rebuild()
