@@ -2,12 +2,14 @@
 
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from nep.config import Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.fingerprint import code_fingerprint
 from nep.source.model_manifest import model_manifest
 from nep.train.checkpoint import clear_leftovers
 from nep.train.engine import Engine
@@ -15,6 +17,8 @@ from nep.train.metrics import StepLog
 
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 FINGERPRINT_LENGTH = 16
+TRAIN_ROOM = Path(__file__).resolve().parent
+LIBRARIES = ("torch", "transformers", "deepspeed")
 NOT_OF_THE_RECIPE = {"checkpoint_every", "deepspeed", "processes"}
 
 
@@ -40,14 +44,21 @@ def recipe_fingerprint(
 ) -> str:
     """Hash of all that decides a run's result; a run resumes only from checkpoints of the same fingerprint.
 
-    How often checkpoints are written is not part of it, and the DeepSpeed file counts by its content.
+    The trainer's own code and the libraries beneath it are part of it, as a run that they change must start anew. How
+    often checkpoints are written is not, and the DeepSpeed file counts by its content. Raises InputError for a missing
+    vision cache or a manifest without fingerprint.
     """
     manifest = read_json(paths.model_manifest)
     if "fingerprint" not in manifest:
         raise InputError(f"{paths.model_manifest}: needs the key 'fingerprint'")
-    cache = [paths.encode / "index.jsonl", *sorted((paths.encode / "shards").glob("*.json"))]
+    index = paths.encode / "index.jsonl"
+    if not index.is_file():
+        raise InputError(f"{index}: no such file; run the encode stage")
+    cache = [index, *sorted((paths.encode / "shards").glob("*.json"))]
     recipe = {
         "stage": stage,
+        "code": code_fingerprint(TRAIN_ROOM / f"{stage}.py", TRAIN_ROOM.parents[1]),
+        "libraries": {name: version(name) for name in LIBRARIES},
         "training": training.model_dump(exclude=NOT_OF_THE_RECIPE),
         "deepspeed": read_json(Path(training.deepspeed)),
         "processes": processes,

@@ -8,6 +8,7 @@ from types import ModuleType
 
 import torch
 import torch.distributed as dist
+from transformers.utils.logging import disable_progress_bar
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class World:
 def start_world(threads: int) -> World:
     """Join the process group, and make torch deterministic with `threads` CPU threads."""
     torch.set_num_threads(threads)
+    disable_progress_bar()
     cuda = torch.cuda.is_available()
     _make_deterministic(cuda)
     deepspeed = import_deepspeed()

@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nep.config import Grpo, Sft
+from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.train.checkpoint import Checkpoints
 from nep.train.grpo import train_grpo
@@ -116,3 +118,9 @@ def test_lost_outputs_come_back_from_the_last_checkpoint(paths_to, tmp_path: Pat
     shutil.rmtree(paths.out)
     train_sft(SFT, 1, "nep", paths)
     assert hashes(paths.out) == first
+
+
+def test_a_missing_vision_cache_is_named(paths_to, tmp_path: Path, torch_settings) -> None:
+    paths = replace(paths_to(tmp_path), encode=tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"nowhere/index\.jsonl: no such file; run the encode stage"):
+        train_sft(SFT, 1, "nep", paths)
