@@ -1,0 +1,192 @@
+"""The examples of the page: which questions are shown, and the frames of their videos as data URIs."""
+
+import base64
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+from nep.files import confined
+from nep.report.collect import EvaluatedModel, Run, Stage
+
+FIRST_FRAMES = 6
+SECOND_FRAMES = 4
+THUMBNAIL_SIZE = (224, 168)
+JPEG_QUALITY = 82
+LONGEST_COMPLETION = 1600
+# What the last model did against the one before it. Shares keep failures on the page when successes abound.
+OUTCOME_SHARES = {"gained": 0.5, "kept": 0.25, "lost": 0.125, "missed": 0.125}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture as a data URI; `seconds` from the start of its part."""
+
+    uri: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said to a question."""
+
+    experiment: str
+    stage: Stage
+    completion: str
+    parsed: str | None
+    correct: bool
+
+
+@dataclass(frozen=True)
+class Example:
+    """One question with the frames before and after the cut, and every model's answer. `cut` in seconds, if known."""
+
+    question_id: str
+    outcome: str
+    kind: str
+    question: str
+    options: dict[str, str]
+    answer: str
+    first: list[Frame]
+    second: list[Frame]
+    cut: float | None
+    what_happened: str | None
+    answers: list[Answer]
+
+
+def select_examples(run: Run) -> list[Example]:
+    """`report.examples` questions of the headline variant, the same ones for the same run."""
+    variant = run.config.report.headline
+    answers = [_answers_by_question(model, variant) for model in run.models]
+    before, after = compared_models(run.models)
+    outcomes = {
+        question: outcome_of(answers[before][question]["correct"], answers[after][question]["correct"])
+        for question in run.questions
+        if all(question in rows for rows in answers)
+    }
+    kinds = {question: run.questions[question]["kind"] for question in outcomes}
+    chosen = choose_questions(outcomes, kinds, run.config.report.examples)
+    return [_example(run, question, outcomes[question], [rows[question] for rows in answers]) for question in chosen]
+
+
+def compared_models(models: list[EvaluatedModel]) -> tuple[int, int]:
+    """Indices of the two models whose answers decide the order: SFT and GRPO of the first experiment that has both,
+    otherwise base and the first trained model."""
+    places = {(model.experiment, model.stage): index for index, model in enumerate(models)}
+    for experiment, stage in places:
+        if stage == "grpo" and (experiment, "sft") in places:
+            return places[experiment, "sft"], places[experiment, "grpo"]
+    return 0, 1
+
+
+def outcome_of(before: bool, after: bool) -> str:
+    """Name of the pair (right before, right after)."""
+    return {(False, True): "gained", (True, True): "kept", (True, False): "lost", (False, False): "missed"}[
+        before, after
+    ]
+
+
+def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int) -> list[str]:
+    """`count` question ids ordered by outcome; within an outcome the kinds alternate, in the order of a hash of the id.
+
+    Each outcome gets its share; places that one cannot fill go to the others, in the order of `OUTCOME_SHARES`.
+    """
+    queues = {
+        outcome: _alternate([question for question in outcomes if outcomes[question] == outcome], kinds)
+        for outcome in OUTCOME_SHARES
+    }
+    taken = {outcome: min(len(queues[outcome]), int(share * count)) for outcome, share in OUTCOME_SHARES.items()}
+    for outcome, queue in queues.items():
+        taken[outcome] += min(len(queue) - taken[outcome], count - sum(taken.values()))
+    return [question for outcome, queue in queues.items() for question in queue[: taken[outcome]]]
+
+
+def frames_of(path: Path, count: int) -> list[Frame]:
+    """`count` frames at equal distances, the first and the last among them, as small JPEG data URIs.
+
+    Empty when the file is absent or cannot be decoded: a picture must not end a report.
+    """
+    try:
+        return _decode_frames(path, count)
+    except (av.FFmpegError, OSError):
+        return []
+
+
+def _decode_frames(path: Path, count: int) -> list[Frame]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
+        if not stamps:
+            return []
+        places = np.linspace(0, len(stamps) - 1, min(count, len(stamps))).round().astype(int)
+        frames = []
+        for stamp in (stamps[place] for place in places):
+            container.seek(stamp, stream=stream, backward=True)
+            image = _image_at(container.decode(stream), stamp)
+            if image is not None:
+                frames.append(Frame(_data_uri(image), float((stamp - stamps[0]) * stream.time_base)))
+        return frames
+
+
+def _image_at(frames: Any, stamp: int) -> Image.Image | None:
+    for frame in frames:
+        if frame.pts is not None and frame.pts >= stamp:
+            return frame.to_image().rotate(frame.rotation, expand=True)
+    return None
+
+
+def _data_uri(image: Image.Image) -> str:
+    image.thumbnail(THUMBNAIL_SIZE, Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=JPEG_QUALITY, subsampling=0, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _answers_by_question(model: EvaluatedModel, variant: str) -> dict[str, dict[str, Any]]:
+    wanted = [row for row in model.samples if row["variant"] == variant and row["control"] is None]
+    return {row["question_id"]: row for row in wanted}
+
+
+def _alternate(questions: list[str], kinds: dict[str, str]) -> list[str]:
+    """Questions in the order of a hash of their id, taken from each kind in turn."""
+    hashed = sorted(questions, key=lambda question: hashlib.sha256(question.encode()).hexdigest())
+    turns: dict[str, int] = {}
+    order: dict[str, tuple[int, str]] = {}
+    for question in hashed:
+        kind = kinds[question]
+        turns[kind] = turns.get(kind, 0) + 1
+        order[question] = (turns[kind], kind)
+    return sorted(hashed, key=order.__getitem__)
+
+
+def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, Any]]) -> Example:
+    question = run.questions[question_id]
+    cut = run.cuts.get(question["video_id"], {})
+    return Example(
+        question_id=question_id,
+        outcome=outcome,
+        kind=question["kind"],
+        question=question["question"],
+        options=question["options"],
+        answer=question["answer"],
+        first=_part_frames(run.root, cut.get("first"), FIRST_FRAMES),
+        second=_part_frames(run.root, cut.get("second"), SECOND_FRAMES),
+        cut=cut["first"]["frames"] / cut["fps"] if cut.get("second") else None,
+        what_happened=(question.get("record") or {}).get("caption_part2"),
+        answers=[_answer(model, sample) for model, sample in zip(run.models, samples, strict=True)],
+    )
+
+
+def _part_frames(root: Path, part: dict[str, Any] | None, count: int) -> list[Frame]:
+    return frames_of(confined(root, part["path"]), count) if part else []
+
+
+def _answer(model: EvaluatedModel, sample: dict[str, Any]) -> Answer:
+    text = sample["completion"].strip()
+    shown = text if len(text) <= LONGEST_COMPLETION else text[:LONGEST_COMPLETION].rstrip() + " …"
+    return Answer(model.experiment, model.stage, shown, sample["parsed"], sample["correct"])

@@ -1,0 +1,245 @@
+"""The page: what `collect` read, put in order and words, and rendered by one template with autoescape on."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from nep.config import Vision
+from nep.files import write_text
+from nep.report import curves, results_table
+from nep.report.collect import BASE, Job, Run
+from nep.report.examples import Example, compared_models, select_examples
+from nep.report.results_table import OVERALL, SPLIT_NAMES, STAGE_NAMES, ControlRow, ResultTable, TableRow
+
+MOST_QUARANTINE_ROWS = 200
+NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+OUTCOMES = {
+    "gained": "{after} right where {before} was wrong",
+    "kept": "Both right",
+    "lost": "{before} right, {after} wrong",
+    "missed": "Both wrong",
+}
+VARIANT_NAMES = {"direct": "Direct answer", "reason": "With reasoning"}
+VARIANT_NOTES = {
+    "direct": "The model answers with the letter alone.",
+    "reason": "The model thinks inside <think> and answers inside <answer>.",
+}
+
+
+@dataclass(frozen=True)
+class RuleCost:
+    """All jobs of one rule: `seconds` is the sum over jobs, which may have run side by side."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    cpu_seconds: float | None
+    peak_mb: float | None
+
+
+def write_report(run: Run, folder: Path) -> None:
+    """Write `results.csv` and `index.html` to `folder`."""
+    write_text(folder / "results.csv", results_table.results_csv(run.models))
+    write_text(folder / "index.html", render_page(run))
+
+
+def render_page(run: Run) -> str:
+    """The page as HTML text."""
+    tables = results_table.result_tables(run)
+    costs = rule_costs(run.jobs)
+    return template().render(
+        title=run.config.report.title,
+        run_name=run.config.run,
+        lead=lead_sentence(run, tables),
+        facts=run_facts(run, tables, costs),
+        tables=[(table, row_groups(table), curves.interval_plots(table)) for table in tables],
+        controls=control_groups(results_table.control_rows(run)),
+        parsing=results_table.parsing_rows(run),
+        panels=curves.stage_panels(run),
+        experiments=list(run.config.experiments),
+        examples=[(example, outcome_title(run, example)) for example in select_examples(run)],
+        cuts=len(run.cuts),
+        quarantine_counts=results_table.quarantine_counts(run),
+        quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
+        quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
+        costs=costs,
+        total=total_cost(costs),
+        longest=max((cost.seconds for cost in costs), default=0.0),
+        vision=describe_vision(run.config.vision),
+        config=yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+    )
+
+
+def template() -> jinja2.Template:
+    """The page's template: every value is escaped, a name that is missing is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": format_duration,
+        "memory": format_memory,
+        "words": lambda name: name.replace("_", " "),
+        "points": lambda value: f"{value:+.1f}".replace("-", "−"),
+    }
+    environment.globals |= {
+        "split_names": SPLIT_NAMES,
+        "stage_names": STAGE_NAMES,
+        "variant_names": VARIANT_NAMES,
+        "variant_notes": VARIANT_NOTES,
+        "series_colour": curves.series_colour,
+        "geometry": curves,
+    }
+    return environment.get_template("template.html")
+
+
+def printable(value: Any) -> Any:
+    """Text with the characters that HTML or UTF-8 cannot hold replaced by U+FFFD."""
+    # Markup is what the template itself made of values that went through here.
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return NOT_PRINTABLE.sub("\ufffd", value) if is_text else value
+
+
+def row_groups(table: ResultTable) -> list[tuple[str | None, list[TableRow]]]:
+    """The table's rows by experiment; a group has a title where there are several experiments to tell apart."""
+    experiments = list(dict.fromkeys(row.experiment for row in table.rows))
+    titled = len(experiments) > 2
+    return [
+        (name if titled and name != BASE else None, [row for row in table.rows if row.experiment == name])
+        for name in experiments
+    ]
+
+
+def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]:
+    """Rows of one task, variant and control together, under a title that names them."""
+    groups: dict[str, list[ControlRow]] = {}
+    for row in rows:
+        title = f"{row.task} · {VARIANT_NAMES[row.variant]} · {results_table.CONTROL_NAMES[row.control]}"
+        groups.setdefault(title, []).append(row)
+    return list(groups.items())
+
+
+def lead_sentence(run: Run, tables: list[ResultTable]) -> str:
+    """One sentence: what the models are asked, and the overall accuracies of the headline table, best experiment."""
+    task = "A model sees the first part of a video and says what happens next"
+    if not tables:
+        return f"{task}."
+    table, place = tables[0], tables[0].splits.index(OVERALL)
+    accuracies = {
+        (row.experiment, row.stage): row.cells[place].score.accuracy for row in table.rows if row.cells[place]
+    }
+    trained = {key: value for key, value in accuracies.items() if key[0] != BASE}
+    best = max(trained, key=lambda key: trained[key])[0] if trained else BASE
+    steps = [
+        f"{value:.1f}\u00a0% {'before training' if stage == BASE else 'after ' + STAGE_NAMES[stage]}"
+        for (experiment, stage), value in accuracies.items()
+        if experiment in (BASE, best)
+    ]
+    named = f" (experiment {best})" if len(run.config.experiments) > 1 and trained else ""
+    return (
+        f"{task}: right in {_enumerate(steps)}{named}, on {table.counts[place]:,} questions where chance is 25\u00a0%."
+    )
+
+
+def run_facts(run: Run, tables: list[ResultTable], costs: list[RuleCost]) -> list[tuple[str, str]]:
+    """(value, name) of the figures below the title."""
+    facts = [(f"{len(run.cuts):,}", "videos cut")]
+    if run.parameters:
+        facts.append((format_count(run.parameters), "parameters"))
+    if tables:
+        facts.append((f"{max(tables[0].counts):,}", "test questions"))
+    if costs:
+        total = total_cost(costs)
+        facts.append((format_duration(total.seconds), "of jobs"))
+        if total.peak_mb is not None:
+            facts.append((format_memory(total.peak_mb), "peak memory of a job"))
+    return facts
+
+
+def outcome_title(run: Run, example: Example) -> str:
+    """What the two compared models made of the example's question."""
+    before, after = (example.answers[place] for place in compared_models(run.models))
+    return OUTCOMES[example.outcome].format(before=STAGE_NAMES[before.stage], after=STAGE_NAMES[after.stage])
+
+
+def rule_costs(jobs: list[Job]) -> list[RuleCost]:
+    """The jobs of each rule summed up, in the order in which the rules first ended a job."""
+    rules: dict[str, list[Job]] = {}
+    for job in sorted(jobs, key=lambda job: (job.ended, job.rule)):
+        rules.setdefault(job.rule, []).append(job)
+    return [
+        RuleCost(
+            rule=rule,
+            jobs=len(members),
+            seconds=sum(job.seconds for job in members),
+            cpu_seconds=_sum_of([job.cpu_seconds for job in members]),
+            peak_mb=_largest([job.peak_mb for job in members]),
+        )
+        for rule, members in rules.items()
+    ]
+
+
+def total_cost(costs: list[RuleCost]) -> RuleCost:
+    """Sum of times, largest of peaks."""
+    return RuleCost(
+        rule="Total",
+        jobs=sum(cost.jobs for cost in costs),
+        seconds=sum(cost.seconds for cost in costs),
+        cpu_seconds=_sum_of([cost.cpu_seconds for cost in costs]),
+        peak_mb=_largest([cost.peak_mb for cost in costs]),
+    )
+
+
+def describe_vision(vision: Vision) -> str:
+    """The frame and pixel budget in words."""
+    sampled = (
+        f"{vision.frames} frames at equal distances"
+        if vision.sampling == "uniform"
+        else f"{vision.fps:g} frames a second, {vision.frames} at most"
+    )
+    return f"{sampled}, {vision.min_pixels:,} to {vision.max_pixels:,} pixels each"
+
+
+def format_duration(seconds: float) -> str:
+    """Two units at most: 8.4 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def format_memory(megabytes: float) -> str:
+    """MB below one GB."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
+
+
+def format_count(number: int) -> str:
+    """Three significant digits with k, M or B."""
+    for size, suffix in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {suffix}"
+    return str(number)
+
+
+def _enumerate(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
+
+
+def _sum_of(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _largest(values: list[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)

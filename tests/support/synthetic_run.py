@@ -1,0 +1,258 @@
+"""A whole run folder as the stages would leave it, made in a second: real small videos, invented figures.
+
+The answers are drawn so that SFT beats the base model and GRPO beats SFT, which is what a report has to show.
+"""
+
+import json
+import math
+import os
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image, ImageDraw
+
+KINDS = ("hop1", "hop2", "hop3", "interpolation")
+COLOURS = {"red": (214, 69, 65), "green": (63, 160, 92), "blue": (61, 106, 214), "amber": (232, 170, 42)}
+SKILL = {"base": 0.26, "sft": 0.74, "grpo": 0.86}
+RULES = (
+    ("download_archives", 2, 4.2, 90),
+    ("split_videos", 4, 38.0, 180),
+    ("convert_datasets", 1, 3.1, 120),
+    ("encode_videos", 2, 31.0, 1450),
+    ("train_sft", 1, 171.0, 2300),
+    ("train_grpo", 1, 214.0, 2750),
+    ("evaluate_model", 3, 96.0, 3100),
+)
+
+
+@dataclass(frozen=True)
+class SyntheticRun:
+    """What the folder holds. `completion` replaces the reasoning text of every answer, to test escaping."""
+
+    experiments: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"next_event": ("sft", "grpo")})
+    controls: tuple[str, ...] = ("shuffled_frames",)
+    videos: int = 8
+    questions_per_video: int = 4
+    size: int = 112
+    completion: str | None = None
+    seed: int = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as read from YAML."""
+        bodies = {name: {stage: {} for stage in stages} for name, stages in self.experiments.items()}
+        return {
+            "run": "synthetic",
+            "source": {"kind": "folder", "path": "data"},
+            "model": {"kind": "folder", "path": "model"},
+            "experiments": bodies,
+            "evaluate": {"controls": list(self.controls), "device": "cpu"},
+            "report": {"examples": 6},
+        }
+
+    def write(self, root: Path) -> Path:
+        """Write the run below `root` and return it."""
+        questions = self._write_data(root)
+        models = [("base", "base")] + [(name, stage) for name, stages in self.experiments.items() for stage in stages]
+        for experiment, stage in models:
+            folder = "base" if stage == "base" else f"{experiment}-{stage}"
+            samples = list(self._samples(questions, experiment, stage))
+            write_lines(root / "evaluate" / folder / "samples.jsonl", samples)
+            write_value(root / "evaluate" / folder / "scores.json", {"model": folder, "scores": scores_of(samples)})
+            if stage != "base":
+                self._write_training(root / experiment / stage, stage, experiment)
+        for place, (rule, jobs, seconds, memory) in enumerate(RULES):
+            for job in range(jobs):
+                write_benchmark(root / "benchmarks" / rule / f"{job}.tsv", seconds, memory, ended=1_700_000_000 + place)
+        return root
+
+    def _write_data(self, root: Path) -> list[dict[str, Any]]:
+        rng = random.Random(self.seed)
+        cuts, questions = [], []
+        for number in range(self.videos):
+            video = f"demo-clip-{number:03d}"
+            colour, target = rng.sample(sorted(COLOURS), 2)
+            write_clip(root / "segments" / "first" / f"{video}.mp4", COLOURS[colour], 0.1, 0.5, 30, self.size)
+            write_clip(root / "segments" / "second" / f"{video}.mp4", COLOURS[target], 0.55, 0.9, 18, self.size)
+            cuts.append(cut_row(video, self.size))
+            questions += [question_row(rng, video, target, turn) for turn in range(self.questions_per_video)]
+        shard = {"rows": [], "quarantined": [quarantine("demo-clip-901", "encode", "too_few_frames", "1 frame")]}
+        cuts.append({"status": "quarantined", **quarantine("demo-clip-900", "split", "split_timeout", "120 s")})
+        rejected = [
+            quarantine(f"demo-bad-{number}", "records", "split_outside_video", f"split at {9 + number} s of 8.0 s")
+            for number in range(3)
+        ]
+        write_lines(root / "split" / "manifest.jsonl", cuts)
+        write_lines(root / "records" / "rejected.jsonl", rejected)
+        write_lines(root / "convert" / "futurebench.jsonl", questions)
+        write_value(root / "encode" / "shards" / "1-of-1.json", shard)
+        write_value(root / "models" / "base.manifest.json", {"fingerprint": "0" * 64, "parameters": 1_240_000})
+        return questions
+
+    def _samples(self, questions: list[dict[str, Any]], experiment: str, stage: str) -> Iterable[dict[str, Any]]:
+        rng = random.Random(f"{self.seed}/{experiment}/{stage}")
+        for variant in ("direct", "reason"):
+            for control in (None, *self.controls):
+                for question in questions:
+                    skill = SKILL[stage] if control is None else 0.25
+                    yield self._sample(rng, question, variant, control, skill)
+
+    def _sample(self, rng: random.Random, question: dict, variant: str, control: str | None, skill: float) -> dict:
+        wrong = [letter for letter in question["options"] if letter != question["answer"]]
+        letter = question["answer"] if rng.random() < skill else rng.choice(wrong)
+        readable = rng.random() > 0.02
+        thought = self.completion or f"The ball moves on, so {question['options'][letter]}."
+        completion = f"<think>\n{thought}\n</think>\n<answer>\n{letter}\n</answer>" if variant == "reason" else letter
+        parsed = letter if readable else None
+        return {
+            "question_id": question["id"],
+            "video_id": question["video_id"],
+            "kind": question["kind"],
+            "variant": variant,
+            "control": control,
+            "question": question["question"],
+            "options": question["options"],
+            "answer": question["answer"],
+            "completion": completion if readable else "I cannot tell.",
+            "parsed": parsed,
+            "correct": parsed == question["answer"],
+            "legacy_parsed": letter,
+            "legacy_correct": letter == question["answer"],
+        }
+
+    def _write_training(self, folder: Path, stage: str, experiment: str) -> None:
+        rng = random.Random(f"{self.seed}/{experiment}/{stage}/log")
+        if stage == "sft":
+            steps = 320
+            rows = [
+                {"step": step, "loss": 0.3 + 3 * math.exp(-step / 60) + rng.gauss(0, 0.06)} for step in range(steps)
+            ]
+            write_lines(folder / "metrics.jsonl", rows)
+            return
+        write_lines(folder / "metrics.jsonl", [grpo_row(rng, step) for step in range(1, 121)])
+        validation = [{"step": step, "reward": 0.72 + step / 900, "accuracy": 0.7} for step in range(0, 121, 20)]
+        write_lines(folder / "validation.jsonl", validation)
+
+
+def grpo_row(rng: random.Random, step: int) -> dict[str, Any]:
+    """One step's metrics, as GRPO logs them."""
+    reward = 0.7 + 0.16 * (1 - math.exp(-step / 40)) + rng.gauss(0, 0.03)
+    return {
+        "step": step,
+        "reward": reward,
+        "reward_letter": reward,
+        "accuracy": reward,
+        "kl": 0.02 * (1 - math.exp(-step / 50)) + abs(rng.gauss(0, 0.002)),
+        "entropy": 0.5 * math.exp(-step / 90) + rng.gauss(0, 0.02),
+        "completion_tokens": 24 + rng.gauss(0, 1),
+        "zero_variance_groups": min(1.0, 0.3 + step / 300 + abs(rng.gauss(0, 0.05))),
+        "truncated": 0.0,
+    }
+
+
+def question_row(rng: random.Random, video: str, target: str, turn: int) -> dict[str, Any]:
+    """A row of futurebench.jsonl whose right option names `target`."""
+    names = rng.sample(sorted(COLOURS), 4)
+    options = {letter: f"the {name} lamp lights up" for letter, name in zip("ABCD", names, strict=True)}
+    kind = KINDS[turn % len(KINDS)]
+    return {
+        "id": f"{video}-{kind}",
+        "video_id": video,
+        "kind": kind,
+        "question": "What happens next in the video?",
+        "options": options,
+        "answer": "ABCD"[names.index(target)],
+        "options_inline": False,
+        "video": f"segments/first/{video}.mp4",
+        "record": {"caption_part2": f"The ball runs on and the {target} lamp lights up."},
+    }
+
+
+def cut_row(video: str, size: int) -> dict[str, Any]:
+    """A row of the split manifest."""
+    return {
+        "id": video,
+        "status": "ok",
+        "way": "encode",
+        "split_pts": 30720,
+        "time_base": "1/12288",
+        "fps": 12.0,
+        "width": size,
+        "height": size,
+        "source_frames": 48,
+        "duration": 4.0,
+        "first": {"path": f"segments/first/{video}.mp4", "frames": 30, "sha256": "0" * 64},
+        "second": {"path": f"segments/second/{video}.mp4", "frames": 18, "sha256": "0" * 64},
+    }
+
+
+def scores_of(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Scores by variant and kind, with the legacy parser's; interval: Wald, which is enough for invented figures."""
+    groups: dict[tuple[str, str], list[bool]] = {}
+    for row in samples:
+        variant = "_".join(part for part in (row["variant"], row["control"]) if part)
+        for split in ("overall", row["kind"]):
+            groups.setdefault((variant, split), []).append(row["correct"])
+            if row["control"] is None:
+                groups.setdefault((f"{variant}_legacy", split), []).append(row["legacy_correct"])
+    return [score_row(variant, split, right) for (variant, split), right in groups.items()]
+
+
+def score_row(variant: str, split: str, right: list[bool]) -> dict[str, Any]:
+    """One row of scores.json; percent."""
+    mean = sum(right) / len(right)
+    half = 1.96 * math.sqrt(mean * (1 - mean) / len(right))
+    return {
+        "task": "futurebench",
+        "variant": variant,
+        "split": split,
+        "n": len(right),
+        "accuracy": 100 * mean,
+        "ci_low": 100 * max(0.0, mean - half),
+        "ci_high": 100 * min(1.0, mean + half),
+    }
+
+
+def quarantine(identity: str, stage: str, reason: str, detail: str) -> dict[str, Any]:
+    """A quarantine row."""
+    return {"id": identity, "stage": stage, "reason": reason, "detail": detail}
+
+
+def write_clip(path: Path, rgb: tuple[int, int, int], start: float, end: float, frames: int, size: int) -> None:
+    """An H.264 clip of a disc that crosses the picture from `start` to `end` (shares of its width)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"preset": "ultrafast"})
+        stream.width = stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for place in np.linspace(start, end, frames):
+            image = Image.new("RGB", (size, size), (24, 27, 34))
+            x, radius = place * size, size / 9
+            ImageDraw.Draw(image).ellipse((x - radius, size / 2 - radius, x + radius, size / 2 + radius), fill=rgb)
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
+        container.mux(stream.encode(None))
+
+
+def write_benchmark(path: Path, seconds: float, memory: float, ended: int) -> None:
+    """A benchmark file as Snakemake writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time"
+    path.write_text(f"{head}\n{seconds}\t0:00:00\t{memory}\t-\t-\t-\t0.0\t0.0\t90.0\t{seconds * 0.9:.2f}\n")
+    os.utime(path, (ended, ended))
+
+
+def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_value(path: Path, value: Any) -> None:
+    """JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
