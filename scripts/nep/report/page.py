@@ -211,7 +211,7 @@ def describe_vision(vision: Vision) -> str:
 
 def format_duration(seconds: float) -> str:
     """Two units at most: 8.4 s, 3 min 05 s, 2 h 10 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
