@@ -13,7 +13,7 @@ from nep.errors import run_entry_point
 def main() -> None:
     """Read the options and encode one shard."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--convert-dir", type=Path, required=True, help="data sets; their clips are encoded")
+    parser.add_argument("--datasets", type=Path, nargs="+", required=True, help="data sets whose clips are encoded")
     parser.add_argument("--vision", required=True, help="config block 'vision' as JSON")
     parser.add_argument("--encode", required=True, help="config block 'encode' as JSON")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
@@ -26,7 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     encode_shard(
-        convert_dir=options.convert_dir,
+        datasets=options.datasets,
         vision=load_block(Vision, options.vision),
         encode=load_block(Encode, options.encode),
         model=options.model,

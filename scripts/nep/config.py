@@ -41,26 +41,36 @@ class Source(Block):
 
 
 class Model(Block):
-    """Where the base model comes from; `tiny` is made here, and cannot be told from a released one afterwards."""
+    """Where the base model comes from: a hub repository at a pinned revision, or a local checkpoint folder."""
 
-    kind: Literal["tiny", "folder", "hub"]
+    kind: Literal["folder", "hub"]
     path: str | None = None
     repo: str | None = None
     revision: str | None = None
     trust_remote_code: bool = False
-    tiny: "TinyModel | None" = None
 
     @model_validator(mode="after")
     def _names_its_place(self) -> "Model":
-        if self.kind == "tiny":
-            if self.tiny is None:
-                raise ValueError("kind 'tiny' needs a block 'tiny'")
-            return self
         return _check_place(self)
 
 
+class DemoVideos(Block):
+    """The demo's data set, made below `results/<run>/hub`: how many videos, and of what size."""
+
+    train: int = Field(600, ge=1)
+    test: int = Field(60, ge=1)
+    archives: int = Field(2, ge=1)
+    questions_per_video: int = Field(4, ge=1, le=4)
+    size: int = Field(168, ge=56, multiple_of=2)
+    fps: int = Field(12, ge=4)
+    processes: int = Field(2, ge=1)
+
+
 class TinyModel(Block):
-    """A Qwen2.5-VL of a few million parameters and its short pre-training (multiple-choice form, naming of frames)."""
+    """The demo's base model, made in `results/<run>/tiny_model`: a Qwen2.5-VL of a few million parameters.
+
+    Its short pre-training teaches the multiple-choice form and the naming of still frames; no next events.
+    """
 
     hidden_size: int = Field(128, ge=32, multiple_of=32)
     layers: int = Field(4, ge=1)
@@ -74,15 +84,10 @@ class TinyModel(Block):
 
 
 class Demo(Block):
-    """How many videos the demo generator makes, and how long they are."""
+    """What the demo makes for itself; `source.path` and `model.path` then name the folders that it is made in."""
 
-    train_videos: int = Field(600, ge=1)
-    test_videos: int = Field(60, ge=1)
-    archives: int = Field(2, ge=1)
-    questions_per_video: int = Field(4, ge=1)
-    size: int = Field(112, ge=56, multiple_of=28)
-    fps: int = Field(12, ge=4)
-    processes: int = Field(2, ge=1)
+    videos: DemoVideos | None = None
+    model: TinyModel | None = None
 
 
 class Split(Block):
@@ -231,7 +236,7 @@ class Config(Block):
     run: Name
     seed: int = Field(0, ge=0)
     source: Source
-    demo: Demo | None = None
+    demo: Demo = Demo()
     model: Model
     split: Split = Split()
     vision: Vision = Vision()
@@ -242,7 +247,6 @@ class Config(Block):
     experiments: dict[Name, Experiment]
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
-    resources: dict[str, dict[str, str | int]] = {}
 
     @field_validator("experiments")
     @classmethod
@@ -269,8 +273,11 @@ def load_config(values: dict[str, Any]) -> Config:
 
 
 def load_block(block: type[BlockT], text: str) -> BlockT:
-    """Read a config block back from the JSON that the workflow passes to an entry point."""
-    return block.model_validate_json(text)
+    """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError."""
+    try:
+        return block.model_validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"config block {block.__name__}: {error}") from None
 
 
 def _with_defaults(values: dict[str, Any]) -> Any:
@@ -324,6 +331,3 @@ def _block_of(annotation: Any) -> type[BaseModel] | None:
         if found := _block_of(argument):
             return found
     return None
-
-
-Model.model_rebuild()

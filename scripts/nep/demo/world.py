@@ -86,7 +86,7 @@ def draw_scenario(rng: random.Random) -> Scenario:
 
 def describe(colour: str) -> str:
     """The words for one event."""
-    return f"the {colour} lamp lights up"
+    return f"{colour} lights up"
 
 
 def frame_at(scenario: Scenario, seconds: float, size: int) -> np.ndarray:

@@ -1,15 +1,12 @@
-"""Which clips training needs: every video and view in the SFT and GRPO data sets."""
+"""Which clips training needs: every video and view in the data sets that the experiments name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
-
-# LLaMA-Factory's table of contents, the one JSON file in sft/ that is no data set.
-_NO_DATA_SET = "dataset_info.json"
 
 
 @dataclass(frozen=True, order=True)
@@ -22,13 +19,13 @@ class NeededClip:
     path: str
 
 
-def needed_clips(convert_dir: Path) -> list[NeededClip]:
-    """The clips of all rows in sft/*.json and grpo/*.jsonl, each once, sorted by key.
+def needed_clips(files: Iterable[Path]) -> list[NeededClip]:
+    """The clips of all rows of the data sets `files` (SFT: JSON, GRPO: JSON lines), each once, sorted by key.
 
     Raises InputError where a row lacks a key, or two rows name different files for one video and view.
     """
     clips: dict[str, NeededClip] = {}
-    for file, row in _rows(convert_dir):
+    for file, row in _rows(files):
         try:
             paths = row["videos"]
             key = f"{row['video_id']}/{row['view']}"
@@ -41,9 +38,6 @@ def needed_clips(convert_dir: Path) -> list[NeededClip]:
     return sorted(clips.values())
 
 
-def _rows(convert_dir: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for file in sorted((convert_dir / "sft").glob("*.json")):
-        if file.name != _NO_DATA_SET:
-            yield from ((file, row) for row in read_json(file))
-    for file in sorted((convert_dir / "grpo").glob("*.jsonl")):
-        yield from ((file, row) for row in read_jsonl(file))
+def _rows(files: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for file in sorted(files):
+        yield from ((file, row) for row in (read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)))

@@ -28,7 +28,7 @@ STAGE = "encode"
 
 
 def encode_shard(
-    convert_dir: Path,
+    datasets: Sequence[Path],
     vision: Vision,
     encode: Encode,
     model: Path,
@@ -47,7 +47,7 @@ def encode_shard(
     _drop_unfinished(run_dir, name)
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
-    needed = [clip for clip in needed_clips(convert_dir) if shard_of(clip.key, shards) == shard]
+    needed = [clip for clip in needed_clips(datasets) if shard_of(clip.key, shards) == shard]
     clips, quarantined = _read(needed, vision, encode, resize_factor(processor), run_dir, name)
     metadata = {"model": fingerprint, "vision": vision.model_dump()}
     encoder = FeatureEncoder(model, encode.dtype) if encode.features else None

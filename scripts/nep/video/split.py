@@ -84,7 +84,7 @@ def _part(frames: FilterableStream, target: Path, probe: Probe, recipe: Recipe) 
         vcodec="libx264",
         preset=recipe.preset,
         crf=recipe.crf,
-        # One thread: x264's output depends on the number of threads.
+        # One thread, no macroblock tree: x264's output depends on the one, and on unwritten memory with the other.
         threads=1,
         fps_mode="passthrough",
         enc_time_base=_ratio(probe, ":"),
@@ -92,7 +92,7 @@ def _part(frames: FilterableStream, target: Path, probe: Probe, recipe: Recipe) 
         map_metadata=-1,
         fflags="+bitexact",
         movflags="+faststart",
-        **{"flags:v": "+bitexact"},
+        **{"flags:v": "+bitexact", "x264-params": "mbtree=0"},
     )
 
 

@@ -48,11 +48,15 @@ def row(name: str) -> dict:
     return {"id": f"{name}-q", "video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
 
 
+def datasets_of(root: Path) -> list[Path]:
+    return [root / "convert/sft/next_event.json", root / "convert/grpo/next_event_mc.jsonl"]
+
+
 def encode_all(root: Path, model: Path, encode: Encode | None = None) -> None:
     shards = [root / f"encode/shards/{shard}-of-2.json" for shard in (1, 2)]
     for shard, out in enumerate(shards, start=1):
         encode_shard(
-            convert_dir=root / "convert",
+            datasets=datasets_of(root),
             vision=VISION,
             encode=encode or Encode(batch_videos=3),
             model=model,
@@ -70,14 +74,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_needed_clips_are_each_named_once(run: Path, tmp_path: Path) -> None:
-    needed = needed_clips(run / "convert")
+    needed = needed_clips(datasets_of(run))
     assert [clip.key for clip in needed] == [f"{name}/first" for name in sorted([*NAMES, "single", "text"])]
     write_json(tmp_path / "sft/a.json", [row("plain"), {**row("plain"), "videos": ["elsewhere.mp4"]}])
     with pytest.raises(InputError, match=r"plain/first is elsewhere.mp4"):
-        needed_clips(tmp_path)
+        needed_clips([tmp_path / "sft/a.json"])
     write_json(tmp_path / "sft/a.json", [{"id": "x", "videos": []}])
     with pytest.raises(InputError, match="video_id"):
-        needed_clips(tmp_path)
+        needed_clips([tmp_path / "sft/a.json"])
 
 
 def test_index_and_quarantine(run: Path) -> None:
@@ -172,7 +176,6 @@ def test_merge_finds_a_changed_file_and_a_missing_shard(run: Path, tmp_path: Pat
 
 def encode_command(run: Path, model: Path, out: Path) -> list[str]:
     options = {
-        "--convert-dir": run / "convert",
         "--vision": VISION.model_dump_json(),
         "--encode": Encode(batch_videos=3).model_dump_json(),
         "--model": model,
@@ -183,7 +186,7 @@ def encode_command(run: Path, model: Path, out: Path) -> list[str]:
         "--out": out,
     }
     words = [str(part) for item in options.items() for part in item]
-    return [sys.executable, str(SCRIPTS / "encode_shard.py"), *words]
+    return [sys.executable, str(SCRIPTS / "encode_shard.py"), *words, "--datasets", *map(str, datasets_of(run))]
 
 
 def test_killed_while_writing_then_finished_gives_equal_bytes(run: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,88 @@
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/demo.smk"
+include: "rules/download.smk"
+include: "rules/records.smk"
+include: "rules/split.smk"
+include: "rules/convert.smk"
+include: "rules/encode.smk"
+include: "rules/sft.smk"
+include: "rules/grpo.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    download,
+    segments,
+    convert,
+    encode,
+    sft,
+    grpo,
+    evaluate,
+    report,
+
+
+rule all:
+    """The whole workflow: everything up to the report."""
+    default_target: True
+    input:
+        f"{RUN}/report/index.html",
+
+
+rule download:
+    """Data set and base model, fetched and verified."""
+    input:
+        f"{RUN}/download/manifest.json",
+        f"{RUN}/models/base.manifest.json",
+
+
+rule segments:
+    """The videos cut into first and second parts, with manifests."""
+    input:
+        f"{RUN}/split/manifest.jsonl",
+
+
+rule convert:
+    """The data sets."""
+    input:
+        f"{RUN}/convert/manifest.json",
+
+
+rule encode:
+    """The cache of frames and vision features."""
+    input:
+        f"{RUN}/encode/index.jsonl",
+
+
+rule sft:
+    """The supervised models of all experiments."""
+    input:
+        [f"{RUN}/{name}/sft/manifest.json" for name in experiments_with("sft")],
+
+
+rule grpo:
+    """The GRPO models of all experiments."""
+    input:
+        [f"{RUN}/{name}/grpo/manifest.json" for name in experiments_with("grpo")],
+
+
+rule evaluate:
+    """The scores of all models."""
+    input:
+        [f"{RUN}/evaluate/{model}/scores.json" for model in models()],
+
+
+rule report:
+    """The report and its table."""
+    input:
+        f"{RUN}/report/index.html",
+        f"{RUN}/report/results.csv",

@@ -1,0 +1,32 @@
+# INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl
+# OUTPUTS  RUN/convert/{sft/*.json,grpo/*.jsonl,futurebench.jsonl,manifest.json}
+
+from nep.data.sft_sets import SFT_SETS
+
+
+rule convert_datasets:
+    """Make the data sets from records and cut videos."""
+    input:
+        records=f"{RUN}/records/records.jsonl",
+        questions=f"{RUN}/records/questions.jsonl",
+        split=f"{RUN}/split/manifest.jsonl",
+        prompts=PROMPTS,
+    output:
+        sft=[f"{RUN}/convert/sft/{dataset.name}.json" for dataset in SFT_SETS],
+        grpo=f"{RUN}/convert/grpo/next_event_mc.jsonl",
+        questions=f"{RUN}/convert/futurebench.jsonl",
+        manifest=f"{RUN}/convert/manifest.json",
+    params:
+        recipe=recipe(CONFIG.convert),
+        seed=CONFIG.seed,
+        code=code("convert_datasets.py"),
+    log:
+        f"{RUN}/logs/convert_datasets.log",
+    benchmark:
+        f"{RUN}/benchmarks/convert_datasets.tsv"
+    conda:
+        "../envs/data.yaml"
+    shell:
+        "python scripts/convert_datasets.py --records {input.records:q} --questions {input.questions:q}"
+        " --split-manifest {input.split:q} --convert {params.recipe:q} --seed {params.seed} --out-dir {RUN}/convert"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,54 @@
+# What the demo makes for itself: a data set in the hub's layout, and a tiny base model.
+# OUTPUTS  RUN/hub/*, RUN/tiny_model/*  (named by source.path and model.path of the demo's configuration)
+
+DEMO_VIDEOS = CONFIG.demo.videos
+DEMO_HUB_FILES = [
+    *(f"{RUN}/hub/video_data_part{part}.tar.gz" for part in range(DEMO_VIDEOS.archives if DEMO_VIDEOS else 1)),
+    f"{RUN}/hub/next_event_prediction.json",
+    f"{RUN}/hub/futurebench.json",
+]
+
+
+rule make_demo_data:
+    """Render videos of the demo's world and write them in the layout of V1-33K."""
+    output:
+        DEMO_HUB_FILES,
+    params:
+        recipe=recipe(DEMO_VIDEOS),
+        seed=CONFIG.seed,
+        code=code("make_demo_data.py"),
+    log:
+        f"{RUN}/logs/make_demo_data.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_demo_data.tsv"
+    threads: DEMO_VIDEOS.processes if DEMO_VIDEOS else 1
+    conda:
+        "../envs/video.yaml"
+    shell:
+        "python scripts/make_demo_data.py --videos {params.recipe:q} --seed {params.seed} --out-dir {RUN}/hub"
+        " 2>&1 | tee {log}"
+
+
+rule make_tiny_model:
+    """Make the tiny base model and give it its short pre-training."""
+    input:
+        prompts=PROMPTS,
+    output:
+        f"{RUN}/tiny_model/config.json",
+        f"{RUN}/tiny_model/model.safetensors",
+    params:
+        recipe=recipe(CONFIG.demo.model),
+        vision=recipe(CONFIG.vision),
+        seed=CONFIG.seed,
+        code=code("make_tiny_model.py"),
+    log:
+        f"{RUN}/logs/make_tiny_model.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_tiny_model.tsv"
+    threads: CONFIG.demo.model.threads if CONFIG.demo.model else 1
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python scripts/make_tiny_model.py --tiny {params.recipe:q} --vision {params.vision:q}"
+        " --prompts {input.prompts:q} --seed {params.seed} --out-dir {RUN}/tiny_model"
+        " 2>&1 | tee {log}"

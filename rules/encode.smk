@@ -1,0 +1,56 @@
+# INPUTS   the data sets that experiments name, RUN/models/base.manifest.json, the segments
+# OUTPUTS  RUN/encode/shards/*.json, RUN/encode/index.jsonl; RUN/encode/{frames,features}/*.safetensors beside
+
+ENCODE_SHARDS = [f"{shard}-of-{CONFIG.encode.shards}" for shard in range(1, CONFIG.encode.shards + 1)]
+TRAINING_SETS = sorted(
+    {
+        file
+        for stage in ("sft", "grpo")
+        for experiment in experiments_with(stage)
+        for file in dataset_files(stage, experiment)
+    }
+)
+
+
+rule encode_shard:
+    """Sample and resize the frames of one shard's clips; run the frozen vision tower once."""
+    input:
+        datasets=TRAINING_SETS,
+        split=f"{RUN}/split/manifest.jsonl",
+        model=f"{RUN}/models/base.manifest.json",
+    output:
+        f"{RUN}/encode/shards/{{shard}}-of-{CONFIG.encode.shards}.json",
+    params:
+        recipe=recipe(CONFIG.encode),
+        vision=recipe(CONFIG.vision),
+        code=code("encode_shard.py"),
+        shards=CONFIG.encode.shards,
+    log:
+        f"{RUN}/logs/encode_shard/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/encode_shard/{{shard}}.tsv"
+    threads: CONFIG.encode.processes
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "python scripts/encode_shard.py --datasets {input.datasets:q} --vision {params.vision:q}"
+        " --encode {params.recipe:q} --model {RUN}/models/base --model-manifest {input.model:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"
+
+
+rule merge_encode:
+    """Merge the shards' manifests into the index of the cache."""
+    input:
+        [f"{RUN}/encode/shards/{shard}.json" for shard in ENCODE_SHARDS],
+    output:
+        f"{RUN}/encode/index.jsonl",
+    params:
+        code=code("merge_encode.py"),
+    log:
+        f"{RUN}/logs/merge_encode.log",
+    benchmark:
+        f"{RUN}/benchmarks/merge_encode.tsv"
+    conda:
+        "../envs/video.yaml"
+    shell:
+        "python scripts/merge_encode.py --shard-files {input:q} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"

@@ -1,0 +1,53 @@
+# INPUTS   RUN/convert/futurebench.jsonl, a model
+# OUTPUTS  RUN/evaluate/controls/<control>.json, RUN/evaluate/<model>/{samples.jsonl,scores.json}
+
+
+rule make_controls:
+    """Videos in which the order of events is destroyed: a model that watches must fail on them."""
+    input:
+        f"{RUN}/convert/futurebench.jsonl",
+    output:
+        f"{RUN}/evaluate/controls/{{control}}.json",
+    params:
+        seed=CONFIG.seed,
+        code=code("make_controls.py"),
+    log:
+        f"{RUN}/logs/make_controls/{{control}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_controls/{{control}}.tsv"
+    conda:
+        "../envs/video.yaml"
+    shell:
+        "python scripts/make_controls.py --questions {input:q} --control {wildcards.control} --seed {params.seed}"
+        " --run-dir {RUN} --processes {threads} --out {output:q} 2>&1 | tee {log}"
+
+
+rule evaluate_model:
+    """One model through lmms-eval: every variant and control of the benchmark, loaded once."""
+    input:
+        questions=f"{RUN}/convert/futurebench.jsonl",
+        controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.controls],
+        model=lambda wildcards: manifest_of(wildcards.model),
+        prompts=PROMPTS,
+        task="scripts/nep/evaluation/tasks/futurebench/_template_yaml",
+    output:
+        scores=f"{RUN}/evaluate/{{model}}/scores.json",
+        samples=f"{RUN}/evaluate/{{model}}/samples.jsonl",
+    params:
+        recipe=recipe(CONFIG.evaluate),
+        vision=recipe(CONFIG.vision),
+        folder=lambda wildcards: folder_of(wildcards.model),
+        seed=CONFIG.seed,
+        code=code("evaluate_model.py"),
+    log:
+        f"{RUN}/logs/evaluate_model/{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_model/{{model}}.tsv"
+    threads: CONFIG.evaluate.threads
+    conda:
+        "../envs/evaluate.yaml"
+    shell:
+        "python scripts/evaluate_model.py --model-dir {params.folder} --model-name {wildcards.model}"
+        " --model-manifest {input.model:q} --questions {input.questions:q} --controls-dir {RUN}/evaluate/controls"
+        " --prompts {input.prompts:q} --vision {params.vision:q} --evaluate {params.recipe:q} --seed {params.seed}"
+        " --run-dir {RUN} --out-dir {RUN}/evaluate/{wildcards.model} 2>&1 | tee {log}"

@@ -1,0 +1,26 @@
+# INPUTS   RUN/download/manifest.json
+# OUTPUTS  RUN/records/{records,questions,rejected}.jsonl, RUN/records/manifest.json
+
+
+rule parse_records:
+    """Read annotations and questions into records; what cannot be used is rejected with a reason."""
+    input:
+        f"{RUN}/download/manifest.json",
+    output:
+        records=f"{RUN}/records/records.jsonl",
+        questions=f"{RUN}/records/questions.jsonl",
+        rejected=f"{RUN}/records/rejected.jsonl",
+        manifest=f"{RUN}/records/manifest.json",
+    params:
+        annotations=f"{RUN}/download/annotations/{CONFIG.source.annotations}",
+        questions=f"{RUN}/download/annotations/{CONFIG.source.questions}",
+        code=code("parse_records.py"),
+    log:
+        f"{RUN}/logs/parse_records.log",
+    benchmark:
+        f"{RUN}/benchmarks/parse_records.tsv"
+    conda:
+        "../envs/data.yaml"
+    shell:
+        "python scripts/parse_records.py --annotations {params.annotations:q} --questions {params.questions:q}"
+        " --videos {RUN}/download/videos --out-dir {RUN}/records 2>&1 | tee {log}"

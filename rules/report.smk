@@ -1,0 +1,27 @@
+# INPUTS   scores, metrics, manifests of the whole run
+# OUTPUTS  RUN/report/{index.html,results.csv}
+
+
+rule make_report:
+    """One self-contained page, and the table behind it."""
+    input:
+        scores=[f"{RUN}/evaluate/{model}/scores.json" for model in models()],
+        trained=[manifest_of(model) for model in models()],
+        rejected=f"{RUN}/records/rejected.jsonl",
+        split=f"{RUN}/split/manifest.jsonl",
+        cache=f"{RUN}/encode/index.jsonl",
+    output:
+        page=f"{RUN}/report/index.html",
+        table=f"{RUN}/report/results.csv",
+    params:
+        recipe=recipe(CONFIG),
+        code=code("make_report.py"),
+    log:
+        f"{RUN}/logs/make_report.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_report.tsv"
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "python scripts/make_report.py --run-dir {RUN} --config {params.recipe:q} --out-dir {RUN}/report"
+        " 2>&1 | tee {log}"

@@ -1,0 +1,31 @@
+# INPUTS   the experiment's SFT sets, RUN/encode/index.jsonl, RUN/models/base.manifest.json
+# OUTPUTS  RUN/<experiment>/sft/{manifest.json,metrics.jsonl}; the checkpoint in model/ beside
+
+
+rule train_sft:
+    """Supervised fine-tuning of one experiment on the DeepSpeed engine."""
+    input:
+        datasets=lambda wildcards: dataset_files("sft", wildcards.experiment),
+        cache=f"{RUN}/encode/index.jsonl",
+        model=f"{RUN}/models/base.manifest.json",
+        deepspeed=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.deepspeed,
+    output:
+        manifest=f"{RUN}/{{experiment}}/sft/manifest.json",
+        metrics=f"{RUN}/{{experiment}}/sft/metrics.jsonl",
+    params:
+        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
+        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
+        seed=CONFIG.seed,
+        code=code("train_sft.py"),
+    log:
+        f"{RUN}/logs/train_sft/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_sft/{{experiment}}.tsv"
+    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "{params.launcher} scripts/train_sft.py --sft {params.recipe:q} --seed {params.seed}"
+        " --experiment {wildcards.experiment} --convert-dir {RUN}/convert --encode-dir {RUN}/encode"
+        " --model {RUN}/models/base --model-manifest {input.model:q} --run-dir {RUN}"
+        " --out-dir {RUN}/{wildcards.experiment}/sft 2>&1 | tee {log}"

@@ -1,0 +1,47 @@
+# INPUTS   RUN/records/records.jsonl, the videos
+# OUTPUTS  RUN/split/shards/*.jsonl, RUN/split/manifest.jsonl; RUN/segments/{first,second}/<id>.mp4 beside
+
+SPLIT_SHARDS = [f"{shard}-of-{CONFIG.split.shards}" for shard in range(1, CONFIG.split.shards + 1)]
+
+
+rule split_shard:
+    """Cut the videos of one shard at their split times and check every cut by PTS."""
+    input:
+        f"{RUN}/records/records.jsonl",
+    output:
+        f"{RUN}/split/shards/{{shard}}-of-{CONFIG.split.shards}.jsonl",
+    params:
+        recipe=recipe(CONFIG.split),
+        code=code("split_shard.py"),
+        shards=CONFIG.split.shards,
+    log:
+        f"{RUN}/logs/split_shard/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/split_shard/{{shard}}.tsv"
+    threads: CONFIG.split.processes
+    conda:
+        "../envs/video.yaml"
+    shell:
+        "python scripts/split_shard.py --records {input:q} --videos {RUN}/download/videos --split {params.recipe:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"
+
+
+rule merge_split:
+    """Merge the shards' manifests; too many bad videos end the run here."""
+    input:
+        shards=[f"{RUN}/split/shards/{shard}.jsonl" for shard in SPLIT_SHARDS],
+        rejected=f"{RUN}/records/rejected.jsonl",
+    output:
+        f"{RUN}/split/manifest.jsonl",
+    params:
+        recipe=recipe(CONFIG.split),
+        code=code("merge_split.py"),
+    log:
+        f"{RUN}/logs/merge_split.log",
+    benchmark:
+        f"{RUN}/benchmarks/merge_split.tsv"
+    conda:
+        "../envs/video.yaml"
+    shell:
+        "python scripts/merge_split.py --shard-files {input.shards:q} --rejected {input.rejected:q}"
+        " --split {params.recipe:q} --out {output:q} 2>&1 | tee {log}"

@@ -1,0 +1,183 @@
+"""The short pre-training of the tiny model: what a released base can do before it has learned to predict.
+
+1. Multiple choice in text: a note states what happens, the question asks for it, the answer is a letter, with or without
+   `<think>`. 2. Naming what a still frame shows. Nothing here holds a next event of a video.
+"""
+
+import random
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+from transformers import PreTrainedModel, ProcessorMixin
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from nep.config import TinyModel
+from nep.data.prompts import Prompts
+from nep.demo.world import COLOURS, LAMPS, describe, draw_scenario, frame_at
+from nep.train.batches import sft_micro_batch
+from nep.train.samples import Sample, SampleBuilder
+from nep.train.schedule import learning_rate
+
+LETTERS = "ABCD"
+STILL_KEY = "still"
+PLACES = ("top", "right", "bottom", "left")
+TEXT_ONLY_FRACTION = 0.7
+NOTE = "Note: {events}."
+NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One exchange; `frame` is uint8 (size, size, 3) where the question is about a still frame."""
+
+    question: str
+    answer: str
+    frame: Any | None = None
+
+
+def corpus(prompts: Prompts) -> list[str]:
+    """Texts whose words the tokenizer holds as single tokens: all prompts, and all that the world can say."""
+    pools = prompts.question_pools
+    questions = [*pools.next_event, *pools.full_caption, *pools.whole_video_next, *pools.previous_event]
+    questions += [text for pool in pools.next_event_mc.values() for text in pool]
+    wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values(), NOTE]
+    world = [f"{describe(colour)}{prompts.sequence_joiner}{describe(colour)}." for colour in COLOURS]
+    world += [f"the {colour} lamp is at the {place}." for colour in COLOURS for place in PLACES]
+    letters = [prompts.option_line(letter, "the red lamp") + f"\n{letter}\n" for letter in LETTERS]
+    return [*questions, *wordings, *world, *letters, *NAMING_QUESTIONS, "You are a helpful assistant", "system user"]
+
+
+def draw_lesson(rng: random.Random, prompts: Prompts, size: int) -> Lesson:
+    """A random lesson; frames are drawn at `size` pixels."""
+    if rng.random() < TEXT_ONLY_FRACTION:
+        return draw_multiple_choice(rng, prompts)
+    return draw_naming(rng, size)
+
+
+def draw_multiple_choice(rng: random.Random, prompts: Prompts) -> Lesson:
+    """A note that states a sequence of events, and a question that one of four options answers with it."""
+    length = rng.choice((1, 1, 2, 3))
+    colours = rng.sample(sorted(COLOURS), LAMPS)
+    sequences: list[tuple[str, ...]] = []
+    while len(sequences) < len(LETTERS):
+        sequence = tuple(rng.sample(colours, length))
+        if sequence not in sequences:
+            sequences.append(sequence)
+    texts = [prompts.sequence_joiner.join(describe(colour) for colour in sequence) for sequence in sequences]
+    letter = rng.choice(LETTERS)
+    truth = texts[LETTERS.index(letter)]
+    variant = rng.choice(("direct", "reason"))
+    ask = prompts.multiple_choice(
+        rng.choice(prompts.question_pools.next_event_mc[length]), dict(zip(LETTERS, texts, strict=True)), variant
+    )
+    note = NOTE.format(events=truth)
+    answer = letter if variant == "direct" else f"<think>\n{truth}\n</think>\n<answer>\n{letter}\n</answer>"
+    return Lesson(f"{note}\n{ask}", answer)
+
+
+def draw_naming(rng: random.Random, size: int) -> Lesson:
+    """A still frame of a random world, and a question about what is seen in it."""
+    scenario = draw_scenario(rng)
+    step = rng.randrange(len(scenario.events))
+    frame = frame_at(scenario, scenario.event_time(step) + rng.uniform(-0.3, 0.3) * scenario.step_s, size)
+    question = rng.choice(NAMING_QUESTIONS)
+    if "{place}" in question:
+        place = rng.randrange(LAMPS)
+        question = question.format(place=PLACES[place])
+        return Lesson(question, f"the {scenario.colours[place]} lamp is at the {PLACES[place]}.", frame)
+    return Lesson(question, f"{describe(scenario.events[step])}.", frame)
+
+
+class StillFrames:
+    """The frames of a batch as two-frame clips, run through the model's own vision side in one pass."""
+
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any], side: int) -> None:
+        clips = [torch.from_numpy(frame).permute(2, 0, 1)[None].repeat(2, 1, 1, 1) for frame in frames]
+        made = processor.video_processor(videos=clips, do_resize=False, do_sample_frames=False, return_tensors="pt")
+        self._pixels, self._grid = made["pixel_values_videos"], made["video_grid_thw"]
+        self._features = model.model.get_video_features(self._pixels, self._grid).pooler_output
+
+    def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Model inputs of the clips that `keys` number."""
+        features = [self._features[int(key)] for key in keys]
+        return {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=features)}} if keys else {}
+
+
+class StillShapes:
+    """Every still clip has one temporal step and a square grid."""
+
+    def __init__(self, size: int, processor: ProcessorMixin) -> None:
+        side = size // processor.video_processor.patch_size
+        self._grid = (1, side, side)
+
+    def grid(self, key: str) -> tuple[int, int, int]:
+        """Grid (t, h, w) in patches."""
+        return self._grid
+
+    def second_per_grid(self, key: str) -> float:
+        """Seconds between two steps of the temporal grid."""
+        return 1.0
+
+
+def pretrain(
+    model: PreTrainedModel, processor: ProcessorMixin, prompts: Prompts, tiny: TinyModel, size: int, seed: int
+) -> float:
+    """Train in place on `pretrain_steps` batches; the mean loss of the last tenth, in nats a labelled token."""
+    rng = random.Random(f"pretrain/{seed}")
+    builder = SampleBuilder(processor, model, StillShapes(size, processor))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
+    losses: list[float] = []
+    for step in tqdm(range(tiny.pretrain_steps), desc="pretrain", unit="step", file=sys.stderr, mininterval=5):
+        lessons = [draw_lesson(rng, prompts, size) for _ in range(tiny.pretrain_batch)]
+        loss = _batch_loss(model, processor, builder, lessons, size)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        rate = learning_rate(step, tiny.pretrain_steps, tiny.pretrain_lr, 0.05, "cosine")
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+    tail = losses[-max(1, len(losses) // 10) :]
+    return sum(tail) / len(tail) if tail else float("nan")
+
+
+def _batch_loss(
+    model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson], size: int
+) -> Tensor:
+    with_frame = [lesson for lesson in lessons if lesson.frame is not None]
+    text_only = [lesson for lesson in lessons if lesson.frame is None]
+    total, labelled = torch.zeros(()), 0
+    for group in (with_frame, text_only):
+        if not group:
+            continue
+        frames = [lesson.frame for lesson in group if lesson.frame is not None]
+        visuals = StillFrames(model, processor, frames, size) if frames else None
+        samples = list(_samples(builder, group))
+        micro = sft_micro_batch(samples, visuals or NoVisuals(), processor.tokenizer.pad_token_id, model.device)
+        logits = model(**micro.inputs, use_cache=False).logits
+        total = total + F.cross_entropy(logits.float(), micro.targets, reduction="sum")
+        labelled += len(micro.targets)
+    return total / labelled
+
+
+class NoVisuals:
+    """A batch of text only."""
+
+    def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
+        """No model inputs."""
+        return {}
+
+
+def _samples(builder: SampleBuilder, lessons: list[Lesson]) -> Iterator[Sample]:
+    for index, lesson in enumerate(lessons):
+        keys = [str(index)] if lesson.frame is not None else []
+        question = ("<video>" if keys else "") + lesson.question
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": lesson.answer}]
+        yield builder.dialogue(f"lesson {index}", turns, keys)
