@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 # Jobs run in the environment that Snakemake runs in, also where it has not been activated.
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]))
 
 from nep.config import load_config
 from nep.errors import InputError
@@ -44,7 +44,10 @@ def experiments_with(stage):
 def models():
     """Names of all models to evaluate: the base, then each experiment's."""
     trained = [f"{name}-{stage}" for name in CONFIG.experiments for stage in ("sft", "grpo")]
-    return ["base", *(model for model in trained if model.rsplit("-", 1)[0] in experiments_with(model.rsplit("-", 1)[1]))]
+    return [
+        "base",
+        *(model for model in trained if model.rsplit("-", 1)[0] in experiments_with(model.rsplit("-", 1)[1])),
+    ]
 
 
 def manifest_of(model):
@@ -69,6 +72,37 @@ def dataset_files(stage, experiment):
     return [
         f"{RUN}/convert/{stage}/{name}.{suffix}" for name in getattr(CONFIG.experiments[experiment], stage).datasets
     ]
+
+
+def run_folder(wildcards):
+    """The run's folder: a param of the rules whose scripts find their way below it."""
+    return RUN
+
+
+def source_files():
+    """Files of a local source that exist now or that the demo makes; none for a hub."""
+    if CONFIG.source.kind == "hub":
+        return []
+    if CONFIG.source.path == f"{RUN}/hub":
+        return DEMO_HUB_FILES
+    patterns = [*CONFIG.source.archives, CONFIG.source.annotations, CONFIG.source.questions]
+    return sorted(str(path) for pattern in patterns for path in Path(CONFIG.source.path).glob(pattern))
+
+
+def model_files():
+    """Files of a local base model that the demo makes; others are only read."""
+    return rules.make_tiny_model.output if CONFIG.model.path == f"{RUN}/tiny_model" else []
+
+
+def archive_manifests(wildcards):
+    """One manifest for each archive that the source lists."""
+    with checkpoints.list_source.get().output[0].open() as listing:
+        return [f"{RUN}/download/archives/{archive['name']}.json" for archive in json.load(listing)["archives"]]
+
+
+def start_model(wildcards):
+    """Name of the model that an experiment's GRPO starts from."""
+    return f"{wildcards.experiment}-sft" if wildcards.experiment in experiments_with("sft") else "base"
 
 
 def launcher(training):

@@ -16,17 +16,18 @@ rule convert_datasets:
         grpo=f"{RUN}/convert/grpo/next_event_mc.jsonl",
         questions=f"{RUN}/convert/futurebench.jsonl",
         manifest=f"{RUN}/convert/manifest.json",
-    params:
-        recipe=recipe(CONFIG.convert),
-        seed=CONFIG.seed,
-        code=code("convert_datasets.py"),
     log:
         f"{RUN}/logs/convert_datasets.log",
     benchmark:
         f"{RUN}/benchmarks/convert_datasets.tsv"
     conda:
         "../envs/data.yaml"
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG.convert),
+        seed=CONFIG.seed,
+        code=code("convert_datasets.py"),
     shell:
         "python scripts/convert_datasets.py --records {input.records:q} --questions {input.questions:q}"
-        " --split-manifest {input.split:q} --convert {params.recipe:q} --seed {params.seed} --out-dir {RUN}/convert"
+        " --split-manifest {input.split:q} --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert"
         " 2>&1 | tee {log}"

@@ -13,19 +13,20 @@ rule make_demo_data:
     """Render videos of the demo's world and write them in the layout of V1-33K."""
     output:
         DEMO_HUB_FILES,
-    params:
-        recipe=recipe(DEMO_VIDEOS),
-        seed=CONFIG.seed,
-        code=code("make_demo_data.py"),
     log:
         f"{RUN}/logs/make_demo_data.log",
     benchmark:
         f"{RUN}/benchmarks/make_demo_data.tsv"
-    threads: DEMO_VIDEOS.processes if DEMO_VIDEOS else 1
     conda:
         "../envs/video.yaml"
+    threads: DEMO_VIDEOS.processes if DEMO_VIDEOS else 1
+    params:
+        run=run_folder,
+        recipe=recipe(DEMO_VIDEOS),
+        seed=CONFIG.seed,
+        code=code("make_demo_data.py"),
     shell:
-        "python scripts/make_demo_data.py --videos {params.recipe:q} --seed {params.seed} --out-dir {RUN}/hub"
+        "python scripts/make_demo_data.py --videos {params.recipe:q} --seed {params.seed} --out-dir {params.run}/hub"
         " 2>&1 | tee {log}"
 
 
@@ -36,19 +37,20 @@ rule make_tiny_model:
     output:
         f"{RUN}/tiny_model/config.json",
         f"{RUN}/tiny_model/model.safetensors",
-    params:
-        recipe=recipe(CONFIG.demo.model),
-        vision=recipe(CONFIG.vision),
-        seed=CONFIG.seed,
-        code=code("make_tiny_model.py"),
     log:
         f"{RUN}/logs/make_tiny_model.log",
     benchmark:
         f"{RUN}/benchmarks/make_tiny_model.tsv"
-    threads: CONFIG.demo.model.threads if CONFIG.demo.model else 1
     conda:
         "../envs/train.yaml"
+    threads: CONFIG.demo.model.threads if CONFIG.demo.model else 1
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG.demo.model),
+        vision=recipe(CONFIG.vision),
+        seed=CONFIG.seed,
+        code=code("make_tiny_model.py"),
     shell:
         "python scripts/make_tiny_model.py --tiny {params.recipe:q} --vision {params.vision:q}"
-        " --prompts {input.prompts:q} --seed {params.seed} --out-dir {RUN}/tiny_model"
+        " --prompts {input.prompts:q} --seed {params.seed} --out-dir {params.run}/tiny_model"
         " 2>&1 | tee {log}"

@@ -20,22 +20,23 @@ rule encode_shard:
         model=f"{RUN}/models/base.manifest.json",
     output:
         f"{RUN}/encode/shards/{{shard}}-of-{CONFIG.encode.shards}.json",
-    params:
-        recipe=recipe(CONFIG.encode),
-        vision=recipe(CONFIG.vision),
-        code=code("encode_shard.py"),
-        shards=CONFIG.encode.shards,
     log:
         f"{RUN}/logs/encode_shard/{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/encode_shard/{{shard}}.tsv"
-    threads: CONFIG.encode.processes
     conda:
         "../envs/train.yaml"
+    threads: CONFIG.encode.processes
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG.encode),
+        vision=recipe(CONFIG.vision),
+        code=code("encode_shard.py"),
+        shards=CONFIG.encode.shards,
     shell:
         "python scripts/encode_shard.py --datasets {input.datasets:q} --vision {params.vision:q}"
-        " --encode {params.recipe:q} --model {RUN}/models/base --model-manifest {input.model:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"
+        " --encode {params.recipe:q} --model {params.run}/models/base --model-manifest {input.model:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_encode:
@@ -44,13 +45,14 @@ rule merge_encode:
         [f"{RUN}/encode/shards/{shard}.json" for shard in ENCODE_SHARDS],
     output:
         f"{RUN}/encode/index.jsonl",
-    params:
-        code=code("merge_encode.py"),
     log:
         f"{RUN}/logs/merge_encode.log",
     benchmark:
         f"{RUN}/benchmarks/merge_encode.tsv"
     conda:
         "../envs/video.yaml"
+    params:
+        run=run_folder,
+        code=code("merge_encode.py"),
     shell:
-        "python scripts/merge_encode.py --shard-files {input:q} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"
+        "python scripts/merge_encode.py --shard-files {input:q} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"

@@ -8,18 +8,19 @@ rule make_controls:
         f"{RUN}/convert/futurebench.jsonl",
     output:
         f"{RUN}/evaluate/controls/{{control}}.json",
-    params:
-        seed=CONFIG.seed,
-        code=code("make_controls.py"),
     log:
         f"{RUN}/logs/make_controls/{{control}}.log",
     benchmark:
         f"{RUN}/benchmarks/make_controls/{{control}}.tsv"
     conda:
         "../envs/video.yaml"
+    params:
+        run=run_folder,
+        seed=CONFIG.seed,
+        code=code("make_controls.py"),
     shell:
         "python scripts/make_controls.py --questions {input:q} --control {wildcards.control} --seed {params.seed}"
-        " --run-dir {RUN} --processes {threads} --out {output:q} 2>&1 | tee {log}"
+        " --run-dir {params.run} --processes {threads} --out {output:q} 2>&1 | tee {log}"
 
 
 rule evaluate_model:
@@ -33,21 +34,22 @@ rule evaluate_model:
     output:
         scores=f"{RUN}/evaluate/{{model}}/scores.json",
         samples=f"{RUN}/evaluate/{{model}}/samples.jsonl",
+    log:
+        f"{RUN}/logs/evaluate_model/{{model}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_model/{{model}}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    threads: CONFIG.evaluate.threads
     params:
+        run=run_folder,
         recipe=recipe(CONFIG.evaluate),
         vision=recipe(CONFIG.vision),
         folder=lambda wildcards: folder_of(wildcards.model),
         seed=CONFIG.seed,
         code=code("evaluate_model.py"),
-    log:
-        f"{RUN}/logs/evaluate_model/{{model}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/evaluate_model/{{model}}.tsv"
-    threads: CONFIG.evaluate.threads
-    conda:
-        "../envs/evaluate.yaml"
     shell:
         "python scripts/evaluate_model.py --model-dir {params.folder} --model-name {wildcards.model}"
-        " --model-manifest {input.model:q} --questions {input.questions:q} --controls-dir {RUN}/evaluate/controls"
+        " --model-manifest {input.model:q} --questions {input.questions:q} --controls-dir {params.run}/evaluate/controls"
         " --prompts {input.prompts:q} --vision {params.vision:q} --evaluate {params.recipe:q} --seed {params.seed}"
-        " --run-dir {RUN} --out-dir {RUN}/evaluate/{wildcards.model} 2>&1 | tee {log}"
+        " --run-dir {params.run} --out-dir {params.run}/evaluate/{wildcards.model} 2>&1 | tee {log}"

@@ -2,11 +2,6 @@
 # OUTPUTS  RUN/<experiment>/grpo/{manifest.json,metrics.jsonl,validation.jsonl}; the checkpoint in model/ beside
 
 
-def start_model(wildcards):
-    """Name of the model that an experiment's GRPO starts from."""
-    return f"{wildcards.experiment}-sft" if wildcards.experiment in experiments_with("sft") else "base"
-
-
 rule train_grpo:
     """GRPO of one experiment on the DeepSpeed engine, with verifiable rewards."""
     input:
@@ -18,21 +13,22 @@ rule train_grpo:
         manifest=f"{RUN}/{{experiment}}/grpo/manifest.json",
         metrics=f"{RUN}/{{experiment}}/grpo/metrics.jsonl",
         validation=f"{RUN}/{{experiment}}/grpo/validation.jsonl",
+    log:
+        f"{RUN}/logs/train_grpo/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/train_grpo/{{experiment}}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
     params:
+        run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].grpo),
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
         start=lambda wildcards: folder_of(start_model(wildcards)),
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
-    log:
-        f"{RUN}/logs/train_grpo/{{experiment}}.log",
-    benchmark:
-        f"{RUN}/benchmarks/train_grpo/{{experiment}}.tsv"
-    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
-    conda:
-        "../envs/train.yaml"
     shell:
         "{params.launcher} scripts/train_grpo.py --grpo {params.recipe:q} --seed {params.seed}"
-        " --experiment {wildcards.experiment} --convert-dir {RUN}/convert --encode-dir {RUN}/encode"
-        " --model {params.start} --model-manifest {input.model:q} --run-dir {RUN}"
-        " --out-dir {RUN}/{wildcards.experiment}/grpo 2>&1 | tee {log}"
+        " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
+        " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"
+        " --out-dir {params.run}/{wildcards.experiment}/grpo 2>&1 | tee {log}"

@@ -11,16 +11,17 @@ rule parse_records:
         questions=f"{RUN}/records/questions.jsonl",
         rejected=f"{RUN}/records/rejected.jsonl",
         manifest=f"{RUN}/records/manifest.json",
-    params:
-        annotations=f"{RUN}/download/annotations/{CONFIG.source.annotations}",
-        questions=f"{RUN}/download/annotations/{CONFIG.source.questions}",
-        code=code("parse_records.py"),
     log:
         f"{RUN}/logs/parse_records.log",
     benchmark:
         f"{RUN}/benchmarks/parse_records.tsv"
     conda:
         "../envs/data.yaml"
+    params:
+        run=run_folder,
+        annotations=f"{RUN}/download/annotations/next_event_prediction.json",
+        questions=f"{RUN}/download/annotations/futurebench.json",
+        code=code("parse_records.py"),
     shell:
         "python scripts/parse_records.py --annotations {params.annotations:q} --questions {params.questions:q}"
-        " --videos {RUN}/download/videos --out-dir {RUN}/records 2>&1 | tee {log}"
+        " --videos {params.run}/download/videos --out-dir {params.run}/records 2>&1 | tee {log}"

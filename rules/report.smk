@@ -13,15 +13,16 @@ rule make_report:
     output:
         page=f"{RUN}/report/index.html",
         table=f"{RUN}/report/results.csv",
-    params:
-        recipe=recipe(CONFIG),
-        code=code("make_report.py"),
     log:
         f"{RUN}/logs/make_report.log",
     benchmark:
         f"{RUN}/benchmarks/make_report.tsv"
     conda:
         "../envs/report.yaml"
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG),
+        code=code("make_report.py"),
     shell:
-        "python scripts/make_report.py --run-dir {RUN} --config {params.recipe:q} --out-dir {RUN}/report"
+        "python scripts/make_report.py --run-dir {params.run} --config {params.recipe:q} --out-dir {params.run}/report"
         " 2>&1 | tee {log}"

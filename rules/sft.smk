@@ -12,20 +12,21 @@ rule train_sft:
     output:
         manifest=f"{RUN}/{{experiment}}/sft/manifest.json",
         metrics=f"{RUN}/{{experiment}}/sft/metrics.jsonl",
-    params:
-        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
-        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
-        seed=CONFIG.seed,
-        code=code("train_sft.py"),
     log:
         f"{RUN}/logs/train_sft/{{experiment}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_sft/{{experiment}}.tsv"
-    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
     conda:
         "../envs/train.yaml"
+    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
+    params:
+        run=run_folder,
+        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
+        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
+        seed=CONFIG.seed,
+        code=code("train_sft.py"),
     shell:
         "{params.launcher} scripts/train_sft.py --sft {params.recipe:q} --seed {params.seed}"
-        " --experiment {wildcards.experiment} --convert-dir {RUN}/convert --encode-dir {RUN}/encode"
-        " --model {RUN}/models/base --model-manifest {input.model:q} --run-dir {RUN}"
-        " --out-dir {RUN}/{wildcards.experiment}/sft 2>&1 | tee {log}"
+        " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
+        " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"
+        " --out-dir {params.run}/{wildcards.experiment}/sft 2>&1 | tee {log}"

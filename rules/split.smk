@@ -10,20 +10,21 @@ rule split_shard:
         f"{RUN}/records/records.jsonl",
     output:
         f"{RUN}/split/shards/{{shard}}-of-{CONFIG.split.shards}.jsonl",
-    params:
-        recipe=recipe(CONFIG.split),
-        code=code("split_shard.py"),
-        shards=CONFIG.split.shards,
     log:
         f"{RUN}/logs/split_shard/{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/split_shard/{{shard}}.tsv"
-    threads: CONFIG.split.processes
     conda:
         "../envs/video.yaml"
+    threads: CONFIG.split.processes
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG.split),
+        code=code("split_shard.py"),
+        shards=CONFIG.split.shards,
     shell:
-        "python scripts/split_shard.py --records {input:q} --videos {RUN}/download/videos --split {params.recipe:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --run-dir {RUN} --out {output:q} 2>&1 | tee {log}"
+        "python scripts/split_shard.py --records {input:q} --videos {params.run}/download/videos --split {params.recipe:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_split:
@@ -33,15 +34,15 @@ rule merge_split:
         rejected=f"{RUN}/records/rejected.jsonl",
     output:
         f"{RUN}/split/manifest.jsonl",
-    params:
-        recipe=recipe(CONFIG.split),
-        code=code("merge_split.py"),
     log:
         f"{RUN}/logs/merge_split.log",
     benchmark:
         f"{RUN}/benchmarks/merge_split.tsv"
     conda:
         "../envs/video.yaml"
+    params:
+        recipe=recipe(CONFIG.split),
+        code=code("merge_split.py"),
     shell:
         "python scripts/merge_split.py --shard-files {input.shards:q} --rejected {input.rejected:q}"
         " --split {params.recipe:q} --out {output:q} 2>&1 | tee {log}"
