@@ -1,0 +1,69 @@
+"""`kill -9` of the whole workflow in the middle of its stages, then the same command: the same bytes in the end."""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.workflow import Workplace, hashes
+
+from nep.files import read_jsonl
+
+pytestmark = pytest.mark.e2e
+
+SEED = int(os.environ.get("NEP_KILL_SEED", "0"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage to kill: what shows that it is under way, how many such files (or lines) at most to wait for, how long to
+    wait after that at most, and the output that it must not have reached."""
+
+    name: str
+    signs: str
+    at_most: int
+    longest_delay_s: float
+    output: str
+
+
+STAGES = [
+    Stage("make_tiny_model", "logs/make_tiny_model.log", 1, 4, "tiny_model/config.json"),
+    Stage("split", "work/split/*/*.json", 14, 0.2, "split/manifest.jsonl"),
+    Stage("encode", "logs/encode_shard/*.log", 2, 4, "encode/index.jsonl"),
+    Stage("sft", "work/sft/nep/*/metrics.jsonl", 6, 0.1, "nep/sft/manifest.json"),
+    Stage("grpo", "work/grpo/nep/*/metrics.jsonl", 5, 0.2, "nep/grpo/manifest.json"),
+    Stage("evaluate", "work/evaluate/nep-grpo-*/lmms_eval.log", 1, 6, "evaluate/nep-grpo/scores.json"),
+]
+
+
+def signs(run: Path, stage: Stage) -> int:
+    """Lines of the stage's growing log, or else number of its files."""
+    paths = list(run.glob(stage.signs))
+    if stage.signs.endswith(".jsonl"):
+        return sum(path.read_text(encoding="utf-8").count("\n") for path in paths)
+    return len(paths)
+
+
+def enough(run: Path, stage: Stage, number: int) -> Callable[[], bool]:
+    return lambda: signs(run, stage) >= number
+
+
+def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(small_run, workplace: Workplace) -> None:
+    config = workplace.configure("small")
+    run = workplace.root / "results" / "small"
+    moments = random.Random(SEED)
+    for stage in STAGES:
+        number = moments.randint(1, stage.at_most)
+        delay_s = moments.uniform(0, stage.longest_delay_s)
+        print(f"{stage.name}: killed {delay_s:.2f} s after sign {number} of {stage.signs}")
+        workplace.run_until(config, enough(run, stage, number), delay_s)
+        assert signs(run, stage) >= number
+        assert not (run / stage.output).exists(), f"{stage.name} was over before the kill"
+    outcome = workplace.run(config)
+    assert outcome.status == 0, outcome.text
+    undisturbed, disturbed = hashes(small_run.folder), hashes(run)
+    assert disturbed == undisturbed
+    assert {"nep/grpo/model/model.safetensors", "report/results.csv", "split/manifest.jsonl"} < set(disturbed)
+    assert [row["step"] for row in read_jsonl(run / "nep/sft/timings.jsonl")] == list(range(1, 9))
