@@ -11,6 +11,8 @@ DEMO_HUB_FILES = [
 
 rule make_demo_data:
     """Render videos of the demo's world and write them in the layout of V1-33K."""
+    input:
+        prompts=PROMPTS,
     output:
         DEMO_HUB_FILES,
     log:
@@ -26,7 +28,7 @@ rule make_demo_data:
         seed=CONFIG.seed,
         code=code("make_demo_data.py"),
     shell:
-        "python scripts/make_demo_data.py --videos {params.recipe:q} --seed {params.seed} --out-dir {params.run}/hub"
+        "python scripts/make_demo_data.py --videos {params.recipe:q} --prompts {input.prompts:q} --seed {params.seed} --out-dir {params.run}/hub"
         " 2>&1 | tee {log}"
 
 

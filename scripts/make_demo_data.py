@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from nep.config import DemoVideos, load_block
+from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub
 from nep.errors import run_entry_point
 
@@ -12,10 +13,16 @@ def main() -> None:
     """Read the options and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", required=True, help="config block 'demo.videos' as JSON")
+    parser.add_argument("--prompts", type=Path, required=True, help="config/prompts.yaml")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out-dir", type=Path, required=True, help="folder in the hub's layout to write")
     options = parser.parse_args()
-    write_demo_hub(load_block(DemoVideos, options.videos), options.seed, options.out_dir)
+    write_demo_hub(
+        spec=load_block(DemoVideos, options.videos),
+        prompts=load_prompts(options.prompts),
+        seed=options.seed,
+        folder=options.out_dir,
+    )
 
 
 if __name__ == "__main__":

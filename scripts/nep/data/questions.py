@@ -2,7 +2,7 @@
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -52,13 +52,18 @@ class Continuations:
                 yield text
 
 
+def join_events(events: Sequence[str], joiner: str) -> str:
+    """Events as one sentence: all but the first begin with a small letter."""
+    return joiner.join([events[0], *(event[:1].lower() + event[1:] for event in events[1:])])
+
+
 def collect_continuations(items: list[Item], hops: list[int], joiner: str, seed: int) -> Continuations:
     """Continuations of the training part alone: a validation video's text is not in a training question."""
     continuations = Continuations(seed)
     for item, count in itertools.product(items, hops):
         events = next_events(item.record, count)
         if item.part == "train" and events is not None:
-            continuations.add(item.record, count, joiner.join(events))
+            continuations.add(item.record, count, join_events(events, joiner))
     continuations.seal()
     return continuations
 
@@ -85,7 +90,7 @@ def question_row(
     events = next_events(record, hops)
     if events is None:
         raise LeftOut("no_split_scene" if record.split_scene is None else "too_few_events_after_split")
-    truth = prompts.sequence_joiner.join(events)
+    truth = join_events(events, prompts.sequence_joiner)
     distractors = draw_distractors(record, hops, truth, prompts.sequence_joiner, source, continuations, seed)
     letter = stable_choice(LETTERS, seed, record.id, NEXT_EVENT_MC, hops, "position")
     options = arrange(truth, distractors, letter)
@@ -147,7 +152,7 @@ def _selections(record: Record, hops: int, joiner: str, seed: int) -> list[str]:
     events = list(dict.fromkeys(as_clause(event.description) for event in record.events))
     random = stable_random(seed, record.id, NEXT_EVENT_MC, hops, "distractors")
     drawn = random.sample(events, min(len(events), EVENTS_FOR_SELECTIONS))
-    selections = [joiner.join(selection) for selection in itertools.permutations(drawn, hops)]
+    selections = [join_events(selection, joiner) for selection in itertools.permutations(drawn, hops)]
     random.shuffle(selections)
     return selections
 

@@ -16,12 +16,13 @@ import numpy as np
 from tqdm import tqdm
 
 from nep.config import DemoVideos
-from nep.demo.questions import future_questions, lamp_question
-from nep.demo.world import DIRECTIONS, Scenario, describe, draw_scenario, frame_at
+from nep.data.prompts import Prompts
+from nep.demo.questions import future_questions
+from nep.demo.video_questions import multiple_choice_pairs, open_pair
+from nep.demo.world import DIRECTIONS, Scenario, draw_scenario, frame_at, tell
 from nep.files import atomic_path, write_json
 
 SOURCE = "lamps"
-JOINER = "; then "
 WRONG_PREDICTION_FRACTION = 0.05
 KEYFRAME_SECONDS = 2
 
@@ -39,7 +40,7 @@ class DemoVideo:
         return f"video_dataset/{SOURCE}/lamps_{self.number:06d}.mp4"
 
 
-def write_demo_hub(spec: DemoVideos, seed: int, folder: Path) -> None:
+def write_demo_hub(spec: DemoVideos, prompts: Prompts, seed: int, folder: Path) -> None:
     """Write archives, annotations and questions below `folder`. The same arguments give the same bytes.
 
     The first `train` videos are for training; the questions are about the `test` videos after them.
@@ -49,7 +50,7 @@ def write_demo_hub(spec: DemoVideos, seed: int, folder: Path) -> None:
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         _write_archives(videos, spec, temporary)
-        write_json(temporary / "next_event_prediction.json", [_record(video, seed) for video in videos])
+        write_json(temporary / "next_event_prediction.json", [_record(video, prompts, seed) for video in videos])
         write_json(temporary / "futurebench.json", list(_questions(videos[spec.train :], spec, seed)))
 
 
@@ -94,26 +95,23 @@ def _write_archive(path: Path, contents: Sequence[tuple[DemoVideo, bytes]]) -> N
             archive.addfile(member, io.BytesIO(data))
 
 
-def _record(video: DemoVideo, seed: int) -> dict[str, Any]:
+def _record(video: DemoVideo, prompts: Prompts, seed: int) -> dict[str, Any]:
     world = video.scenario
     rng = random.Random(f"{seed}/record/{video.number}")
     right = rng.random() >= WRONG_PREDICTION_FRACTION
     predicted = world.after if right else _reversed_run(world)
     split, scenes = world.events_before, len(world.events)
-    first, second = _sentence(world.before), _sentence(world.after)
+    first, second = f"{tell(world.before)}.", f"{tell(world.after)}."
     return {
         "video_path": video.path,
         "full_video_path": f"V1-33K/{video.path}",
-        "caption": f"a ball runs {DIRECTIONS[world.direction]} round a ring of lamps: {_sentence(world.events)}",
+        "caption": f"A ball runs {DIRECTIONS[world.direction]} round a ring of lamps. {tell(world.events)}.",
         "events": [
-            {"scene": f"Scene {number}", "description": f"{describe(colour)}."}
+            {"scene": f"Scene {number}", "description": f"{tell([colour])}."}
             for number, colour in enumerate(world.events, start=1)
         ],
-        "mc_qa": lamp_question(world, rng),
-        "oe_qa": [
-            {"from": "human", "value": "<image>\nWhich way does the ball run?"},
-            {"from": "gpt", "value": f"{DIRECTIONS[world.direction]}."},
-        ],
+        "mc_qa": multiple_choice_pairs(world, prompts, rng),
+        "oe_qa": open_pair(world),
         "video_split": {
             "split_caption": {"caption_part1": first, "caption_part2": second},
             "scenes_timestep": [
@@ -122,11 +120,11 @@ def _record(video: DemoVideo, seed: int) -> dict[str, Any]:
             ],
         },
         "ds_reasoning": {
-            "rewritten_reasoning_content": JOINER.join(describe(colour) for colour in predicted),
-            "rewritten_prediction_content": _sentence(predicted),
+            "rewritten_reasoning_content": tell(predicted),
+            "rewritten_prediction_content": f"{tell(predicted)}.",
         },
         "o3_critique": {
-            "Critique": f"in the video {describe(world.after[0])} next.",
+            "Critique": f"{tell(world.after[:1])} next.",
             "Conclusion": "right" if right else "wrong",
         },
     }
@@ -139,12 +137,8 @@ def _reversed_run(world: Scenario) -> list[str]:
     return [world.colours[(last - world.direction * step) % len(world.colours)] for step in steps]
 
 
-def _sentence(colours: Sequence[str]) -> str:
-    return JOINER.join(describe(colour) for colour in colours) + "."
-
-
 def _questions(videos: Sequence[DemoVideo], spec: DemoVideos, seed: int) -> Any:
     for video in videos:
         rng = random.Random(f"{seed}/questions/{video.number}")
-        for item in future_questions(video.scenario, rng, JOINER)[: spec.questions_per_video]:
+        for item in future_questions(video.scenario, rng)[: spec.questions_per_video]:
             yield {"id": f"{video.number:06d}_{item['question_type']}", "video_path": video.path, **item}

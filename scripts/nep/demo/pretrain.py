@@ -1,9 +1,13 @@
 """The short pre-training of the tiny model: what a released base can do before it has learned to predict.
 
-1. Multiple choice in text: a note states what happens, the question asks for it, the answer is a letter, with or without
-   `<think>`. 2. Naming what a still frame shows. Nothing here holds a next event of a video.
+1. Multiple choice in text: a note states what happens, the question asks for it, the answer is a letter, with or
+   without `<think>`.
+2. Naming what a still frame shows.
+
+Nothing here holds a next event of a video.
 """
 
+import itertools
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,15 +23,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
 from nep.data.prompts import Prompts
-from nep.demo.world import COLOURS, LAMPS, describe, draw_scenario, frame_at
-from nep.train.batches import sft_micro_batch
+from nep.demo.questions import LETTERS, option_sequences
+from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
+from nep.train.batches import deal, sft_micro_batch
 from nep.train.samples import Sample, SampleBuilder
 from nep.train.schedule import learning_rate
 
-LETTERS = "ABCD"
-STILL_KEY = "still"
+TEXT_CHUNKS = 2
 PLACES = ("top", "right", "bottom", "left")
-TEXT_ONLY_FRACTION = 0.7
+TEXT_ONLY_FRACTION = 0.75
 NOTE = "Note: {events}."
 NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
 
@@ -47,10 +51,22 @@ def corpus(prompts: Prompts) -> list[str]:
     questions = [*pools.next_event, *pools.full_caption, *pools.whole_video_next, *pools.previous_event]
     questions += [text for pool in pools.next_event_mc.values() for text in pool]
     wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values(), NOTE]
-    world = [f"{describe(colour)}{prompts.sequence_joiner}{describe(colour)}." for colour in COLOURS]
-    world += [f"the {colour} lamp is at the {place}." for colour in COLOURS for place in PLACES]
-    letters = [prompts.option_line(letter, "the red lamp") + f"\n{letter}\n" for letter in LETTERS]
-    return [*questions, *wordings, *world, *letters, *NAMING_QUESTIONS, "You are a helpful assistant", "system user"]
+    world = [f"{tell([colour, colour])}." for colour in COLOURS]
+    world += [f"{colour.capitalize()} is at the {place}." for colour in COLOURS for place in PLACES]
+    firsts = [f"\n{tell([colour])}\n" for colour in COLOURS]
+    letters = [
+        prompts.option_line(letter, tell([colour])) + f"\n{letter}\n" for letter in LETTERS for colour in COLOURS
+    ]
+    return [
+        *questions,
+        *wordings,
+        *world,
+        *firsts,
+        *letters,
+        *NAMING_QUESTIONS,
+        "You are a helpful assistant",
+        "system user",
+    ]
 
 
 def draw_lesson(rng: random.Random, prompts: Prompts, size: int) -> Lesson:
@@ -64,12 +80,8 @@ def draw_multiple_choice(rng: random.Random, prompts: Prompts) -> Lesson:
     """A note that states a sequence of events, and a question that one of four options answers with it."""
     length = rng.choice((1, 1, 2, 3))
     colours = rng.sample(sorted(COLOURS), LAMPS)
-    sequences: list[tuple[str, ...]] = []
-    while len(sequences) < len(LETTERS):
-        sequence = tuple(rng.sample(colours, length))
-        if sequence not in sequences:
-            sequences.append(sequence)
-    texts = [prompts.sequence_joiner.join(describe(colour) for colour in sequence) for sequence in sequences]
+    sequences = option_sequences(colours, length, rng)
+    texts = [tell(sequence) for sequence in sequences]
     letter = rng.choice(LETTERS)
     truth = texts[LETTERS.index(letter)]
     variant = rng.choice(("direct", "reason"))
@@ -90,14 +102,14 @@ def draw_naming(rng: random.Random, size: int) -> Lesson:
     if "{place}" in question:
         place = rng.randrange(LAMPS)
         question = question.format(place=PLACES[place])
-        return Lesson(question, f"the {scenario.colours[place]} lamp is at the {PLACES[place]}.", frame)
-    return Lesson(question, f"{describe(scenario.events[step])}.", frame)
+        return Lesson(question, f"{scenario.colours[place].capitalize()} is at the {PLACES[place]}.", frame)
+    return Lesson(question, f"{tell([scenario.events[step]])}.", frame)
 
 
 class StillFrames:
     """The frames of a batch as two-frame clips, run through the model's own vision side in one pass."""
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any], side: int) -> None:
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any]) -> None:
         clips = [torch.from_numpy(frame).permute(2, 0, 1)[None].repeat(2, 1, 1, 1) for frame in frames]
         made = processor.video_processor(videos=clips, do_resize=False, do_sample_frames=False, return_tensors="pt")
         self._pixels, self._grid = made["pixel_values_videos"], made["video_grid_thw"]
@@ -135,7 +147,7 @@ def pretrain(
     losses: list[float] = []
     for step in tqdm(range(tiny.pretrain_steps), desc="pretrain", unit="step", file=sys.stderr, mininterval=5):
         lessons = [draw_lesson(rng, prompts, size) for _ in range(tiny.pretrain_batch)]
-        loss = _batch_loss(model, processor, builder, lessons, size)
+        loss = _batch_loss(model, processor, builder, lessons)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         rate = learning_rate(step, tiny.pretrain_steps, tiny.pretrain_lr, 0.05, "cosine")
@@ -149,22 +161,21 @@ def pretrain(
 
 
 def _batch_loss(
-    model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson], size: int
+    model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]
 ) -> Tensor:
-    with_frame = [lesson for lesson in lessons if lesson.frame is not None]
-    text_only = [lesson for lesson in lessons if lesson.frame is None]
-    total, labelled = torch.zeros(()), 0
-    for group in (with_frame, text_only):
-        if not group:
-            continue
-        frames = [lesson.frame for lesson in group if lesson.frame is not None]
-        visuals = StillFrames(model, processor, frames, size) if frames else None
-        samples = list(_samples(builder, group))
-        micro = sft_micro_batch(samples, visuals or NoVisuals(), processor.tokenizer.pad_token_id, model.device)
-        logits = model(**micro.inputs, use_cache=False).logits
-        total = total + F.cross_entropy(logits.float(), micro.targets, reduction="sum")
-        labelled += len(micro.targets)
-    return total / labelled
+    """Mean cross-entropy of the labelled tokens; stills apart from text, short texts apart from long ones."""
+    frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
+    visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
+    samples = list(_samples(builder, lessons))
+    stills = [sample for sample in samples if sample.video_keys]
+    texts = deal([sample for sample in samples if not sample.video_keys], TEXT_CHUNKS, len)
+    total = torch.zeros(())
+    for chunk in (stills, *texts):
+        if chunk:
+            micro = sft_micro_batch(chunk, visuals, processor.tokenizer.pad_token_id, model.device)
+            logits = model(**micro.inputs, use_cache=False).logits
+            total = total + F.cross_entropy(logits.float(), micro.targets, reduction="sum")
+    return total / sum(sample.labelled for sample in samples)
 
 
 class NoVisuals:
@@ -176,8 +187,9 @@ class NoVisuals:
 
 
 def _samples(builder: SampleBuilder, lessons: list[Lesson]) -> Iterator[Sample]:
+    stills = itertools.count()
     for index, lesson in enumerate(lessons):
-        keys = [str(index)] if lesson.frame is not None else []
+        keys = [str(next(stills))] if lesson.frame is not None else []
         question = ("<video>" if keys else "") + lesson.question
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": lesson.answer}]
         yield builder.dialogue(f"lesson {index}", turns, keys)

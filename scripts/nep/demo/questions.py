@@ -1,11 +1,10 @@
 """Multiple-choice questions about a demo video. All options are made of the lamps of that video."""
 
-import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
 
-from nep.demo.world import Scenario, describe
+from nep.demo.world import Scenario, tell
 
 LETTERS = "ABCD"
 HOP_QUESTIONS = {
@@ -15,21 +14,17 @@ HOP_QUESTIONS = {
 }
 
 
-def future_questions(world: Scenario, rng: random.Random, joiner: str) -> list[dict[str, Any]]:
+def future_questions(world: Scenario, rng: random.Random) -> list[dict[str, Any]]:
     """FutureBench items (without id and path): 1, 2 and 3 hops, and an interpolation (`hop5`)."""
-    items = [
-        _item(f"hop{hops}", question, world.after[:hops], world, rng, joiner)
-        for hops, question in HOP_QUESTIONS.items()
-    ]
-    last = world.after[-1]
-    between = f"Later {describe(last)}. Which two events come next, before that?"
-    return [*items, _item("hop5", between, world.after[:-1], world, rng, joiner)]
+    items = [_item(f"hop{hops}", question, world.after[:hops], world, rng) for hops, question in HOP_QUESTIONS.items()]
+    between = f"{tell(world.after[-1:])} as the third event. Which two events come before it, in order?"
+    return [*items, _item("hop5", between, world.after[:-1], world, rng)]
 
 
 def lamp_question(world: Scenario, rng: random.Random) -> list[dict[str, str]]:
     """The data set's own question about the whole video, as the alternating items of `mc_qa`."""
     order = rng.sample(world.colours, len(world.colours))
-    options = "\n".join(f"{letter}. {describe(colour)}" for letter, colour in zip(LETTERS, order, strict=True))
+    options = "\n".join(f"{letter}. {tell([colour])}" for letter, colour in zip(LETTERS, order, strict=True))
     letter = LETTERS[order.index(world.events[0])]
     return [
         {"from": "human", "value": f"<image>\nWhat happens first?\n{options}\nAnswer with the letter only."},
@@ -37,13 +32,15 @@ def lamp_question(world: Scenario, rng: random.Random) -> list[dict[str, str]]:
     ]
 
 
-def _item(
-    kind: str, question: str, truth: Sequence[str], world: Scenario, rng: random.Random, joiner: str
-) -> dict[str, Any]:
-    others = [run for run in itertools.permutations(world.colours, len(truth)) if run != tuple(truth)]
-    runs = [tuple(truth), *rng.sample(others, len(LETTERS) - 1)]
-    rng.shuffle(runs)
-    texts = [joiner.join(describe(colour) for colour in run) for run in runs]
+def option_sequences(colours: Sequence[str], length: int, rng: random.Random) -> list[tuple[str, ...]]:
+    """One sequence of `length` different lamps for each of `colours` as its first lamp, in random order."""
+    firsts = rng.sample(colours, len(colours))
+    return [(first, *rng.sample([colour for colour in colours if colour != first], length - 1)) for first in firsts]
+
+
+def _item(kind: str, question: str, truth: Sequence[str], world: Scenario, rng: random.Random) -> dict[str, Any]:
+    runs = [tuple(truth) if run[0] == truth[0] else run for run in option_sequences(world.colours, len(truth), rng)]
+    texts = [tell(run) for run in runs]
     return {
         "question_type": kind,
         "qa": {

@@ -16,6 +16,7 @@ def make_tiny_base(tiny: TinyModel, vision: Vision, prompts: Prompts, seed: int,
     """Write the checkpoint to `folder`. The same arguments and thread count give the same bytes."""
     torch.set_num_threads(tiny.threads)
     torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("medium")
     processor = build_processor(corpus(prompts))
     model = build_model(tiny, processor, seed)
     pretrain(model, processor, prompts, tiny, still_size(vision, processor), seed)

@@ -1,11 +1,12 @@
-"""The demo's small world: a ball runs round a ring of four coloured lamps, and a lamp lights up when the ball reaches it.
+"""The demo's small world: a ball runs round a ring of four coloured lamps; a lamp lights up when the ball reaches it.
 
-Which lamp is next depends on where the ball is, which way it runs and how the colours are placed: the first two cannot be
-read from one frame, and the set of frames without its order is the same for every answer.
+Which lamp is next depends on where the ball is, which way it runs and how the colours are placed. The first two cannot
+be read from one frame, and the frames without their order fit every answer.
 """
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "pink": (250, 130, 190),
 }
 LAMPS = 4
+JOINER = "; then "
 EVENTS_AFTER = 3
 LIT_FRACTION = 0.34
 SUPERSAMPLING = 2
@@ -84,9 +86,9 @@ def draw_scenario(rng: random.Random) -> Scenario:
     )
 
 
-def describe(colour: str) -> str:
-    """The words for one event."""
-    return f"{colour} lights up"
+def tell(colours: Sequence[str]) -> str:
+    """The words for events in their order; capitals mark the first one, without a full stop."""
+    return JOINER.join(f"{colour} lights up" for colour in colours).capitalize()
 
 
 def frame_at(scenario: Scenario, seconds: float, size: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def test_a_row_asks_for_the_events_after_the_split(make_record: Make, prompts: P
     first_line = row["problem"].splitlines()[0].removeprefix("<video>")
     options = options_of(row)
     assert first_line in prompts.question_pools.next_event_mc[hops]
-    assert options[row["answer"]] == JOINER.join(f"Event {scene} of 1" for scene in range(3, 3 + hops))
+    assert options[row["answer"]] == JOINER.join(["Event 3 of 1", *(f"event {scene} of 1" for scene in range(4, 3 + hops))])
     assert list(options) == ["A", "B", "C", "D"]
     assert len(set(options.values())) == 4
     events = {f"Event {scene} of 1" for scene in range(1, 6)}
@@ -94,7 +94,7 @@ def test_other_videos_give_what_came_next_there(make_record: Make, prompts: Prom
     row = ask(as_item(make_record(1)), 2, prompts, "other_videos", items)
     options = options_of(row)
     wrong = {text for letter, text in options.items() if letter != row["answer"]}
-    assert wrong <= {f"Event 3 of {number}; then Event 4 of {number}" for number in range(2, 30)}
+    assert wrong <= {f"Event 3 of {number}; then event 4 of {number}" for number in range(2, 30)}
     with pytest.raises(LeftOut, match="too_few_distractors"):
         ask(as_item(make_record(1)), 2, prompts, "other_videos", items[:2])
 
