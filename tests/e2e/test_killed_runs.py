@@ -1,4 +1,7 @@
-"""`kill -9` of the whole workflow in the middle of its stages, then the same command: the same bytes in the end."""
+"""`kill -9` of the whole workflow in the middle of its stages, then the same command: the same bytes in the end.
+
+The moments are drawn from NEP_KILL_SEED (0): another seed, other moments.
+"""
 
 import os
 import random

@@ -111,6 +111,11 @@ def test_a_dry_run_plans_every_rule_from_an_empty_folder(workplace: Workplace) -
     }
 
 
+def test_snakemake_has_nothing_to_remark_about_the_rules(workplace: Workplace) -> None:
+    outcome = workplace.run(workplace.configure("small"), "--lint")
+    assert outcome.status == 0, outcome.text
+
+
 @pytest.mark.parametrize("name", ["config.yaml", "v1_33k.yaml"])
 def test_the_shipped_configurations_can_be_planned_as_they_are(workplace: Workplace, name: str) -> None:
     config = workplace.root / "config" / name
