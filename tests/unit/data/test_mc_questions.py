@@ -40,7 +40,9 @@ def test_a_row_asks_for_the_events_after_the_split(make_record: Make, prompts: P
     first_line = row["problem"].splitlines()[0].removeprefix("<video>")
     options = options_of(row)
     assert first_line in prompts.question_pools.next_event_mc[hops]
-    assert options[row["answer"]] == JOINER.join(["Event 3 of 1", *(f"event {scene} of 1" for scene in range(4, 3 + hops))])
+    assert options[row["answer"]] == JOINER.join(
+        ["Event 3 of 1", *(f"event {scene} of 1" for scene in range(4, 3 + hops))]
+    )
     assert list(options) == ["A", "B", "C", "D"]
     assert len(set(options.values())) == 4
     events = {f"Event {scene} of 1" for scene in range(1, 6)}
