@@ -30,8 +30,10 @@ from nep.train.samples import Sample, SampleBuilder
 from nep.train.schedule import learning_rate
 
 TEXT_CHUNKS = 2
+# Matching an answer to its letter is learned on single events first, several times sooner than on all lengths at once.
+SINGLE_EVENT_FRACTION = 0.5
 PLACES = ("top", "right", "bottom", "left")
-TEXT_ONLY_FRACTION = 0.75
+TEXT_ONLY_FRACTION = 0.8
 NOTE = "Note: {events}."
 NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
 
@@ -69,16 +71,16 @@ def corpus(prompts: Prompts) -> list[str]:
     ]
 
 
-def draw_lesson(rng: random.Random, prompts: Prompts, size: int) -> Lesson:
-    """A random lesson; frames are drawn at `size` pixels."""
+def draw_lesson(rng: random.Random, prompts: Prompts, size: int, longest: int) -> Lesson:
+    """A random lesson: stills are drawn at `size` pixels, notes state `longest` events at most."""
     if rng.random() < TEXT_ONLY_FRACTION:
-        return draw_multiple_choice(rng, prompts)
+        return draw_multiple_choice(rng, prompts, longest)
     return draw_naming(rng, size)
 
 
-def draw_multiple_choice(rng: random.Random, prompts: Prompts) -> Lesson:
+def draw_multiple_choice(rng: random.Random, prompts: Prompts, longest: int) -> Lesson:
     """A note that states a sequence of events, and a question that one of four options answers with it."""
-    length = rng.choice((1, 1, 2, 3))
+    length = min(longest, rng.choice((1, 1, 2, 3)))
     colours = rng.sample(sorted(COLOURS), LAMPS)
     sequences = option_sequences(colours, length, rng)
     texts = [tell(sequence) for sequence in sequences]
@@ -146,7 +148,8 @@ def pretrain(
     optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
     losses: list[float] = []
     for step in tqdm(range(tiny.pretrain_steps), desc="pretrain", unit="step", file=sys.stderr, mininterval=5):
-        lessons = [draw_lesson(rng, prompts, size) for _ in range(tiny.pretrain_batch)]
+        longest = 1 if step < SINGLE_EVENT_FRACTION * tiny.pretrain_steps else max(prompts.question_pools.next_event_mc)
+        lessons = [draw_lesson(rng, prompts, size, longest) for _ in range(tiny.pretrain_batch)]
         loss = _batch_loss(model, processor, builder, lessons)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
