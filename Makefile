@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint schema requirements
+.PHONY: help setup setup-tests demo test lint schema dag requirements
 
 help: ## list the commands
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ test: lint ## the checks of `make lint`, then all tests
 
 schema: setup ## write config/schema.json from scripts/nep/config.py
 	$(BIN)/python scripts/write_config_schema.py
+
+dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
+	$(BIN)/python scripts/draw_workflow.py
 
 requirements: setup-tests ## pin the whole closure of requirements.in and requirements-test.in anew
 	$(PIN) requirements.in -o requirements.txt

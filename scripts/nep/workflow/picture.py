@@ -49,7 +49,7 @@ def to_dot(edges: set[Edge], stages: Mapping[str, Sequence[str]]) -> str:
     drawn = {rule for edge in edges for rule in edge}
     lines = [
         "digraph workflow {",
-        f'  graph [rankdir=TB, bgcolor="{PAGE}", pad=0.25, nodesep=0.3, ranksep=0.28, fontname="{FONT}"];',
+        f'  graph [rankdir=TB, bgcolor="{PAGE}", pad=0.25, nodesep=0.3, ranksep=0.2, fontname="{FONT}"];',
         f'  node [shape=box, style="rounded,filled", fillcolor="{PAGE}", color="{LINE}", fontcolor="{INK}",',
         f'        fontname="{FONT}", fontsize=12, height=0.34, margin="0.14,0.04"];',
         f'  edge [color="{LINE}", arrowsize=0.7];',
@@ -59,8 +59,8 @@ def to_dot(edges: set[Edge], stages: Mapping[str, Sequence[str]]) -> str:
         if inside:
             lines += [
                 f"  subgraph cluster_{index} {{",
-                f'    style="rounded,filled"; color="{STAGES[index % len(STAGES)]}"; margin=9;',
-                f'    label="{stage}"; labeljust=l; fontsize=11; fontcolor="{LINE}";',
+                f'    style="rounded,filled"; color="{STAGES[index % len(STAGES)]}"; margin=14;',
+                f'    label="{stage}"; labelloc=t; labeljust=r; fontsize=10; fontcolor="{LINE}";',
                 f"    {inside}",
                 "  }",
             ]

@@ -1,0 +1,34 @@
+"""The profiles: where Snakemake looks for them, and the Slurm profile's resources against rules and configuration."""
+
+from pathlib import Path
+
+import yaml
+
+from nep.config import load_config
+from nep.workflow.picture import rules_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(path: str) -> dict:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def test_the_slurm_profile_lies_where_snakemake_looks() -> None:
+    assert (ROOT / "slurm").resolve() == ROOT / "profiles" / "slurm"
+
+
+def test_resources_are_set_for_rules_that_exist() -> None:
+    rules = {rule for file in (ROOT / "rules").glob("*.smk") for rule in rules_of(file.read_text(encoding="utf-8"))}
+    assert set(read("slurm/config.yaml")["set-resources"]) <= rules
+
+
+def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> None:
+    profile = read("slurm/config.yaml")
+    config = load_config(read("config/v1_33k.yaml"))
+    for experiment in config.experiments.values():
+        for training in (experiment.sft, experiment.grpo):
+            stage = type(training).__name__.lower()
+            assert profile["set-resources"][f"train_{stage}"]["gpu"] == training.processes
+    assert profile["set-resources"]["evaluate_model"]["gpu"] == 1
+    assert profile["default-resources"]["nodes"] == 1
