@@ -12,7 +12,8 @@ rule convert_datasets:
         split=f"{RUN}/split/manifest.jsonl",
         prompts=PROMPTS,
     output:
-        sft=[f"{RUN}/convert/sft/{dataset.name}.json" for dataset in SFT_SETS],
+        sft=[f"{RUN}/convert/sft/{dataset.name}.json" for dataset in SFT_SETS]
+        + [f"{RUN}/convert/sft/next_event_mc.json"],
         grpo=f"{RUN}/convert/grpo/next_event_mc.jsonl",
         questions=f"{RUN}/convert/futurebench.jsonl",
         manifest=f"{RUN}/convert/manifest.json",

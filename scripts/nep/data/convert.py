@@ -10,7 +10,7 @@ from nep.config import Convert
 from nep.data.inputs import Inputs, Item, LeftOut, Part, check_no_leak, select_inputs
 from nep.data.llamafactory import dataset_info
 from nep.data.prompts import Prompts, load_prompts
-from nep.data.questions import NEXT_EVENT_MC, collect_continuations, question_row
+from nep.data.questions import NEXT_EVENT_MC, collect_continuations, question_row, worked_row
 from nep.data.sft_sets import SFT_SETS, SftSet, balance_conclusions, rows_of_item
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file, write_json, write_jsonl
@@ -52,6 +52,7 @@ def convert_run(
     )
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
     grpo = [next_event_mc_file(inputs.training, prompts, config, seed)]
+    sft += worked_files(grpo[0], inputs.training, prompts)
     if config.hold_out_evaluation_videos:
         check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows)
     _write_files(out_dir, sft, [*grpo, futurebench_file(question_rows, inputs)], inputs)
@@ -87,6 +88,19 @@ def next_event_mc_file(items: list[Item], prompts: Prompts, config: Convert, see
                 ]
             )
     return file
+
+
+def worked_files(questions: RowFile, items: list[Item], prompts: Prompts) -> list[RowFile]:
+    """The multiple-choice set with worked answers, for SFT: the training file and the validation file."""
+    records = {item.record.id: item.record for item in items}
+    files = {
+        "train": RowFile(f"sft/{NEXT_EVENT_MC}.json"),
+        "validation": RowFile(f"sft/{NEXT_EVENT_MC}.validation.json"),
+    }
+    for row in questions.rows:
+        hops = int(row["kind"].removeprefix("hop"))
+        files[row["part"]].rows.append(worked_row(row, records[row["video_id"]], hops, prompts))
+    return list(files.values())
 
 
 def futurebench_file(questions: list[Question], inputs: Inputs) -> RowFile:

@@ -107,6 +107,14 @@ def question_row(
     }
 
 
+def worked_row(row: dict[str, Any], record: Record, hops: int, prompts: Prompts) -> dict[str, Any]:
+    """A row of the GRPO set as a dialogue: the events to come as the reasoning, then the letter."""
+    truth = join_events(next_events(record, hops), prompts.sequence_joiner)
+    answer = f"<think>\n{truth}\n</think>\n<answer>\n{row['answer']}\n</answer>"
+    turns = [{"role": "user", "content": row["problem"]}, {"role": "assistant", "content": answer}]
+    return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": turns}
+
+
 def draw_distractors(
     record: Record,
     hops: int,

@@ -31,7 +31,7 @@ from nep.train.schedule import learning_rate
 
 TEXT_CHUNKS = 2
 # Matching an answer to its letter is learned on single events first, several times sooner than on all lengths at once.
-SINGLE_EVENT_FRACTION = 0.5
+SINGLE_EVENT_FRACTION = 0.4
 PLACES = ("top", "right", "bottom", "left")
 TEXT_ONLY_FRACTION = 0.8
 NOTE = "Note: {events}."
