@@ -1,0 +1,159 @@
+"""What the README tells a user to type or to write works: commands, configurations, rows, links."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from support.entry_points import ROOT
+from support.workflow import Outcome, Workplace, merged
+
+from nep.config import Config, load_config
+from nep.data.questions import next_events
+from nep.records.schema import parse_question, parse_record
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r'\]\((?!https?://)([^)#]+)\)|src="([^"]+)"')
+COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+TARGET = re.compile(r"^([a-z-]+):.*$", re.MULTILINE)
+VARIABLE = re.compile(r"^(\w+) \?=", re.MULTILINE)
+SLURM_WITHOUT_CONDA = ["--software-deployment-method", "env-modules"]
+
+
+def blocks(language: str, name: str | None = None) -> list[str]:
+    """Texts of the README's fenced blocks of a language, and of a name where one is given."""
+    return [text for kind, label, text in BLOCK.findall(README) if kind == language and name in (None, label)]
+
+
+def commands() -> list[list[str]]:
+    """The words of every command of the README, each command once."""
+    lines = [line for text in blocks("bash") for line in text.splitlines() if line and not line.startswith("#")]
+    return [shlex.split(line) for line in dict.fromkeys(lines)]
+
+
+def read_yaml(path: str) -> dict[str, Any]:
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A copy of the workflow as a user has it, with the configuration files that the README shows."""
+    place = Workplace.make(tmp_path_factory.mktemp("readme") / "nep")
+    (place.root / "slurm").symlink_to("profiles/slurm")
+    for kind, name, text in BLOCK.findall(README):
+        if kind == "yaml" and name.endswith(".yaml"):
+            (place.root / name).write_text(text, encoding="utf-8")
+    return place
+
+
+def test_there_are_commands_and_each_is_of_make_or_snakemake() -> None:
+    assert {words[0] for words in commands()} == {"make", "snakemake"}
+    assert ["make", "demo"] in commands() and ["make", "test"] in commands()
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] == "make"], ids=shlex.join)
+def test_a_make_command_names_a_target_that_exists(words: list[str]) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    variables = [word.partition("=")[0] for word in words[1:] if "=" in word]
+    targets = [word for word in words[1:] if "=" not in word]
+    assert targets and set(targets) <= set(TARGET.findall(makefile))
+    assert set(variables) <= set(VARIABLE.findall(makefile))
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] == "snakemake"], ids=shlex.join)
+def test_a_snakemake_command_is_accepted(words: list[str], workplace: Workplace) -> None:
+    arguments = words[1:]
+    if "slurm" in arguments and not shutil.which("conda"):
+        arguments += SLURM_WITHOUT_CONDA
+    command = [sys.executable, "-m", "snakemake", *arguments, "-n"]
+    done = subprocess.run(command, cwd=workplace.root, capture_output=True, text=True, check=False, timeout=300)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    assert Outcome(done.returncode, text).planned() or "--unlock" in arguments, text
+
+
+def test_inline_make_commands_exist_too() -> None:
+    targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
+    named = set(re.findall(r"`make ([a-z-]+)", README))
+    assert {"setup", "help"} <= named <= targets
+
+
+def test_complete_configurations_are_valid() -> None:
+    complete = [text for name in complete_names() for text in blocks("yaml", name)]
+    assert complete
+    for text in complete:
+        load_config(yaml.safe_load(text))
+
+
+def test_partial_configurations_are_valid_changes_of_the_demo() -> None:
+    parts = blocks("yaml", "merge")
+    assert len(parts) + len(complete_names()) == len(blocks("yaml")) and parts
+    for text in parts:
+        load_config(merged(read_yaml("config/config.yaml"), yaml.safe_load(text)))
+
+
+def complete_names() -> list[str]:
+    return [name for kind, name, _ in BLOCK.findall(README) if kind == "yaml" and name.endswith(".yaml")]
+
+
+def test_named_keys_exist() -> None:
+    """Every `block.key` that the README names in code is a key of the configuration."""
+    fields = Config.model_fields
+    named = [
+        pair
+        for pair in re.findall(r"`(\w+)\.(\w+)`", README)
+        if pair[0] in fields and pair[1] not in ("yaml", "json", "jsonl", "csv")
+    ]
+    assert len(named) > 8
+    for block, key in named:
+        assert key in fields[block].annotation.model_fields, f"{block}.{key}"
+
+
+def test_the_record_shown_has_a_split_time_and_an_event_to_ask_for() -> None:
+    (text,) = blocks("json", "record")
+    row = json.loads(text)
+    record = parse_record(row, row["video_path"], row["video_path"], already_cut=False)
+    assert record.split_time == 7.5 and record.split_scene == 2
+    assert record.caption_part2 and next_events(record, 1) == ["She drops an egg into the water"]
+
+
+def test_the_question_shown_has_a_right_answer() -> None:
+    (text,) = blocks("json", "question")
+    question = parse_question(json.loads(text), "kitchen-0001-a", "some-record")
+    assert (question.kind, question.answer) == ("hop1", "B")
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md"])
+def test_links_of_a_page_lead_somewhere(page: str) -> None:
+    missing = [link for link in links(ROOT / page) if not (ROOT / page).parent.joinpath(link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md"])
+def test_files_that_a_page_names_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`((?:config|docs|envs|profiles|rules|scripts|tests|nep)/[\w./-]+)`", text)
+    missing = [name for name in named if name != "config/mine.yaml" and not any(map(Path.exists, places(name)))]
+    assert not missing
+
+
+def links(page: Path) -> Iterator[str]:
+    """Relative links and pictures of a page, comments left out."""
+    for found in LINK.findall(COMMENT.sub("", page.read_text(encoding="utf-8"))):
+        yield next(filter(None, found))
+
+
+def places(name: str) -> list[Path]:
+    return [ROOT / name, ROOT / "scripts" / name]
+
+
+def test_a_place_for_the_results_is_marked() -> None:
+    assert re.search(r"<!-- results:begin -->\n.+\n<!-- results:end -->", README, re.DOTALL)
