@@ -15,7 +15,7 @@ CONFIGURATIONS = [path for path in sorted(CONFIG_DIR.glob("*.yaml")) if path.nam
 MINIMAL = {
     "run": "demo",
     "source": {"kind": "folder", "path": "data"},
-    "model": {"kind": "tiny", "tiny": {}},
+    "model": {"kind": "folder", "path": "a"},
     "experiments": {"nep": {"sft": {}, "grpo": {}}},
 }
 
@@ -50,7 +50,7 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
             8,
             "experiments.nep.grpo.completion: unknown key; did you mean 'completions'?",
         ),
-        ("model.tiny.layer", 1, "model.tiny.layer: unknown key; did you mean 'layers'?"),
+        ("demo.model.layer", 1, "demo.model.layer: unknown key; did you mean 'layers'?"),
         ("split.shards", 0, "split.shards: Input should be greater than or equal to 1 (found 0)"),
         ("split.shards", "many", "split.shards: Input should be a valid integer"),
         ("vision.frames", 7, "vision.frames: Input should be a multiple of 2 (found 7)"),
@@ -58,7 +58,7 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("source", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
         ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder' or 'hub'"),
-        ("model", {"kind": "tiny"}, "kind 'tiny' needs a block 'tiny'"),
+        ("model", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
         ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),

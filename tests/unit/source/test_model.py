@@ -103,11 +103,6 @@ def test_own_code_makes_a_family_known_only_where_it_is_trusted(tmp_path: Path) 
         check_family(config, trust_remote_code=False)
 
 
-def test_kind_tiny_is_not_fetched(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="'tiny' is made here"):
-        fetch_model(Model(kind="tiny", tiny={}), tmp_path / "base")
-
-
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
     files = {
