@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.workflow import Outcome, Workplace
+from support.workflow import ROOT, Outcome, Workplace
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,13 @@ def workplace(tmp_path: Path) -> Workplace:
 def hub(tmp_path: Path) -> Callable[..., Path]:
     """Makes a small data set in the hub's layout, for the test to damage."""
     from nep.config import DemoVideos
+    from nep.data.prompts import load_prompts
     from nep.demo.hub_layout import write_demo_hub
 
     def make() -> Path:
         folder = tmp_path / "hub"
         spec = DemoVideos(train=6, test=2, archives=2, size=56, fps=8, processes=1)
-        write_demo_hub(spec, 1, folder)
+        write_demo_hub(spec, load_prompts(ROOT / "config/prompts.yaml"), 1, folder)
         return folder
 
     return make
