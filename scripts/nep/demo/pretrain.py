@@ -114,8 +114,8 @@ class StillFrames:
     def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any]) -> None:
         clips = [torch.from_numpy(frame).permute(2, 0, 1)[None].repeat(2, 1, 1, 1) for frame in frames]
         made = processor.video_processor(videos=clips, do_resize=False, do_sample_frames=False, return_tensors="pt")
-        self._pixels, self._grid = made["pixel_values_videos"], made["video_grid_thw"]
-        self._features = model.model.get_video_features(self._pixels, self._grid).pooler_output
+        encoded = model.model.get_video_features(made["pixel_values_videos"], made["video_grid_thw"])
+        self._features = encoded.pooler_output
 
     def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
         """Model inputs of the clips that `keys` number."""
@@ -141,12 +141,11 @@ class StillShapes:
 
 def pretrain(
     model: PreTrainedModel, processor: ProcessorMixin, prompts: Prompts, tiny: TinyModel, size: int, seed: int
-) -> float:
-    """Train in place on `pretrain_steps` batches; the mean loss of the last tenth, in nats a labelled token."""
+) -> None:
+    """Train in place on `pretrain_steps` batches."""
     rng = random.Random(f"pretrain/{seed}")
     builder = SampleBuilder(processor, model, StillShapes(size, processor))
     optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
-    losses: list[float] = []
     for step in tqdm(range(tiny.pretrain_steps), desc="pretrain", unit="step", file=sys.stderr, mininterval=5):
         longest = 1 if step < SINGLE_EVENT_FRACTION * tiny.pretrain_steps else max(prompts.question_pools.next_event_mc)
         lessons = [draw_lesson(rng, prompts, size, longest) for _ in range(tiny.pretrain_batch)]
@@ -158,9 +157,6 @@ def pretrain(
             group["lr"] = rate
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        losses.append(loss.item())
-    tail = losses[-max(1, len(losses) // 10) :]
-    return sum(tail) / len(tail) if tail else float("nan")
 
 
 def _batch_loss(

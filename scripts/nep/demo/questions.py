@@ -21,17 +21,6 @@ def future_questions(world: Scenario, rng: random.Random) -> list[dict[str, Any]
     return [*items, _item("hop5", between, world.after[:-1], world, rng)]
 
 
-def lamp_question(world: Scenario, rng: random.Random) -> list[dict[str, str]]:
-    """The data set's own question about the whole video, as the alternating items of `mc_qa`."""
-    order = rng.sample(world.colours, len(world.colours))
-    options = "\n".join(f"{letter}. {tell([colour])}" for letter, colour in zip(LETTERS, order, strict=True))
-    letter = LETTERS[order.index(world.events[0])]
-    return [
-        {"from": "human", "value": f"<image>\nWhat happens first?\n{options}\nAnswer with the letter only."},
-        {"from": "gpt", "value": letter},
-    ]
-
-
 def option_sequences(colours: Sequence[str], length: int, rng: random.Random) -> list[tuple[str, ...]]:
     """One sequence of `length` different lamps for each of `colours` as its first lamp, in random order."""
     firsts = rng.sample(colours, len(colours))
