@@ -28,7 +28,7 @@ rule train_grpo:
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
     shell:
-        "{params.launcher} scripts/train_grpo.py --grpo {params.recipe:q} --seed {params.seed}"
+        "{params.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/grpo 2>&1 | tee {log}"

@@ -26,7 +26,7 @@ rule train_sft:
         seed=CONFIG.seed,
         code=code("train_sft.py"),
     shell:
-        "{params.launcher} scripts/train_sft.py --sft {params.recipe:q} --seed {params.seed}"
+        "{params.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/sft 2>&1 | tee {log}"

@@ -1,8 +1,9 @@
 """The short pre-training of the tiny model: what a released base can do before it has learned to predict.
 
-1. Multiple choice in text: a note states what happens, the question asks for it, the answer is a letter, with or
-   without `<think>`.
-2. Naming what a still frame shows.
+1. Matching, in text: a multiple-choice question and a given thought that states one of the options; the answer is its
+   letter. First with options of one event, then of one to three.
+2. Guessing: the whole form of an answer, direct or with reasoning, where nothing tells which option is right.
+3. Naming what a still frame shows.
 
 Nothing here holds a next event of a video.
 """
@@ -11,40 +12,45 @@ import itertools
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from statistics import mean
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
-from nep.data.prompts import Prompts
-from nep.demo.questions import LETTERS, option_sequences
+from nep.data.prompts import Prompts, Variant
+from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, LETTERS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.train.batches import deal, sft_micro_batch
 from nep.train.samples import Sample, SampleBuilder
-from nep.train.schedule import learning_rate
 
 TEXT_CHUNKS = 2
-# Matching an answer to its letter is learned on single events first, several times sooner than on all lengths at once.
-SINGLE_EVENT_FRACTION = 0.4
+# Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.5, 0.35
+RECENT, LEARNED = 20, 0.05
+WARM_UP_STEPS = 20
 PLACES = ("top", "right", "bottom", "left")
-TEXT_ONLY_FRACTION = 0.8
-NOTE = "Note: {events}."
+ALL_KINDS = ("matching", "guessing", "guessing", "naming")
 NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
+
+
+Phase = Literal["single_events", "matching", "all_kinds"]
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """One exchange; `frame` is uint8 (size, size, 3) where the question is about a still frame."""
+    """One exchange; `given` begins the answer without being learned, `frame` is uint8 (size, size, 3) if any."""
 
     question: str
     answer: str
     frame: Any | None = None
+    given: str = ""
 
 
 def corpus(prompts: Prompts) -> list[str]:
@@ -52,10 +58,10 @@ def corpus(prompts: Prompts) -> list[str]:
     pools = prompts.question_pools
     questions = [*pools.next_event, *pools.full_caption, *pools.whole_video_next, *pools.previous_event]
     questions += [text for pool in pools.next_event_mc.values() for text in pool]
-    wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values(), NOTE]
+    questions += [*HOP_QUESTIONS.values(), *(between_question(colour) for colour in COLOURS)]
+    wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values()]
     world = [f"{tell([colour, colour])}." for colour in COLOURS]
     world += [f"{colour.capitalize()} is at the {place}." for colour in COLOURS for place in PLACES]
-    firsts = [f"\n{tell([colour])}\n" for colour in COLOURS]
     letters = [
         prompts.option_line(letter, tell([colour])) + f"\n{letter}\n" for letter in LETTERS for colour in COLOURS
     ]
@@ -63,7 +69,6 @@ def corpus(prompts: Prompts) -> list[str]:
         *questions,
         *wordings,
         *world,
-        *firsts,
         *letters,
         *NAMING_QUESTIONS,
         "You are a helpful assistant",
@@ -71,28 +76,39 @@ def corpus(prompts: Prompts) -> list[str]:
     ]
 
 
-def draw_lesson(rng: random.Random, prompts: Prompts, size: int, longest: int) -> Lesson:
-    """A random lesson: stills are drawn at `size` pixels, notes state `longest` events at most."""
-    if rng.random() < TEXT_ONLY_FRACTION:
-        return draw_multiple_choice(rng, prompts, longest)
-    return draw_naming(rng, size)
+def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -> Lesson:
+    """A random lesson of a phase; stills are drawn at `size` pixels."""
+    length = 1 if phase == "single_events" else rng.choice(sorted(prompts.question_pools.next_event_mc))
+    kind = rng.choice(ALL_KINDS) if phase == "all_kinds" else "matching"
+    if kind == "matching":
+        return draw_matching(rng, prompts, length)
+    return draw_guessing(rng, prompts, size, length) if kind == "guessing" else draw_naming(rng, size)
 
 
-def draw_multiple_choice(rng: random.Random, prompts: Prompts, longest: int) -> Lesson:
-    """A note that states a sequence of events, and a question that one of four options answers with it."""
-    length = min(longest, rng.choice((1, 1, 2, 3)))
-    colours = rng.sample(sorted(COLOURS), LAMPS)
-    sequences = option_sequences(colours, length, rng)
-    texts = [tell(sequence) for sequence in sequences]
-    letter = rng.choice(LETTERS)
-    truth = texts[LETTERS.index(letter)]
+def draw_matching(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
+    """Four options of `length` events and a given thought that states one of them; its letter alone is asked for."""
+    ask, truth, letter = _draw_question(rng, prompts, length, "reason")
+    return Lesson(ask, letter, given=f"<think>\n{truth}\n</think>\n<answer>\n")
+
+
+def draw_guessing(rng: random.Random, prompts: Prompts, size: int, length: int) -> Lesson:
+    """A question that nothing answers, half of the time on a still frame of another world; any option will do."""
     variant = rng.choice(("direct", "reason"))
-    ask = prompts.multiple_choice(
-        rng.choice(prompts.question_pools.next_event_mc[length]), dict(zip(LETTERS, texts, strict=True)), variant
-    )
-    note = NOTE.format(events=truth)
+    ask, truth, letter = _draw_question(rng, prompts, length, variant)
+    frame = draw_naming(rng, size).frame if rng.random() < 0.5 else None
     answer = letter if variant == "direct" else f"<think>\n{truth}\n</think>\n<answer>\n{letter}\n</answer>"
-    return Lesson(f"{note}\n{ask}", answer)
+    return Lesson(ask, answer, frame)
+
+
+def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, str, str]:
+    """A multiple-choice question, the text of one of its options, and that option's letter."""
+    sequences = option_sequences(rng.sample(sorted(COLOURS), LAMPS), length, rng)
+    options = {letter: tell(sequence) for letter, sequence in zip(LETTERS, sequences, strict=True)}
+    questions = [*prompts.question_pools.next_event_mc[length], HOP_QUESTIONS[length]]
+    if length == BETWEEN_EVENTS:
+        questions.append(between_question(rng.choice(sorted(COLOURS))))
+    letter = rng.choice(LETTERS)
+    return prompts.multiple_choice(rng.choice(questions), options, variant), options[letter], letter
 
 
 def draw_naming(rng: random.Random, size: int) -> Lesson:
@@ -142,21 +158,33 @@ class StillShapes:
 def pretrain(
     model: PreTrainedModel, processor: ProcessorMixin, prompts: Prompts, tiny: TinyModel, size: int, seed: int
 ) -> None:
-    """Train in place on `pretrain_steps` batches."""
+    """Train in place, on `pretrain_steps` batches at most."""
     rng = random.Random(f"pretrain/{seed}")
     builder = SampleBuilder(processor, model, StillShapes(size, processor))
     optimizer = torch.optim.AdamW(model.parameters(), lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
-    for step in tqdm(range(tiny.pretrain_steps), desc="pretrain", unit="step", file=sys.stderr, mininterval=5):
-        longest = 1 if step < SINGLE_EVENT_FRACTION * tiny.pretrain_steps else max(prompts.question_pools.next_event_mc)
-        lessons = [draw_lesson(rng, prompts, size, longest) for _ in range(tiny.pretrain_batch)]
-        loss = _batch_loss(model, processor, builder, lessons)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        rate = learning_rate(step, tiny.pretrain_steps, tiny.pretrain_lr, 0.05, "cosine")
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    taken = 0
+    for phase, limit in _phases(tiny.pretrain_steps):
+        losses: list[float] = []
+        for step in tqdm(range(limit), desc=f"pretrain, {phase}", unit="step", file=sys.stderr, mininterval=5):
+            lessons = [draw_lesson(rng, prompts, size, phase) for _ in range(tiny.pretrain_batch)]
+            loss = _batch_loss(model, processor, builder, lessons)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            remaining = 1 - step / limit if phase == "all_kinds" else 1.0
+            for group in optimizer.param_groups:
+                group["lr"] = tiny.pretrain_lr * remaining * min(1.0, (taken + 1) / WARM_UP_STEPS)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            taken += 1
+            losses.append(loss.item())
+            if phase != "all_kinds" and step >= RECENT and mean(losses[-RECENT:]) < LEARNED:
+                break
+
+
+def _phases(steps: int) -> list[tuple[Phase, int]]:
+    """The phases in their order, each with the most steps that it takes."""
+    single, matching = round(SINGLE_EVENTS_SHARE * steps), round(MATCHING_SHARE * steps)
+    return [("single_events", single), ("matching", matching), ("all_kinds", steps - single - matching)]
 
 
 def _batch_loss(
@@ -165,7 +193,7 @@ def _batch_loss(
     """Mean cross-entropy of the labelled tokens; stills apart from text, short texts apart from long ones."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
     visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
-    samples = list(_samples(builder, lessons))
+    samples = list(_samples(builder, processor.tokenizer, lessons))
     stills = [sample for sample in samples if sample.video_keys]
     texts = deal([sample for sample in samples if not sample.video_keys], TEXT_CHUNKS, len)
     total = torch.zeros(())
@@ -185,10 +213,14 @@ class NoVisuals:
         return {}
 
 
-def _samples(builder: SampleBuilder, lessons: list[Lesson]) -> Iterator[Sample]:
+def _samples(builder: SampleBuilder, tokenizer: PreTrainedTokenizerBase, lessons: list[Lesson]) -> Iterator[Sample]:
     stills = itertools.count()
     for index, lesson in enumerate(lessons):
         keys = [str(next(stills))] if lesson.frame is not None else []
         question = ("<video>" if keys else "") + lesson.question
-        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": lesson.answer}]
-        yield builder.dialogue(f"lesson {index}", turns, keys)
+        turns = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": lesson.given + lesson.answer},
+        ]
+        sample = builder.dialogue(f"lesson {index}", turns, keys)
+        yield replace(sample, prompt_length=sample.prompt_length + len(tokenizer.tokenize(lesson.given)))

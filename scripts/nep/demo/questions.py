@@ -12,13 +12,19 @@ HOP_QUESTIONS = {
     2: "Which two events come next, in order?",
     3: "Which three events come next, in order?",
 }
+BETWEEN_EVENTS = 2
 
 
 def future_questions(world: Scenario, rng: random.Random) -> list[dict[str, Any]]:
     """FutureBench items (without id and path): 1, 2 and 3 hops, and an interpolation (`hop5`)."""
     items = [_item(f"hop{hops}", question, world.after[:hops], world, rng) for hops, question in HOP_QUESTIONS.items()]
-    between = f"{tell(world.after[-1:])} as the third event. Which two events come before it, in order?"
-    return [*items, _item("hop5", between, world.after[:-1], world, rng)]
+    between = _item("hop5", between_question(world.after[-1]), world.after[:BETWEEN_EVENTS], world, rng)
+    return [*items, between]
+
+
+def between_question(third: str) -> str:
+    """Interpolation: the colour of the third event to come is told, the two before it are asked for."""
+    return f"{tell([third])} is the third event to come. Which two events come before it, in order?"
 
 
 def option_sequences(colours: Sequence[str], length: int, rng: random.Random) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -26,6 +26,8 @@ SPECIAL_TOKENS = [PAD, TURN_START, TURN_END, VISION_START, VISION_END, "<|vision
 # Whole tokens, but not special ones: decoding with skip_special_tokens must keep them.
 ANSWER_TAGS = ["<think>", "</think>", "<answer>", "</answer>"]
 VOCABULARY = 2048
+# The space after a mark belongs to the mark: a sentence's first word is the same token at the start of a line.
+WORD = r"[.,:;?!] | ?\w+|\s|[^\s\w]"
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
@@ -73,7 +75,12 @@ def save_checkpoint(model: Qwen2_5_VLForConditionalGeneration, processor: Qwen2_
 
 def _build_tokenizer(corpus: Iterable[str]) -> PreTrainedTokenizerFast:
     backend = Tokenizer(models.BPE())
-    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(WORD), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -108,7 +115,8 @@ def _model_config(tiny: TinyModel, tokenizer: PreTrainedTokenizerFast) -> Qwen2_
             "max_position_embeddings": 4096,
             "rope_parameters": {
                 "rope_type": "default",
-                "rope_theta": 1e4,
+                # Made for short texts: at the usual 1e4 or 1e6, attention to the last few tokens is learned far later.
+                "rope_theta": 1e2,
                 "mrope_section": _mrope_section(tiny.hidden_size // tiny.heads),
             },
             "bos_token_id": ids[PAD],

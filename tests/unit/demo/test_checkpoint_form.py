@@ -1,8 +1,8 @@
-"""The shared tiny checkpoint is one that transformers reads like a released one."""
+"""The tiny checkpoint is one that transformers reads like a released one."""
 
 from pathlib import Path
 
-from support.tiny_checkpoint import SPECIAL_TOKENS
+from nep.demo.tiny_checkpoint import SPECIAL_TOKENS
 
 
 def test_it_loads_like_a_released_checkpoint(tiny_checkpoint: Path):

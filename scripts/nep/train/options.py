@@ -1,0 +1,45 @@
+"""The command line that the two training entry points share."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from nep.config import Training, load_block
+from nep.train.run_state import RunPaths
+
+Recipe = TypeVar("Recipe", bound=Training)
+
+
+@dataclass(frozen=True)
+class TrainingOptions(Generic[Recipe]):
+    """What one training job is told: its config block, the seed, the experiment's name, and its places."""
+
+    recipe: Recipe
+    seed: int
+    experiment: str
+    paths: RunPaths
+
+
+def read_training_options(description: str | None, block: type[Recipe]) -> TrainingOptions[Recipe]:
+    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--convert-dir", type=Path, required=True)
+    parser.add_argument("--encode-dir", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="start model, an ordinary checkpoint folder")
+    parser.add_argument("--model-manifest", type=Path, required=True, help="its manifest with the key 'fingerprint'")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--out-dir", type=Path, required=True)
+    options = parser.parse_args()
+    paths = RunPaths(
+        convert=options.convert_dir,
+        encode=options.encode_dir,
+        model=options.model,
+        model_manifest=options.model_manifest,
+        run=options.run_dir,
+        out=options.out_dir,
+    )
+    return TrainingOptions(load_block(block, options.recipe), options.seed, options.experiment, paths)
