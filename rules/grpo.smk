@@ -19,6 +19,8 @@ rule train_grpo:
         f"{RUN}/benchmarks/train_grpo/{{experiment}}.tsv"
     conda:
         "../envs/train.yaml"
+    # Most of the workflow waits for training: it goes before the evaluation of models that are ready.
+    priority: 1
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
     params:
         run=run_folder,

@@ -18,6 +18,8 @@ rule train_sft:
         f"{RUN}/benchmarks/train_sft/{{experiment}}.tsv"
     conda:
         "../envs/train.yaml"
+    # Most of the workflow waits for training: it goes before the evaluation of models that are ready.
+    priority: 1
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
     params:
         run=run_folder,

@@ -156,13 +156,21 @@ def arrange(truth: str, distractors: list[str], letter: str) -> dict[str, str]:
 
 
 def _selections(record: Record, hops: int, joiner: str, seed: int) -> list[str]:
-    """All ordered selections of `hops` distinct events of a record, in a drawn order."""
+    """All ordered selections of `hops` distinct events of a record, in a drawn order.
+
+    Those come first that begin unlike the truth and unlike each other: none is right for a part of its way.
+    """
     events = list(dict.fromkeys(as_clause(event.description) for event in record.events))
     random = stable_random(seed, record.id, NEXT_EVENT_MC, hops, "distractors")
     drawn = random.sample(events, min(len(events), EVENTS_FOR_SELECTIONS))
-    selections = [join_events(selection, joiner) for selection in itertools.permutations(drawn, hops)]
+    selections = list(itertools.permutations(drawn, hops))
     random.shuffle(selections)
-    return selections
+    beginnings = set(next_events(record, hops)[:1])
+    preferred, others = [], []
+    for selection in selections:
+        (others if selection[0] in beginnings else preferred).append(join_events(selection, joiner))
+        beginnings.add(selection[0])
+    return preferred + others
 
 
 def _folded(text: str) -> str:

@@ -57,4 +57,4 @@ def test_questions_have_one_right_answer_and_options_of_the_same_lamps(scenario:
         options = item["qa"]["Options"]
         assert len(set(options.values())) == len(LETTERS) == LAMPS
         assert options[item["qa"]["Answer"]] == tell(scenario.after[:truth])
-        assert {text.split()[0] for text in options.values()} == {colour.capitalize() for colour in scenario.colours}
+        assert {text.split(";")[0] for text in options.values()} == {colour.capitalize() for colour in scenario.colours}

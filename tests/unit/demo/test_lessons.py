@@ -1,0 +1,59 @@
+"""The lessons of the tiny model's pre-training."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+
+from nep.data.prompts import Prompts, load_prompts
+from nep.demo.pretrain import _phases, corpus, draw_guessing, draw_lesson, draw_matching
+from nep.demo.tiny_checkpoint import build_processor
+
+SIZE = 56
+
+
+@pytest.fixture(scope="module")
+def prompts() -> Prompts:
+    return load_prompts(Path("config/prompts.yaml"))
+
+
+def options_of(question: str) -> dict[str, str]:
+    return dict(re.findall(r"^([A-D])\. (.+)$", question, re.MULTILINE))
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_matching_lesson_asks_for_the_letter_of_the_given_thought(prompts: Prompts, length: int) -> None:
+    for seed in range(50):
+        lesson = draw_matching(random.Random(seed), prompts, length)
+        thought = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n", lesson.given)[1]
+        options = options_of(lesson.question)
+        assert options[lesson.answer] == thought
+        assert len({text.split(";")[0] for text in options.values()}) == 4
+
+
+def test_a_guess_is_well_formed_and_its_letter_is_that_of_its_thought(prompts: Prompts) -> None:
+    for seed in range(50):
+        lesson = draw_guessing(random.Random(seed), prompts, SIZE, 2)
+        options = options_of(lesson.question)
+        worked = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", lesson.answer)
+        assert lesson.answer in options if worked is None else options[worked[2]] == worked[1]
+
+
+def test_phases_take_all_steps_and_only_the_last_one_shows_stills(prompts: Prompts) -> None:
+    phases = _phases(1200)
+    assert sum(limit for _, limit in phases) == 1200
+    frames = {
+        name: [draw_lesson(random.Random(seed), prompts, SIZE, name).frame is not None for seed in range(40)]
+        for name, _ in phases
+    }
+    assert not any(frames["single_events"] + frames["matching"])
+    assert any(frames["all_kinds"])
+
+
+def test_the_first_word_of_a_line_is_the_token_that_it_is_after_an_options_letter(prompts: Prompts) -> None:
+    tokenizer = build_processor(corpus(prompts)).tokenizer
+    assert tokenizer.tokenize("A. Blue") == ["A", ".Ġ", "Blue"]
+    assert tokenizer.tokenize("\nBlue\n") == ["Ċ", "Blue", "Ċ"]
+    text = "Über 3 balls; then: nothing?\n\tB. «x»"
+    assert tokenizer.decode(tokenizer.encode(text)) == text
