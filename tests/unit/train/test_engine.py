@@ -68,7 +68,7 @@ def test_grpo_micro_batches_give_the_gradient_of_the_full_batch(parts, engine_of
     noise = torch.Generator().manual_seed(0)
     rewards = torch.rand(4, 3, generator=noise)
     groups = [
-        Group(prompt, [torch.randint(20, 500, (2 + index + k,), generator=noise) for k in range(3)], advantages)
+        Group(prompt, [torch.randint(20, 250, (2 + index + k,), generator=noise) for k in range(3)], advantages)
         for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_normalised(rewards), strict=True))
     ]
     tokens = sum(group.generated for group in groups)

@@ -16,7 +16,7 @@ def groups(parts) -> list[Group]:
     return [
         Group(
             prompt=prompt,
-            completions=[torch.randint(20, 500, (length,), generator=noise) for length in lengths],
+            completions=[torch.randint(20, 250, (length,), generator=noise) for length in lengths],
             advantages=torch.randn(len(lengths), generator=noise),
         )
         for prompt, lengths in zip([parts.prompts[0], parts.prompts[2]], LENGTHS, strict=True)

@@ -39,7 +39,7 @@ def command(stage: str, block: dict, run: Path, target: Path, processes: int = 1
         launcher += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
     # fmt: off
     return [
-        *launcher, f"scripts/train_{stage}.py", f"--{stage}", json.dumps(block), "--seed", "1", "--experiment", "nep",
+        *launcher, f"scripts/train_{stage}.py", "--recipe", json.dumps(block), "--seed", "1", "--experiment", "nep",
         "--convert-dir", str(run / "convert"), "--encode-dir", str(run / "encode"),
         "--model", str(run / "models" / "base"), "--model-manifest", str(run / "models" / "base.manifest.json"),
         "--run-dir", str(target), "--out-dir", str(target / "nep" / stage),
