@@ -52,7 +52,7 @@ def convert_run(
     )
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
     grpo = [next_event_mc_file(inputs.training, prompts, config, seed)]
-    sft += worked_files(grpo[0], inputs.training, prompts, seed)
+    sft += worked_files(grpo[0], inputs.training, prompts)
     if config.hold_out_evaluation_videos:
         check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows)
     _write_files(out_dir, sft, [*grpo, futurebench_file(question_rows, inputs)], inputs)
@@ -90,7 +90,7 @@ def next_event_mc_file(items: list[Item], prompts: Prompts, config: Convert, see
     return file
 
 
-def worked_files(questions: RowFile, items: list[Item], prompts: Prompts, seed: int) -> list[RowFile]:
+def worked_files(questions: RowFile, items: list[Item], prompts: Prompts) -> list[RowFile]:
     """The multiple-choice set with worked answers, for SFT: the training file and the validation file."""
     records = {item.record.id: item.record for item in items}
     files = {
@@ -99,7 +99,7 @@ def worked_files(questions: RowFile, items: list[Item], prompts: Prompts, seed: 
     }
     for row in questions.rows:
         hops = int(row["kind"].removeprefix("hop"))
-        files[row["part"]].rows.append(worked_row(row, records[row["video_id"]], hops, prompts, seed))
+        files[row["part"]].rows.append(worked_row(row, records[row["video_id"]], hops, prompts))
     return list(files.values())
 
 

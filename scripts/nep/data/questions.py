@@ -107,18 +107,11 @@ def question_row(
     }
 
 
-def worked_row(row: dict[str, Any], record: Record, hops: int, prompts: Prompts, seed: int) -> dict[str, Any]:
-    """A row of the GRPO set as a dialogue: the events to come as the reasoning, then the letter.
-
-    A drawn quarter of the rows asks for the letter alone, so that a model learns either form of answer.
-    """
+def worked_row(row: dict[str, Any], record: Record, hops: int, prompts: Prompts) -> dict[str, Any]:
+    """A row of the GRPO set as a dialogue: the events to come as the reasoning, then the letter."""
     truth = join_events(next_events(record, hops), prompts.sequence_joiner)
-    problem = row["problem"]
     answer = f"<think>\n{truth}\n</think>\n<answer>\n{row['answer']}\n</answer>"
-    if stable_hash(seed, NEXT_EVENT_MC, row["id"], "form") % 4 == 0:
-        problem = problem.removesuffix(prompts.instructions.reason) + prompts.instructions.direct
-        answer = row["answer"]
-    turns = [{"role": "user", "content": problem}, {"role": "assistant", "content": answer}]
+    turns = [{"role": "user", "content": row["problem"]}, {"role": "assistant", "content": answer}]
     return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": turns}
 
 

@@ -30,15 +30,14 @@ from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.train.batches import deal, sft_micro_batch
 from nep.train.samples import Sample, SampleBuilder
 
-TEXT_CHUNKS, STILL_CHUNKS = 2, 2
-FRAMES_PER_MOMENT = 2
+TEXT_CHUNKS = 2
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.5, 0.32
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.5, 0.35
 RECENT, LEARNED = 20, 0.05
 WARM_UP_STEPS = 20
-LONGEST_STILL = 8
-ALL_KINDS = ("matching", "guessing", "naming", "naming")
-NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?")
+PLACES = ("top", "right", "bottom", "left")
+ALL_KINDS = ("matching", "guessing", "guessing", "naming")
+NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
 
 
 Phase = Literal["single_events", "matching", "all_kinds"]
@@ -46,18 +45,12 @@ Phase = Literal["single_events", "matching", "all_kinds"]
 
 @dataclass(frozen=True)
 class Lesson:
-    """One exchange.
-
-    Attributes:
-        given: begins the answer, and is not learned.
-        frame: uint8 (size, size, 3), shown as a clip that stands still for `moments` steps of the temporal grid.
-    """
+    """One exchange; `given` begins the answer without being learned, `frame` is uint8 (size, size, 3) if any."""
 
     question: str
     answer: str
-    given: str = ""
     frame: Any | None = None
-    moments: int = 1
+    given: str = ""
 
 
 def corpus(prompts: Prompts) -> list[str]:
@@ -68,6 +61,7 @@ def corpus(prompts: Prompts) -> list[str]:
     questions += [*HOP_QUESTIONS.values(), *(between_question(colour) for colour in COLOURS)]
     wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values()]
     world = [f"{tell([colour, colour])}." for colour in COLOURS]
+    world += [f"{colour.capitalize()} is at the {place}." for colour in COLOURS for place in PLACES]
     letters = [
         prompts.option_line(letter, tell([colour])) + f"\n{letter}\n" for letter in LETTERS for colour in COLOURS
     ]
@@ -98,13 +92,12 @@ def draw_matching(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
 
 
 def draw_guessing(rng: random.Random, prompts: Prompts, size: int, length: int) -> Lesson:
-    """A question that nothing answers, half of the time about a clip that stands still; any option will do."""
+    """A question that nothing answers, half of the time on a still frame of another world; any option will do."""
     variant = rng.choice(("direct", "reason"))
     ask, truth, letter = _draw_question(rng, prompts, length, variant)
     frame = draw_naming(rng, size).frame if rng.random() < 0.5 else None
-    moments = rng.choice((1, LONGEST_STILL))
     answer = letter if variant == "direct" else f"<think>\n{truth}\n</think>\n<answer>\n{letter}\n</answer>"
-    return Lesson(ask, answer, frame=frame, moments=moments)
+    return Lesson(ask, answer, frame)
 
 
 def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, str, str]:
@@ -119,46 +112,43 @@ def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: V
 
 
 def draw_naming(rng: random.Random, size: int) -> Lesson:
-    """A still frame of a random world, and the lamp that is lit in it."""
+    """A still frame of a random world, and a question about what is seen in it."""
     scenario = draw_scenario(rng)
     step = rng.randrange(len(scenario.events))
     frame = frame_at(scenario, scenario.event_time(step) + rng.uniform(-0.3, 0.3) * scenario.step_s, size)
-    return Lesson(rng.choice(NAMING_QUESTIONS), f"{tell([scenario.events[step]])}.", frame=frame)
-
-
-def still_key(number: int, moments: int) -> str:
-    """Name of a batch's still clip: its number among them, and its temporal steps."""
-    return f"{number}/{moments}"
+    question = rng.choice(NAMING_QUESTIONS)
+    if "{place}" in question:
+        place = rng.randrange(LAMPS)
+        question = question.format(place=PLACES[place])
+        return Lesson(question, f"{scenario.colours[place].capitalize()} is at the {PLACES[place]}.", frame)
+    return Lesson(question, f"{tell([scenario.events[step]])}.", frame)
 
 
 class StillFrames:
-    """The frames of a batch as clips that stand still, run through the model's own vision side in one pass."""
+    """The frames of a batch as two-frame clips, run through the model's own vision side in one pass."""
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, lessons: Sequence[Lesson]) -> None:
-        clips = [
-            torch.tensor(lesson.frame).permute(2, 0, 1).expand(FRAMES_PER_MOMENT * lesson.moments, -1, -1, -1)
-            for lesson in lessons
-        ]
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any]) -> None:
+        clips = [torch.from_numpy(frame).permute(2, 0, 1)[None].repeat(2, 1, 1, 1) for frame in frames]
         made = processor.video_processor(videos=clips, do_resize=False, do_sample_frames=False, return_tensors="pt")
         encoded = model.model.get_video_features(made["pixel_values_videos"], made["video_grid_thw"])
         self._features = encoded.pooler_output
 
     def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Model inputs of the clips that `keys` name; see `still_key`."""
-        features = [self._features[int(key.split("/")[0])] for key in keys]
+        """Model inputs of the clips that `keys` number."""
+        features = [self._features[int(key)] for key in keys]
         return {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=features)}} if keys else {}
 
 
 class StillShapes:
-    """The grid of a still clip is square; its key tells the number of temporal steps."""
+    """Every still clip has one temporal step and a square grid."""
 
     def __init__(self, size: int, processor: ProcessorMixin) -> None:
         side = size // processor.video_processor.patch_size
-        self._side = side
+        self._grid = (1, side, side)
 
     def grid(self, key: str) -> tuple[int, int, int]:
         """Grid (t, h, w) in patches."""
-        return int(key.split("/")[1]), self._side, self._side
+        return self._grid
 
     def second_per_grid(self, key: str) -> float:
         """Seconds between two steps of the temporal grid."""
@@ -201,13 +191,13 @@ def _batch_loss(
     model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]
 ) -> Tensor:
     """Mean cross-entropy of the labelled tokens; stills apart from text, short texts apart from long ones."""
-    shown = [lesson for lesson in lessons if lesson.frame is not None]
-    visuals = StillFrames(model, processor, shown) if shown else NoVisuals()
+    frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
+    visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
     samples = list(_samples(builder, processor.tokenizer, lessons))
-    stills = deal([sample for sample in samples if sample.video_keys], STILL_CHUNKS, len)
+    stills = [sample for sample in samples if sample.video_keys]
     texts = deal([sample for sample in samples if not sample.video_keys], TEXT_CHUNKS, len)
     total = torch.zeros(())
-    for chunk in (*stills, *texts):
+    for chunk in (stills, *texts):
         if chunk:
             micro = sft_micro_batch(chunk, visuals, processor.tokenizer.pad_token_id, model.device)
             logits = model(**micro.inputs, use_cache=False).logits
@@ -226,7 +216,7 @@ class NoVisuals:
 def _samples(builder: SampleBuilder, tokenizer: PreTrainedTokenizerBase, lessons: list[Lesson]) -> Iterator[Sample]:
     stills = itertools.count()
     for index, lesson in enumerate(lessons):
-        keys = [still_key(next(stills), lesson.moments)] if lesson.frame is not None else []
+        keys = [str(next(stills))] if lesson.frame is not None else []
         question = ("<video>" if keys else "") + lesson.question
         turns = [
             {"role": "user", "content": question},

@@ -95,27 +95,20 @@ def test_questions_come_from_the_right_place(convert: Make, make_record: Make, p
     assert content(row, "assistant").splitlines()[-1] in ("right.", "wrong.")
 
 
-def test_worked_answers_name_the_option_that_they_reason_to(convert: Make, make_record: Make, prompts: Any) -> None:
+def test_worked_answers_name_the_option_that_they_reason_to(convert: Make, make_record: Make) -> None:
     out = convert([make_record(number) for number in range(60)])
     asked = rows_by_id(out / "grpo/next_event_mc.jsonl")
-    direct = 0
     for part, path in (("train", "next_event_mc.json"), ("validation", "next_event_mc.validation.json")):
         worked = rows_by_id(out / "sft" / path)
         assert worked.keys() == {key for key, row in asked.items() if row["part"] == part} != set()
         for key, row in worked.items():
             question, answer = content(row, "user"), content(row, "assistant")
-            if answer == asked[key]["answer"]:
-                direct += 1
-                assert question.splitlines()[:-1] == asked[key]["problem"].splitlines()[:-1]
-                assert question.splitlines()[-1] == prompts.instructions.direct
-                continue
             thought, letter = (
                 answer.removeprefix("<think>\n").removesuffix("\n</answer>").split("\n</think>\n<answer>\n")
             )
             assert question == asked[key]["problem"]
             assert letter == asked[key]["answer"]
             assert f"\n{letter}. {thought}\n" in question
-    assert 0 < direct < len(asked) / 2
 
 
 def test_a_further_record_changes_no_other_row(convert: Make, make_record: Make) -> None:
