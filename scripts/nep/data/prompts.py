@@ -111,6 +111,11 @@ class Prompts(Part):
         return self.options_template.format(letter=letter, text=text)
 
 
+def worked_answer(thought: str, letter: str) -> str:
+    """An answer of the variant `reason`: the thought, then the letter."""
+    return f"<think>\n{thought}\n</think>\n<answer>\n{letter}\n</answer>"
+
+
 def load_prompts(path: Path) -> Prompts:
     """Read and check the prompts file. Raises InputError that names file, key and wording."""
     try:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
-from nep.data.prompts import Prompts
+from nep.data.prompts import Prompts, worked_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
 from nep.records.schema import LETTERS, Record
 
@@ -110,7 +110,7 @@ def question_row(
 def worked_row(row: dict[str, Any], record: Record, hops: int, prompts: Prompts) -> dict[str, Any]:
     """A row of the GRPO set as a dialogue: the events to come as the reasoning, then the letter."""
     truth = join_events(next_events(record, hops), prompts.sequence_joiner)
-    answer = f"<think>\n{truth}\n</think>\n<answer>\n{row['answer']}\n</answer>"
+    answer = worked_answer(truth, row["answer"])
     turns = [{"role": "user", "content": row["problem"]}, {"role": "assistant", "content": answer}]
     return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": turns}
 

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
-from nep.data.prompts import Prompts, Variant
+from nep.data.prompts import Prompts, Variant, worked_answer
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, LETTERS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.train.batches import deal, sft_micro_batch
@@ -96,7 +96,7 @@ def draw_guessing(rng: random.Random, prompts: Prompts, size: int, length: int) 
     variant = rng.choice(("direct", "reason"))
     ask, truth, letter = _draw_question(rng, prompts, length, variant)
     frame = draw_naming(rng, size).frame if rng.random() < 0.5 else None
-    answer = letter if variant == "direct" else f"<think>\n{truth}\n</think>\n<answer>\n{letter}\n</answer>"
+    answer = letter if variant == "direct" else worked_answer(truth, letter)
     return Lesson(ask, answer, frame)
 
 
