@@ -17,10 +17,10 @@ rule train_grpo:
         f"{RUN}/logs/train_grpo/{{experiment}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_grpo/{{experiment}}.tsv"
-    conda:
-        "../envs/train.yaml"
     # Most of the workflow waits for training: it goes before the evaluation of models that are ready.
     priority: 1
+    conda:
+        "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
     params:
         run=run_folder,

@@ -16,10 +16,10 @@ rule train_sft:
         f"{RUN}/logs/train_sft/{{experiment}}.log",
     benchmark:
         f"{RUN}/benchmarks/train_sft/{{experiment}}.tsv"
-    conda:
-        "../envs/train.yaml"
     # Most of the workflow waits for training: it goes before the evaluation of models that are ready.
     priority: 1
+    conda:
+        "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
     params:
         run=run_folder,
