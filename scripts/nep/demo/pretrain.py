@@ -5,7 +5,7 @@
 2. Guessing: the whole form of an answer, direct or with reasoning, where nothing tells which option is right.
 3. Naming what a still frame shows.
 
-Nothing here holds a next event of a video.
+A still frame is shown once, or as a clip that stands still. Nothing here holds a next event of a video.
 """
 
 import itertools
@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -30,14 +31,14 @@ from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.train.batches import deal, sft_micro_batch
 from nep.train.samples import Sample, SampleBuilder
 
-TEXT_CHUNKS = 2
+CHUNKS = 2
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.5, 0.35
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.45, 0.3
 RECENT, LEARNED = 20, 0.05
 WARM_UP_STEPS = 20
-PLACES = ("top", "right", "bottom", "left")
-ALL_KINDS = ("matching", "guessing", "guessing", "naming")
-NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?", "Which lamp is at the {place}?")
+ALL_KINDS = ("matching", "guessing", "naming", "naming")
+NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?")
+MOMENTS = (1, 8)
 
 
 Phase = Literal["single_events", "matching", "all_kinds"]
@@ -45,12 +46,18 @@ Phase = Literal["single_events", "matching", "all_kinds"]
 
 @dataclass(frozen=True)
 class Lesson:
-    """One exchange; `given` begins the answer without being learned, `frame` is uint8 (size, size, 3) if any."""
+    """One exchange.
+
+    Attributes:
+        given: begins the answer, and is not learned.
+        frame: uint8 (size, size, 3), shown as a clip that stands still for `moments` steps of the temporal grid.
+    """
 
     question: str
     answer: str
-    frame: Any | None = None
     given: str = ""
+    frame: np.ndarray | None = None
+    moments: int = 1
 
 
 def corpus(prompts: Prompts) -> list[str]:
@@ -61,7 +68,6 @@ def corpus(prompts: Prompts) -> list[str]:
     questions += [*HOP_QUESTIONS.values(), *(between_question(colour) for colour in COLOURS)]
     wordings = [*prompts.instructions.model_dump().values(), *prompts.system.model_dump().values()]
     world = [f"{tell([colour, colour])}." for colour in COLOURS]
-    world += [f"{colour.capitalize()} is at the {place}." for colour in COLOURS for place in PLACES]
     letters = [
         prompts.option_line(letter, tell([colour])) + f"\n{letter}\n" for letter in LETTERS for colour in COLOURS
     ]
@@ -80,9 +86,12 @@ def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -
     """A random lesson of a phase; stills are drawn at `size` pixels."""
     length = 1 if phase == "single_events" else rng.choice(sorted(prompts.question_pools.next_event_mc))
     kind = rng.choice(ALL_KINDS) if phase == "all_kinds" else "matching"
-    if kind == "matching":
-        return draw_matching(rng, prompts, length)
-    return draw_guessing(rng, prompts, size, length) if kind == "guessing" else draw_naming(rng, size)
+    if kind == "naming":
+        return draw_naming(rng, size)
+    lesson = draw_matching(rng, prompts, length) if kind == "matching" else draw_guessing(rng, prompts, length)
+    if phase != "all_kinds" or rng.random() < 0.5:
+        return lesson
+    return replace(lesson, frame=draw_still(rng, size)[0], moments=rng.choice(MOMENTS))
 
 
 def draw_matching(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
@@ -91,13 +100,11 @@ def draw_matching(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
     return Lesson(ask, letter, given=f"<think>\n{truth}\n</think>\n<answer>\n")
 
 
-def draw_guessing(rng: random.Random, prompts: Prompts, size: int, length: int) -> Lesson:
-    """A question that nothing answers, half of the time on a still frame of another world; any option will do."""
+def draw_guessing(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
+    """A question that nothing answers; any option will do."""
     variant = rng.choice(("direct", "reason"))
     ask, truth, letter = _draw_question(rng, prompts, length, variant)
-    frame = draw_naming(rng, size).frame if rng.random() < 0.5 else None
-    answer = letter if variant == "direct" else worked_answer(truth, letter)
-    return Lesson(ask, answer, frame)
+    return Lesson(ask, letter if variant == "direct" else worked_answer(truth, letter))
 
 
 def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, str, str]:
@@ -112,43 +119,49 @@ def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: V
 
 
 def draw_naming(rng: random.Random, size: int) -> Lesson:
-    """A still frame of a random world, and a question about what is seen in it."""
+    """A still frame, and the lamp that is lit in it."""
+    frame, lit = draw_still(rng, size)
+    return Lesson(rng.choice(NAMING_QUESTIONS), f"{tell([lit])}.", frame=frame, moments=rng.choice(MOMENTS))
+
+
+def draw_still(rng: random.Random, size: int) -> tuple[np.ndarray, str]:
+    """A frame of a random world, uint8 (size, size, 3), and the colour of the lamp that is lit in it."""
     scenario = draw_scenario(rng)
     step = rng.randrange(len(scenario.events))
-    frame = frame_at(scenario, scenario.event_time(step) + rng.uniform(-0.3, 0.3) * scenario.step_s, size)
-    question = rng.choice(NAMING_QUESTIONS)
-    if "{place}" in question:
-        place = rng.randrange(LAMPS)
-        question = question.format(place=PLACES[place])
-        return Lesson(question, f"{scenario.colours[place].capitalize()} is at the {PLACES[place]}.", frame)
-    return Lesson(question, f"{tell([scenario.events[step]])}.", frame)
+    seconds = scenario.event_time(step) + rng.uniform(-0.3, 0.3) * scenario.step_s
+    return frame_at(scenario, seconds, size), scenario.events[step]
+
+
+def still_key(number: int, moments: int) -> str:
+    """Name of a batch's still clip: its number among them, and its temporal steps."""
+    return f"{number}/{moments}"
 
 
 class StillFrames:
-    """The frames of a batch as two-frame clips, run through the model's own vision side in one pass."""
+    """The frames of a batch, run through the model's own vision side once; a clip repeats its frame's features."""
 
-    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[Any]) -> None:
+    def __init__(self, model: PreTrainedModel, processor: ProcessorMixin, frames: Sequence[np.ndarray]) -> None:
         clips = [torch.from_numpy(frame).permute(2, 0, 1)[None].repeat(2, 1, 1, 1) for frame in frames]
         made = processor.video_processor(videos=clips, do_resize=False, do_sample_frames=False, return_tensors="pt")
         encoded = model.model.get_video_features(made["pixel_values_videos"], made["video_grid_thw"])
         self._features = encoded.pooler_output
 
     def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Model inputs of the clips that `keys` number."""
-        features = [self._features[int(key)] for key in keys]
+        """Model inputs of the clips that `keys` name; see `still_key`."""
+        numbers = [key.split("/") for key in keys]
+        features = [self._features[int(number)].repeat(int(moments), 1) for number, moments in numbers]
         return {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=features)}} if keys else {}
 
 
 class StillShapes:
-    """Every still clip has one temporal step and a square grid."""
+    """The grid of a still clip is square; its key tells the number of temporal steps."""
 
     def __init__(self, size: int, processor: ProcessorMixin) -> None:
-        side = size // processor.video_processor.patch_size
-        self._grid = (1, side, side)
+        self._side = size // processor.video_processor.patch_size
 
     def grid(self, key: str) -> tuple[int, int, int]:
         """Grid (t, h, w) in patches."""
-        return self._grid
+        return int(key.split("/")[1]), self._side, self._side
 
     def second_per_grid(self, key: str) -> float:
         """Seconds between two steps of the temporal grid."""
@@ -190,14 +203,14 @@ def _phases(steps: int) -> list[tuple[Phase, int]]:
 def _batch_loss(
     model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]
 ) -> Tensor:
-    """Mean cross-entropy of the labelled tokens; stills apart from text, short texts apart from long ones."""
+    """Mean cross-entropy of the labelled tokens; stills apart from text, short ones apart from long ones."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
     visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
     samples = list(_samples(builder, processor.tokenizer, lessons))
-    stills = [sample for sample in samples if sample.video_keys]
-    texts = deal([sample for sample in samples if not sample.video_keys], TEXT_CHUNKS, len)
+    stills = deal([sample for sample in samples if sample.video_keys], CHUNKS, len)
+    texts = deal([sample for sample in samples if not sample.video_keys], CHUNKS, len)
     total = torch.zeros(())
-    for chunk in (stills, *texts):
+    for chunk in (*stills, *texts):
         if chunk:
             micro = sft_micro_batch(chunk, visuals, processor.tokenizer.pad_token_id, model.device)
             logits = model(**micro.inputs, use_cache=False).logits
@@ -216,7 +229,7 @@ class NoVisuals:
 def _samples(builder: SampleBuilder, tokenizer: PreTrainedTokenizerBase, lessons: list[Lesson]) -> Iterator[Sample]:
     stills = itertools.count()
     for index, lesson in enumerate(lessons):
-        keys = [str(next(stills))] if lesson.frame is not None else []
+        keys = [still_key(next(stills), lesson.moments)] if lesson.frame is not None else []
         question = ("<video>" if keys else "") + lesson.question
         turns = [
             {"role": "user", "content": question},

@@ -5,9 +5,21 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
 from nep.data.prompts import Prompts, load_prompts
-from nep.demo.pretrain import _phases, corpus, draw_guessing, draw_lesson, draw_matching
+from nep.demo.pretrain import (
+    StillFrames,
+    StillShapes,
+    _phases,
+    corpus,
+    draw_guessing,
+    draw_lesson,
+    draw_matching,
+    draw_still,
+    still_key,
+)
 from nep.demo.tiny_checkpoint import build_processor
 
 SIZE = 56
@@ -34,7 +46,7 @@ def test_a_matching_lesson_asks_for_the_letter_of_the_given_thought(prompts: Pro
 
 def test_a_guess_is_well_formed_and_its_letter_is_that_of_its_thought(prompts: Prompts) -> None:
     for seed in range(50):
-        lesson = draw_guessing(random.Random(seed), prompts, SIZE, 2)
+        lesson = draw_guessing(random.Random(seed), prompts, 2)
         options = options_of(lesson.question)
         worked = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", lesson.answer)
         assert lesson.answer in options if worked is None else options[worked[2]] == worked[1]
@@ -57,3 +69,17 @@ def test_the_first_word_of_a_line_is_the_token_that_it_is_after_an_options_lette
     assert tokenizer.tokenize("\nBlue\n") == ["Ċ", "Blue", "Ċ"]
     text = "Über 3 balls; then: nothing?\n\tB. «x»"
     assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_a_clip_that_stands_still_is_what_the_vision_side_makes_of_its_frames(tiny_checkpoint: Path) -> None:
+    processor = AutoProcessor.from_pretrained(tiny_checkpoint)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint).eval()
+    frames = [draw_still(random.Random(seed), SIZE)[0] for seed in range(2)]
+    key, moments = still_key(1, 4), 4
+    clip = torch.from_numpy(frames[1]).permute(2, 0, 1)[None].repeat(2 * moments, 1, 1, 1)
+    made = processor.video_processor(videos=[clip], do_resize=False, do_sample_frames=False, return_tensors="pt")
+    with torch.no_grad():
+        whole = model.model.get_video_features(made["pixel_values_videos"], made["video_grid_thw"]).pooler_output[0]
+        features = StillFrames(model, processor, frames).inputs([key])["mm_encoder_outputs"]["video"].pooler_output[0]
+    assert StillShapes(SIZE, processor).grid(key) == tuple(made["video_grid_thw"][0].tolist())
+    torch.testing.assert_close(features, whole)
