@@ -10,12 +10,14 @@ sys.path.insert(0, str(SCRIPTS))
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]))
 
 from nep.config import load_config
+from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.workflow.lock import hold_as_run
 
 try:
     CONFIG = load_config(config)
+    check_datasets(CONFIG)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -1,7 +1,7 @@
 # INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl
 # OUTPUTS  RUN/convert/{sft/*.json,grpo/*.jsonl,futurebench.jsonl,manifest.json}
 
-from nep.data.sft_sets import SFT_SETS
+DATASETS = dataset_names(CONFIG.convert.hops)
 
 
 rule convert_datasets:
@@ -12,9 +12,8 @@ rule convert_datasets:
         split=f"{RUN}/split/manifest.jsonl",
         prompts=PROMPTS,
     output:
-        sft=[f"{RUN}/convert/sft/{dataset.name}.json" for dataset in SFT_SETS]
-        + [f"{RUN}/convert/sft/next_event_mc.json"],
-        grpo=f"{RUN}/convert/grpo/next_event_mc.jsonl",
+        sft=[f"{RUN}/convert/sft/{name}.json" for name in DATASETS["sft"]],
+        grpo=[f"{RUN}/convert/grpo/{name}.jsonl" for name in DATASETS["grpo"]],
         questions=f"{RUN}/convert/futurebench.jsonl",
         manifest=f"{RUN}/convert/manifest.json",
     log:

@@ -1,5 +1,6 @@
 """Records, questions and the split manifest → every data set of a run, and a manifest of them."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from typing import Any
 from nep.config import Convert
 from nep.data.inputs import Inputs, Item, LeftOut, Part, check_no_leak, select_inputs
 from nep.data.llamafactory import dataset_info
-from nep.data.prompts import Prompts, load_prompts
-from nep.data.questions import NEXT_EVENT_MC, collect_continuations, question_row, worked_row
+from nep.data.prompts import VARIANTS, Prompts, Variant, load_prompts
+from nep.data.questions import NEXT_EVENT_MC, NextEventQuestion, answered_name, collect_continuations, draw_question
 from nep.data.sft_sets import SFT_SETS, SftSet, balance_conclusions, rows_of_item
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file, write_json, write_jsonl
@@ -51,8 +52,10 @@ def convert_run(
         record_rows, question_rows, split_rows, config.validation_fraction, config.hold_out_evaluation_videos
     )
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
-    grpo = [next_event_mc_file(inputs.training, prompts, config, seed)]
-    sft += worked_files(grpo[0], inputs.training, prompts)
+    asked, left_out = next_event_questions(inputs.training, prompts, config, seed)
+    for variant, hops in itertools.product(VARIANTS, sorted(set(config.hops))):
+        sft += answered_files(variant, hops, asked, prompts)
+    grpo = [RowFile(f"grpo/{NEXT_EVENT_MC}.jsonl", [question.grpo_row(prompts) for question in asked], left_out)]
     if config.hold_out_evaluation_videos:
         check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows)
     _write_files(out_dir, sft, [*grpo, futurebench_file(question_rows, inputs)], inputs)
@@ -75,31 +78,30 @@ def sft_files(entry: SftSet, items: list[Item], prompts: Prompts, config: Conver
     return list(files.values())
 
 
-def next_event_mc_file(items: list[Item], prompts: Prompts, config: Convert, seed: int) -> RowFile:
-    """The multiple-choice set for GRPO; each row names its part."""
-    file = RowFile(f"grpo/{NEXT_EVENT_MC}.jsonl")
+def next_event_questions(
+    items: list[Item], prompts: Prompts, config: Convert, seed: int
+) -> tuple[list[NextEventQuestion], Counter[str]]:
+    """The multiple-choice questions of all videos and numbers of hops, and how many there are not, by reason."""
     hops = sorted(set(config.hops))
     continuations = collect_continuations(items, hops, prompts.sequence_joiner, seed)
-    for item in items:
-        for count in hops:
-            file.collect(
-                lambda item=item, count=count: [
-                    question_row(item, count, prompts, config.distractors, continuations, seed)
-                ]
-            )
-    return file
+    asked, left_out = [], Counter()
+    for item, count in itertools.product(items, hops):
+        try:
+            asked.append(draw_question(item, count, prompts, config.distractors, continuations, seed))
+        except LeftOut as reason:
+            left_out[reason.reason] += 1
+    return asked, left_out
 
 
-def worked_files(questions: RowFile, items: list[Item], prompts: Prompts) -> list[RowFile]:
-    """The multiple-choice set with worked answers, for SFT: the training file and the validation file."""
-    records = {item.record.id: item.record for item in items}
-    files = {
-        "train": RowFile(f"sft/{NEXT_EVENT_MC}.json"),
-        "validation": RowFile(f"sft/{NEXT_EVENT_MC}.validation.json"),
+def answered_files(variant: Variant, hops: int, asked: list[NextEventQuestion], prompts: Prompts) -> list[RowFile]:
+    """The questions about `hops` events with their answers: the training file and the validation file."""
+    files: dict[Part, RowFile] = {
+        "train": RowFile(f"sft/{answered_name(variant, hops)}.json"),
+        "validation": RowFile(f"sft/{answered_name(variant, hops)}.validation.json"),
     }
-    for row in questions.rows:
-        hops = int(row["kind"].removeprefix("hop"))
-        files[row["part"]].rows.append(worked_row(row, records[row["video_id"]], hops, prompts))
+    for question in asked:
+        if question.hops == hops:
+            files[question.item.part].rows.append(question.sft_row(prompts, variant))
     return list(files.values())
 
 

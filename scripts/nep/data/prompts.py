@@ -4,7 +4,7 @@ import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from nep.errors import InputError
 
 Variant = Literal["direct", "reason"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 FUSED = re.compile(r"[?.!][A-Za-z]")
 MEDIA = re.compile(r"<(?:image|video|audio)>")
@@ -111,7 +112,7 @@ class Prompts(Part):
         return self.options_template.format(letter=letter, text=text)
 
 
-def worked_answer(thought: str, letter: str) -> str:
+def reasoned_answer(thought: str, letter: str) -> str:
     """An answer of the variant `reason`: the thought, then the letter."""
     return f"<think>\n{thought}\n</think>\n<answer>\n{letter}\n</answer>"
 

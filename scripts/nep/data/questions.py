@@ -1,4 +1,4 @@
-"""Multiple-choice questions on the next events, made from the records themselves, for GRPO."""
+"""Multiple-choice questions on the next events, made from the records themselves: for GRPO, and answered for SFT."""
 
 import bisect
 import itertools
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
-from nep.data.prompts import Prompts, worked_answer
+from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
 from nep.records.schema import LETTERS, Record
 
@@ -82,10 +82,57 @@ def as_clause(description: str) -> str:
     return description.strip().rstrip(".").rstrip()
 
 
-def question_row(
+@dataclass(frozen=True)
+class NextEventQuestion:
+    """A question about the first `hops` events after the cut; `options` maps letter to text."""
+
+    item: Item
+    hops: int
+    text: str
+    options: dict[str, str]
+    letter: str
+
+    def grpo_row(self, prompts: Prompts) -> dict[str, Any]:
+        """The question, to be answered with reasoning."""
+        return {
+            **self._row(),
+            "problem": self._problem(prompts, "reason"),
+            "answer": self.letter,
+            "kind": f"hop{self.hops}",
+            "part": self.item.part,
+        }
+
+    def sft_row(self, prompts: Prompts, variant: Variant) -> dict[str, Any]:
+        """The question and its answer as a dialogue; the reasoning is the right option's text."""
+        answer = self.letter if variant == "direct" else reasoned_answer(self.options[self.letter], self.letter)
+        turns = [
+            {"role": "user", "content": self._problem(prompts, variant)},
+            {"role": "assistant", "content": answer},
+        ]
+        return {**self._row(), "messages": turns}
+
+    def _row(self) -> dict[str, Any]:
+        record = self.item.record
+        return {
+            "id": f"{record.id}-hop{self.hops}",
+            "video_id": record.id,
+            "view": "first",
+            "videos": [self.item.clip("first")],
+        }
+
+    def _problem(self, prompts: Prompts, variant: Variant) -> str:
+        return VIDEO_PLACEHOLDER + prompts.multiple_choice(self.text, self.options, variant)
+
+
+def answered_name(variant: Variant, hops: int) -> str:
+    """Name of the SFT set of answered questions about `hops` events."""
+    return f"mc_{variant}_hop{hops}"
+
+
+def draw_question(
     item: Item, hops: int, prompts: Prompts, source: DistractorSource, continuations: Continuations, seed: int
-) -> dict[str, Any]:
-    """One row of the GRPO set. Raises LeftOut where the record gives no question of that many hops."""
+) -> NextEventQuestion:
+    """The question about the next `hops` events of a video. Raises LeftOut where its record gives none."""
     record = item.record
     events = next_events(record, hops)
     if events is None:
@@ -93,26 +140,8 @@ def question_row(
     truth = join_events(events, prompts.sequence_joiner)
     distractors = draw_distractors(record, hops, truth, prompts.sequence_joiner, source, continuations, seed)
     letter = stable_choice(LETTERS, seed, record.id, NEXT_EVENT_MC, hops, "position")
-    options = arrange(truth, distractors, letter)
-    question = stable_choice(prompts.question_pools.next_event_mc[hops], seed, record.id, NEXT_EVENT_MC, hops)
-    return {
-        "id": f"{record.id}-hop{hops}",
-        "video_id": record.id,
-        "view": "first",
-        "problem": VIDEO_PLACEHOLDER + prompts.multiple_choice(question, options, "reason"),
-        "answer": letter,
-        "videos": [item.clip("first")],
-        "kind": f"hop{hops}",
-        "part": item.part,
-    }
-
-
-def worked_row(row: dict[str, Any], record: Record, hops: int, prompts: Prompts) -> dict[str, Any]:
-    """A row of the GRPO set as a dialogue: the events to come as the reasoning, then the letter."""
-    truth = join_events(next_events(record, hops), prompts.sequence_joiner)
-    answer = worked_answer(truth, row["answer"])
-    turns = [{"role": "user", "content": row["problem"]}, {"role": "assistant", "content": answer}]
-    return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": turns}
+    text = stable_choice(prompts.question_pools.next_event_mc[hops], seed, record.id, NEXT_EVENT_MC, hops)
+    return NextEventQuestion(item, hops, text, arrange(truth, distractors, letter), letter)
 
 
 def draw_distractors(

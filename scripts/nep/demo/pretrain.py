@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixi
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
-from nep.data.prompts import Prompts, Variant, worked_answer
+from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, LETTERS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.train.batches import deal, sft_micro_batch
@@ -33,7 +33,7 @@ from nep.train.samples import Sample, SampleBuilder
 
 CHUNKS = 2
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.45, 0.3
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.45, 0.35
 RECENT, LEARNED = 20, 0.05
 WARM_UP_STEPS = 20
 ALL_KINDS = ("matching", "guessing", "naming", "naming")
@@ -104,7 +104,7 @@ def draw_guessing(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
     """A question that nothing answers; any option will do."""
     variant = rng.choice(("direct", "reason"))
     ask, truth, letter = _draw_question(rng, prompts, length, variant)
-    return Lesson(ask, letter if variant == "direct" else worked_answer(truth, letter))
+    return Lesson(ask, letter if variant == "direct" else reasoned_answer(truth, letter))
 
 
 def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, str, str]:

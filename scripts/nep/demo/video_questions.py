@@ -2,7 +2,7 @@
 
 import random
 
-from nep.data.prompts import Prompts, Variant, worked_answer
+from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import LETTERS, option_sequences
 from nep.demo.world import DIRECTIONS, Scenario, tell
 
@@ -30,7 +30,7 @@ def _multiple_choice(world: Scenario, prompts: Prompts, variant: Variant, rng: r
     runs = [truth if run[0] == truth[0] else run for run in option_sequences(world.colours, length, rng)]
     letter = LETTERS[runs.index(truth)]
     options = {name: tell(run) for name, run in zip(LETTERS, runs, strict=True)}
-    answer = letter if variant == "direct" else worked_answer(tell(truth), letter)
+    answer = letter if variant == "direct" else reasoned_answer(tell(truth), letter)
     return _turns(prompts.multiple_choice(QUESTIONS[length][end], options, variant), answer)
 
 

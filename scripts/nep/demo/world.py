@@ -106,7 +106,7 @@ def frame_at(scenario: Scenario, seconds: float, size: int) -> np.ndarray:
         _draw_lamp(draw, canvas, radius, place, COLOURS[colour], is_lit)
     x, y = _on_ring(canvas, radius, scenario.start + scenario.direction * progress)
     _circle(draw, x, y, canvas / 22, fill=(245, 245, 245))
-    return np.asarray(image.resize((size, size), Image.Resampling.BOX))
+    return np.array(image.resize((size, size), Image.Resampling.BOX))
 
 
 def _draw_lamp(draw: ImageDraw.ImageDraw, canvas: int, radius: float, place: int, rgb: tuple, is_lit: bool) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from datasets import load_dataset
 
 from nep.config import Convert
 from nep.data.convert import convert_run
+from nep.data.prompts import Prompts
 from nep.data.sft_sets import SFT_SETS, balance_conclusions
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
@@ -95,13 +97,14 @@ def test_questions_come_from_the_right_place(convert: Make, make_record: Make, p
     assert content(row, "assistant").splitlines()[-1] in ("right.", "wrong.")
 
 
-def test_worked_answers_name_the_option_that_they_reason_to(convert: Make, make_record: Make) -> None:
+def test_answered_questions_name_the_right_option(convert: Make, make_record: Make, prompts: Prompts) -> None:
     out = convert([make_record(number) for number in range(60)])
     asked = rows_by_id(out / "grpo/next_event_mc.jsonl")
-    for part, path in (("train", "next_event_mc.json"), ("validation", "next_event_mc.validation.json")):
-        worked = rows_by_id(out / "sft" / path)
-        assert worked.keys() == {key for key, row in asked.items() if row["part"] == part} != set()
-        for key, row in worked.items():
+    for hops, (part, suffix) in itertools.product((1, 2), {"train": "json", "validation": "validation.json"}.items()):
+        reasoned = rows_by_id(out / f"sft/mc_reason_hop{hops}.{suffix}")
+        wanted = {key for key, row in asked.items() if row["part"] == part and row["kind"] == f"hop{hops}"}
+        assert reasoned.keys() == wanted != set()
+        for key, row in reasoned.items():
             question, answer = content(row, "user"), content(row, "assistant")
             thought, letter = (
                 answer.removeprefix("<think>\n").removesuffix("\n</answer>").split("\n</think>\n<answer>\n")
@@ -109,6 +112,12 @@ def test_worked_answers_name_the_option_that_they_reason_to(convert: Make, make_
             assert question == asked[key]["problem"]
             assert letter == asked[key]["answer"]
             assert f"\n{letter}. {thought}\n" in question
+        direct = rows_by_id(out / f"sft/mc_direct_hop{hops}.{suffix}")
+        assert direct.keys() == reasoned.keys()
+        for key, row in direct.items():
+            assert content(row, "assistant") == asked[key]["answer"]
+            assert content(row, "user").splitlines()[:-1] == asked[key]["problem"].splitlines()[:-1]
+            assert content(row, "user").splitlines()[-1] == prompts.instructions.direct
 
 
 def test_a_further_record_changes_no_other_row(convert: Make, make_record: Make) -> None:
@@ -130,7 +139,7 @@ def test_the_order_of_the_input_does_not_change_a_byte(convert: Make, make_recor
     records = [make_record(number) for number in range(30)]
     one, two = convert(records), convert(records[::-1])
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert len(files) == 22
+    assert len(files) == 28
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
@@ -187,7 +196,7 @@ def test_missing_texts_are_counted_and_the_manifest_is_true(convert: Make, make_
     }
     assert left_out["grpo/next_event_mc.jsonl"] == {"no_split_scene": 2}
     assert manifest["records"] == {"split": 5, "left_out": {}, "train": 5, "validation": 0}
-    assert len(manifest["files"]) == 20
+    assert len(manifest["files"]) == 26
     for path, entry in manifest["files"].items():
         assert entry["rows"] == len(rows_by_id(out / path))
         assert entry["sha256"] == sha256_of_file(out / path)

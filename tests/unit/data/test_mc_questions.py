@@ -10,9 +10,9 @@ from nep.data.questions import (
     Continuations,
     arrange,
     collect_continuations,
+    draw_question,
     is_similar_length,
     next_events,
-    question_row,
 )
 
 Make = Callable[..., Any]
@@ -30,7 +30,7 @@ def options_of(row: dict[str, Any]) -> dict[str, str]:
 
 def ask(item: Item, hops: int, prompts: Prompts, source: str = "same_video", items: tuple = (), seed: int = 0) -> dict:
     continuations = collect_continuations([item, *items], [1, 2, 3], prompts.sequence_joiner, seed)
-    return question_row(item, hops, prompts, source, continuations, seed)
+    return draw_question(item, hops, prompts, source, continuations, seed).grpo_row(prompts)
 
 
 @pytest.mark.parametrize("hops", [1, 2, 3])
@@ -115,8 +115,8 @@ def test_a_new_record_changes_few_distractors(make_record: Make, prompts: Prompt
     before = collect_continuations(items, [1], JOINER, 0)
     after = collect_continuations([*items, extra], [1], JOINER, 0)
     changed = sum(
-        question_row(item, 1, prompts, "other_videos", before, 0)
-        != question_row(item, 1, prompts, "other_videos", after, 0)
+        draw_question(item, 1, prompts, "other_videos", before, 0)
+        != draw_question(item, 1, prompts, "other_videos", after, 0)
         for item in items
     )
     assert 1 <= changed <= 3

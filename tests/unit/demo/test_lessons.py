@@ -48,8 +48,8 @@ def test_a_guess_is_well_formed_and_its_letter_is_that_of_its_thought(prompts: P
     for seed in range(50):
         lesson = draw_guessing(random.Random(seed), prompts, 2)
         options = options_of(lesson.question)
-        worked = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", lesson.answer)
-        assert lesson.answer in options if worked is None else options[worked[2]] == worked[1]
+        reasoned = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", lesson.answer)
+        assert lesson.answer in options if reasoned is None else options[reasoned[2]] == reasoned[1]
 
 
 def test_phases_take_all_steps_and_only_the_last_one_shows_stills(prompts: Prompts) -> None:
