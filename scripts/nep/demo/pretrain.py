@@ -33,7 +33,7 @@ from nep.train.samples import Sample, SampleBuilder
 
 CHUNKS = 2
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.45, 0.35
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.48, 0.36
 RECENT, LEARNED = 20, 0.05
 WARM_UP_STEPS = 20
 ALL_KINDS = ("matching", "guessing", "naming", "naming")
@@ -85,19 +85,27 @@ def corpus(prompts: Prompts) -> list[str]:
 def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -> Lesson:
     """A random lesson of a phase; stills are drawn at `size` pixels."""
     length = 1 if phase == "single_events" else rng.choice(sorted(prompts.question_pools.next_event_mc))
-    kind = rng.choice(ALL_KINDS) if phase == "all_kinds" else "matching"
+    if phase != "all_kinds":
+        return draw_matching(rng, prompts, length)
+    kind = rng.choice(ALL_KINDS)
     if kind == "naming":
         return draw_naming(rng, size)
-    lesson = draw_matching(rng, prompts, length) if kind == "matching" else draw_guessing(rng, prompts, length)
-    if phase != "all_kinds" or rng.random() < 0.5:
+    lesson = (
+        draw_matching(rng, prompts, length, whole=True) if kind == "matching" else draw_guessing(rng, prompts, length)
+    )
+    if rng.random() < 0.5:
         return lesson
     return replace(lesson, frame=draw_still(rng, size)[0], moments=rng.choice(MOMENTS))
 
 
-def draw_matching(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
-    """Four options of `length` events and a given thought that states one of them; its letter alone is asked for."""
+def draw_matching(rng: random.Random, prompts: Prompts, length: int, whole: bool = False) -> Lesson:
+    """Four options of `length` events and a given thought that states one of them; its letter is to be learned.
+
+    Where `whole`, the answer goes on to its end: easy tokens, which would hold up the learning of the letter before.
+    """
     ask, truth, letter = _draw_question(rng, prompts, length, "reason")
-    return Lesson(ask, letter, given=f"<think>\n{truth}\n</think>\n<answer>\n")
+    given, _, end = reasoned_answer(truth, letter).rpartition(letter)
+    return Lesson(ask, letter + end if whole else letter, given=given)
 
 
 def draw_guessing(rng: random.Random, prompts: Prompts, length: int) -> Lesson:

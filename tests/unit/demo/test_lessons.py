@@ -2,6 +2,7 @@
 
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,14 @@ def options_of(question: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_matching_lesson_asks_for_the_letter_of_the_given_thought(prompts: Prompts, length: int) -> None:
+def test_a_matching_lesson_goes_on_with_the_letter_of_the_given_thought(prompts: Prompts, length: int) -> None:
     for seed in range(50):
         lesson = draw_matching(random.Random(seed), prompts, length)
         thought = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n", lesson.given)[1]
         options = options_of(lesson.question)
         assert options[lesson.answer] == thought
+        whole = draw_matching(random.Random(seed), prompts, length, whole=True)
+        assert whole == replace(lesson, answer=f"{lesson.answer}\n</answer>")
         assert len({text.split(";")[0] for text in options.values()}) == 4
 
 
