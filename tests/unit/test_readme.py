@@ -1,6 +1,7 @@
 """What the README tells a user to type or to write works: commands, configurations, rows, links."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -78,6 +79,14 @@ def test_a_snakemake_command_is_accepted(words: list[str], workplace: Workplace)
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     assert Outcome(done.returncode, text).planned() or "--unlock" in arguments, text
+
+
+def test_the_results_shown_are_the_recorded_ones() -> None:
+    script = [sys.executable, "benchmarks/demo_seeds.py", "--show"]
+    environment = {**os.environ, "PYTHONPATH": "scripts"}
+    done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    shown = re.search(r"<!-- results:begin -->(.*)<!-- results:end -->", README, re.DOTALL)[1]
+    assert done.stdout.count("\n") > 2 and done.stdout in shown
 
 
 def test_inline_make_commands_exist_too() -> None:

@@ -106,6 +106,8 @@ def run_lmms_eval(
         "--device": evaluate.device,
         "--seed": str(seed),
         "--process_docs_parallel": "1",
+        # Thoughts stay in the samples: the report shows them, and `parse` knows where they end.
+        "--reasoning_tags": "none",
     }
     command = [sys.executable, "-m", "lmms_eval", *(word for pair in arguments.items() for word in pair)]
     log = folder / LOG_NAME

@@ -6,6 +6,7 @@ LETTERS = "ABCD"
 
 _OPEN_TAG = "<answer>"
 _CLOSE_TAG = "</answer>"
+_END_OF_THOUGHTS = "</think>"
 _TAG = re.compile(r"<answer>([^<]*)</answer>")
 _STATED = re.compile(
     r"\b[Aa](?i:nswer)(?:\s+is\b)?\s*:?\s*(?:option\s+)?"
@@ -18,16 +19,17 @@ _LISTED = re.compile(r"(?<!\w)\(?([ABCD])[.):](?=\s|$)")
 
 
 def parse_answer(text: str) -> str | None:
-    """Letter that a completion answers, or None where no letter can be read from it.
+    """Letter that a completion answers after its thoughts, or None where no letter can be read from it.
 
     In this order: the last `<answer>` block that holds a letter; the last "Answer: X" or "the answer is X"; a lone
     letter at the start (`B`, `B.`, `(B)`, `B)`, `B. text of the option`).
     """
-    for content in reversed(_TAG.findall(text)):
+    said = text.rpartition(_END_OF_THOUGHTS)[2]
+    for content in reversed(_TAG.findall(said)):
         if letter := read_letter(content):
             return letter
-    stated = _STATED.findall(text)
-    return stated[-1] if stated else read_letter(text)
+    stated = _STATED.findall(said)
+    return stated[-1] if stated else read_letter(said)
 
 
 def extract_answer_tag(text: str) -> str | None:

@@ -29,6 +29,8 @@ READABLE = [
     ("At first the answer is A. But no, the answer is B.", "B"),
     ("<think>\nA or B?\n</think>\n<answer>\nB\n</answer>", "B"),
     ("<think>Answer: A</think><answer>D</answer>", "D"),
+    ("<think>Answer: A</think>\nD", "D"),
+    ("A. The lamp is lit.\n</think>\nD", "D"),
     ("<answer>(C)</answer>", "C"),
     ("<answer>C. The door opens.</answer>", "C"),
     ("<answer>A</answer> wait <answer>C</answer>", "C"),
