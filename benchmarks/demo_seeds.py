@@ -107,12 +107,12 @@ def machine() -> dict[str, Any]:
 
 def commit() -> str:
     """The commit that ran; `+` where files differ from it."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-    changed = subprocess.run(
-        [*git, "status", "--porcelain", ":!benchmarks/results"], check=True, capture_output=True, text=True
-    ).stdout
-    return head + ("+" if changed else "")
+    changed = _git("status", "--porcelain", ":!benchmarks/results")
+    return _git("rev-parse", "HEAD").strip() + ("+" if changed else "")
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True).stdout
 
 
 def accuracy(row: dict[str, str]) -> str:
