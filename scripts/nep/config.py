@@ -4,12 +4,11 @@
 block as JSON and reads it back with the class of that block.
 """
 
-import difflib
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from nep.errors import InputError
+from nep.errors import InputError, did_you_mean
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -311,8 +310,7 @@ def _describe(item: Any) -> str:
     if item["type"] != "extra_forbidden":
         return f"{place}: {item['msg']} (found {item['input']!r})"
     known = _known_keys(item["loc"][:-1])
-    near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(sorted(known))}"
+    hint = did_you_mean(str(item["loc"][-1]), known) or f"known keys: {', '.join(sorted(known))}"
     return f"{place}: unknown key; {hint}"
 
 

@@ -1,5 +1,6 @@
 """Errors that a user can act on, and the exit status that they end in."""
 
+import difflib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,12 @@ EXIT_BAD_INPUT = 2
 
 class InputError(Exception):
     """Bad input: the message names the file, the record, the value found and what would be right."""
+
+
+def did_you_mean(word: str, known: list[str]) -> str | None:
+    """The question that offers the known word nearest to a misspelt one; None where none is near."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else None
 
 
 def run_entry_point(main: Callable[[], None]) -> None:

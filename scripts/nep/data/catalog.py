@@ -1,19 +1,14 @@
 """Which data sets a run has, by the stage that trains on them: known before any of them is made."""
 
-import itertools
-from difflib import get_close_matches
-
 from nep.config import Config
-from nep.data.prompts import VARIANTS
-from nep.data.questions import NEXT_EVENT_MC, answered_name
+from nep.data.questions import NEXT_EVENT_MC, answered_sets
 from nep.data.sft_sets import SFT_SETS
-from nep.errors import InputError
+from nep.errors import InputError, did_you_mean
 
 
 def dataset_names(hops: list[int]) -> dict[str, list[str]]:
     """Names of the sets for `sft` and for `grpo`, where questions have any of `hops` numbers of events."""
-    answered = [answered_name(*pair) for pair in itertools.product(VARIANTS, sorted(set(hops)))]
-    return {"sft": [*(entry.name for entry in SFT_SETS), *answered], "grpo": [NEXT_EVENT_MC]}
+    return {"sft": [*(entry.name for entry in SFT_SETS), *answered_sets(hops)], "grpo": [NEXT_EVENT_MC]}
 
 
 def check_datasets(config: Config) -> None:
@@ -22,9 +17,6 @@ def check_datasets(config: Config) -> None:
         for name, experiment in config.experiments.items():
             block = getattr(experiment, stage)
             for unknown in sorted(set(block.datasets if block else []) - set(known)):
-                close = get_close_matches(unknown, known, n=1)
-                hint = f"did you mean '{close[0]}'? " if close else ""
-                raise InputError(
-                    f"experiments.{name}.{stage}.datasets: '{unknown}' is no data set of {stage}; {hint}"
-                    f"there are {', '.join(known)} (the numbers of hops are those of convert.hops)"
-                )
+                choices = f"there are {', '.join(known)} (the numbers of hops are those of convert.hops)"
+                hint = " ".join(filter(None, (did_you_mean(unknown, known), choices)))
+                raise InputError(f"experiments.{name}.{stage}.datasets: '{unknown}' is no data set of {stage}; {hint}")

@@ -10,8 +10,8 @@ from typing import Any
 from nep.config import Convert
 from nep.data.inputs import Inputs, Item, LeftOut, Part, check_no_leak, select_inputs
 from nep.data.llamafactory import dataset_info
-from nep.data.prompts import VARIANTS, Prompts, Variant, load_prompts
-from nep.data.questions import NEXT_EVENT_MC, NextEventQuestion, answered_name, collect_continuations, draw_question
+from nep.data.prompts import Prompts, Variant, load_prompts
+from nep.data.questions import NEXT_EVENT_MC, NextEventQuestion, answered_sets, collect_continuations, draw_question
 from nep.data.sft_sets import SFT_SETS, SftSet, balance_conclusions, rows_of_item
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file, write_json, write_jsonl
@@ -53,8 +53,8 @@ def convert_run(
     )
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
     asked, left_out = next_event_questions(inputs.training, prompts, config, seed)
-    for variant, hops in itertools.product(VARIANTS, sorted(set(config.hops))):
-        sft += answered_files(variant, hops, asked, prompts)
+    for name, (variant, hops) in answered_sets(config.hops).items():
+        sft += answered_files(name, variant, [question for question in asked if question.hops == hops], prompts)
     grpo = [RowFile(f"grpo/{NEXT_EVENT_MC}.jsonl", [question.grpo_row(prompts) for question in asked], left_out)]
     if config.hold_out_evaluation_videos:
         check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows)
@@ -93,15 +93,14 @@ def next_event_questions(
     return asked, left_out
 
 
-def answered_files(variant: Variant, hops: int, asked: list[NextEventQuestion], prompts: Prompts) -> list[RowFile]:
-    """The questions about `hops` events with their answers: the training file and the validation file."""
+def answered_files(name: str, variant: Variant, asked: list[NextEventQuestion], prompts: Prompts) -> list[RowFile]:
+    """Questions with their answers: the training file and the validation file of the set `name`."""
     files: dict[Part, RowFile] = {
-        "train": RowFile(f"sft/{answered_name(variant, hops)}.json"),
-        "validation": RowFile(f"sft/{answered_name(variant, hops)}.validation.json"),
+        "train": RowFile(f"sft/{name}.json"),
+        "validation": RowFile(f"sft/{name}.validation.json"),
     }
     for question in asked:
-        if question.hops == hops:
-            files[question.item.part].rows.append(question.sft_row(prompts, variant))
+        files[question.item.part].rows.append(question.sft_row(prompts, variant))
     return list(files.values())
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
-from nep.data.prompts import Prompts, Variant, reasoned_answer
+from nep.data.prompts import VARIANTS, Prompts, Variant, reasoned_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
 from nep.records.schema import LETTERS, Record
 
@@ -124,9 +124,10 @@ class NextEventQuestion:
         return VIDEO_PLACEHOLDER + prompts.multiple_choice(self.text, self.options, variant)
 
 
-def answered_name(variant: Variant, hops: int) -> str:
-    """Name of the SFT set of answered questions about `hops` events."""
-    return f"mc_{variant}_hop{hops}"
+def answered_sets(hops: list[int]) -> dict[str, tuple[Variant, int]]:
+    """Name → (form of the answer, number of events) of each SFT set of answered questions."""
+    pairs = itertools.product(VARIANTS, sorted(set(hops)))
+    return {f"mc_{variant}_hop{count}": (variant, count) for variant, count in pairs}
 
 
 def draw_question(

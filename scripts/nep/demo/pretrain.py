@@ -26,8 +26,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
 from nep.data.prompts import Prompts, Variant, reasoned_answer
-from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, LETTERS, between_question, option_sequences
+from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
+from nep.records.schema import LETTERS
 from nep.train.batches import deal, sft_micro_batch
 from nep.train.samples import Sample, SampleBuilder
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from nep.demo.world import Scenario, tell
+from nep.records.schema import LETTERS
 
-LETTERS = "ABCD"
 HOP_QUESTIONS = {
     1: "What happens next?",
     2: "Which two events come next, in order?",
