@@ -79,6 +79,7 @@ class TinyModel(Block):
     pretrain_steps: int = Field(400, ge=0)
     pretrain_batch: int = Field(64, ge=1)
     pretrain_lr: float = Field(1e-3, gt=0)
+    pretrain_matrix_lr: float = Field(2e-3, gt=0)
     threads: int = Field(2, ge=1)
 
 

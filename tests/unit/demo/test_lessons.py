@@ -9,11 +9,13 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
+from nep.config import TinyModel
 from nep.data.prompts import Prompts, load_prompts
 from nep.demo.pretrain import (
     StillFrames,
     StillShapes,
     _phases,
+    build_optimizers,
     corpus,
     draw_guessing,
     draw_lesson,
@@ -86,3 +88,13 @@ def test_a_clip_that_stands_still_is_what_the_vision_side_makes_of_its_frames(ti
         features = StillFrames(model, processor, frames).inputs([key])["mm_encoder_outputs"]["video"].pooler_output[0]
     assert StillShapes(SIZE, processor).grid(key) == tuple(made["video_grid_thw"][0].tolist())
     torch.testing.assert_close(features, whole)
+
+
+def test_every_weight_has_one_optimizer(tiny_checkpoint: Path) -> None:
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint)
+    (muon, _), (adam, _) = build_optimizers(model, TinyModel())
+    groups = [{id(weight) for group in each.param_groups for weight in group["params"]} for each in (muon, adam)]
+    assert groups[0].isdisjoint(groups[1])
+    assert groups[0] | groups[1] == {id(weight) for weight in model.parameters()}
+    assert id(model.get_input_embeddings().weight) in groups[1]
+    assert all(weight.ndim == 2 for group in muon.param_groups for weight in group["params"])
