@@ -87,13 +87,23 @@ def source_files():
         return []
     if CONFIG.source.path == f"{RUN}/hub":
         return DEMO_HUB_FILES
-    patterns = [*CONFIG.source.archives, CONFIG.source.annotations, CONFIG.source.questions]
+    archives = CONFIG.source.archives if CONFIG.source.kind == "folder" else []
+    patterns = [*archives, *filter(None, (CONFIG.source.annotations, CONFIG.source.questions))]
     return sorted(str(path) for pattern in patterns for path in Path(CONFIG.source.path).glob(pattern))
 
 
 def model_files():
     """Files of a local base model that the demo makes; others are only read."""
     return rules.make_tiny_model.output if CONFIG.model.path == f"{RUN}/tiny_model" else []
+
+
+def evaluation_questions(wildcards):
+    """The questions that models are evaluated on; without any, nothing of the evaluation can be planned."""
+    if CONFIG.source.questions is None:
+        raise WorkflowError(
+            "source.questions is null: there is nothing to evaluate on; ask for sft, grpo or another stage"
+        )
+    return f"{RUN}/convert/futurebench.jsonl"
 
 
 def archive_manifests(wildcards):

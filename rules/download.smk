@@ -1,5 +1,5 @@
 # INPUTS   a hub repository, or a local folder in its layout
-# OUTPUTS  RUN/download/{archives/*.json,manifest.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
+# OUTPUTS  RUN/download/{archives/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
 
 
 localrules:
@@ -55,7 +55,8 @@ rule finish_download:
         archives=archive_manifests,
         listing=f"{RUN}/download/archives.json",
     output:
-        f"{RUN}/download/manifest.json",
+        manifest=f"{RUN}/download/manifest.json",
+        videos=f"{RUN}/download/videos.json",
     log:
         f"{RUN}/logs/finish_download.log",
     benchmark:
@@ -68,7 +69,7 @@ rule finish_download:
         code=code("finish_download.py"),
     shell:
         "python scripts/finish_download.py --source {params.recipe:q} --listing {input.listing:q} --run-dir {params.run}"
-        " --out {output:q} 2>&1 | tee {log}"
+        " --out {output.manifest:q} --videos {output.videos:q} 2>&1 | tee {log}"
 
 
 rule fetch_model:

@@ -5,7 +5,7 @@
 rule make_controls:
     """Videos in which the order of events is destroyed: a model that watches must fail on them."""
     input:
-        f"{RUN}/convert/futurebench.jsonl",
+        evaluation_questions,
     output:
         f"{RUN}/evaluate/controls/{{control}}.json",
     log:
@@ -26,7 +26,7 @@ rule make_controls:
 rule evaluate_model:
     """One model through lmms-eval: every variant and control of the benchmark, loaded once."""
     input:
-        questions=f"{RUN}/convert/futurebench.jsonl",
+        questions=evaluation_questions,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.controls],
         model=lambda wildcards: manifest_of(wildcards.model),
         prompts=PROMPTS,

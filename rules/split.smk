@@ -7,7 +7,8 @@ SPLIT_SHARDS = [f"{shard}-of-{CONFIG.split.shards}" for shard in range(1, CONFIG
 rule split_shard:
     """Cut the videos of one shard at their split times and check every cut by PTS."""
     input:
-        f"{RUN}/records/records.jsonl",
+        records=f"{RUN}/records/records.jsonl",
+        videos=f"{RUN}/download/videos.json",
     output:
         f"{RUN}/split/shards/{{shard}}-of-{CONFIG.split.shards}.jsonl",
     log:
@@ -23,7 +24,7 @@ rule split_shard:
         code=code("split_shard.py"),
         shards=CONFIG.split.shards,
     shell:
-        "python scripts/split_shard.py --records {input:q} --videos {params.run}/download/videos --split {params.recipe:q}"
+        "python scripts/split_shard.py --records {input.records:q} --videos {params.run}/download/videos --split {params.recipe:q}"
         " --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 

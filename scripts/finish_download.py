@@ -15,9 +15,12 @@ def main() -> None:
     parser.add_argument("--listing", type=Path, required=True, help="listing of the source")
     parser.add_argument("--run-dir", type=Path, required=True, help="root of the run")
     parser.add_argument("--out", type=Path, required=True, help="manifest to write")
+    parser.add_argument("--videos", type=Path, required=True, help="its part about the videos, to write apart")
     arguments = parser.parse_args()
     source = load_block(Source, arguments.source)
-    write_json(arguments.out, finish_download(source, read_json(arguments.listing), arguments.run_dir))
+    summary = finish_download(source, read_json(arguments.listing), arguments.run_dir)
+    write_json(arguments.videos, summary["videos"])
+    write_json(arguments.out, summary)
 
 
 if __name__ == "__main__":

@@ -22,20 +22,44 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Block):
-    """Where the data set comes from: a hub repository at a pinned revision, or a local folder in the hub's layout."""
+Column = Literal[
+    "video_path",
+    "split_time",
+    "split_scene",
+    "caption",
+    "caption_part1",
+    "caption_part2",
+    "events",
+    "mc_qa",
+    "oe_qa",
+    "reasoning",
+    "prediction",
+    "critique",
+    "conclusion",
+]
 
-    kind: Literal["folder", "hub"]
+
+class Source(Block):
+    """Where the data set comes from.
+
+    A hub repository at a pinned revision; a local folder in the hub's layout; or a table (CSV, JSON, JSONL, parquet)
+    of annotations in a local folder of plain video files, whose `columns` may have other names.
+    """
+
+    kind: Literal["folder", "hub", "table"]
     path: str | None = None
     repo: str | None = None
     revision: str | None = None
     annotations: str = "next_event_prediction.json"
-    questions: str = "futurebench.json"
+    questions: str | None = "futurebench.json"
+    columns: dict[Column, str] = {}
     archives: list[str] = ["video_data_part*.tar.gz"]
     keep_archives: bool = True
 
     @model_validator(mode="after")
     def _names_its_place(self) -> "Source":
+        if self.columns and self.kind != "table":
+            raise ValueError("'columns' belongs to kind 'table'; the other kinds have the hub's layout")
         return _check_place(self)
 
 
@@ -299,8 +323,8 @@ def _experiment_with_defaults(values: dict[str, Any], experiment: Any) -> Any:
 
 
 def _check_place(block: PlacedT) -> PlacedT:
-    if block.kind == "folder" and not block.path:
-        raise ValueError("kind 'folder' needs 'path'")
+    if block.kind != "hub" and not block.path:
+        raise ValueError(f"kind '{block.kind}' needs 'path'")
     if block.kind == "hub" and not (block.repo and block.revision):
         raise ValueError("kind 'hub' needs 'repo' and a pinned 'revision' (a commit hash or a tag)")
     return block

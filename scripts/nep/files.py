@@ -63,6 +63,14 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not JSON ({error})") from None
 
 
+def read_list(path: Path) -> list[Any]:
+    """Read JSON that is a list. Raises InputError that names the file where it is something else."""
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: expected a list of objects, found {type(rows).__name__}")
+    return rows
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read one JSON object a line. Raises InputError that names file and line."""
     rows = []

@@ -101,7 +101,7 @@ def test_a_truncated_archive_is_named_and_its_whole_copy_goes_on(workplace: Work
     archive.write_bytes(whole)
     outcome = workplace.run(config, DOWNLOAD)
     assert outcome.status == 0, outcome.text
-    assert read_json(workplace.root / DOWNLOAD)["videos"] == 8
+    assert read_json(workplace.root / DOWNLOAD)["videos"]["count"] == 8
 
 
 def test_a_member_that_leaves_the_root_is_refused(workplace: Workplace, hub) -> None:

@@ -57,7 +57,7 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("vision.min_pixels", 20000, "min_pixels (20000) must not exceed max_pixels (16384)"),
         ("source", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
-        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder' or 'hub'"),
+        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub' or 'table'"),
         ("model", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),

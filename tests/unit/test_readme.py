@@ -19,6 +19,7 @@ from support.workflow import Outcome, Workplace, merged
 from nep.config import Config, load_config
 from nep.data.questions import next_events
 from nep.records.schema import parse_question, parse_record
+from nep.source.table import read_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -138,6 +139,15 @@ def test_the_question_shown_has_a_right_answer() -> None:
     (text,) = blocks("json", "question")
     question = parse_question(json.loads(text), "kitchen-0001-a", "some-record")
     assert (question.kind, question.answer) == ("hop1", "B")
+
+
+def test_the_table_shown_gives_the_same_split_and_events(tmp_path: Path) -> None:
+    (text,) = blocks("csv", "clips.csv")
+    (tmp_path / "clips.csv").write_text(text, encoding="utf-8")
+    (row,) = read_table(tmp_path / "clips.csv", {"video_path": "file"})
+    record = parse_record(row, row["video_path"], row["video_path"], already_cut=False)
+    assert (record.video, record.split_time, record.split_scene) == ("kitchen/0001.mp4", 7.5, 2)
+    assert record.caption_part2 and next_events(record, 1) == ["She drops an egg"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md"])

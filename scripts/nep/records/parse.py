@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import confined, read_json, sha256_of_file, write_json, write_jsonl
+from nep.files import confined, read_list, sha256_of_file, write_json, write_jsonl
 from nep.records.quarantine import Reason, Rejection, count_reasons, quarantine_row
 from nep.records.schema import (
     CUT_FOLDER,
@@ -41,9 +41,9 @@ def parse_files(annotations: Path, questions: Path | None, videos: Path) -> Pars
     if not videos.is_dir():
         raise InputError(f"{videos}: no such folder of videos")
     parsed = Parsed()
-    _parse_annotations(_read_list(annotations), annotations.name, videos, parsed)
+    _parse_annotations(read_list(annotations), annotations.name, videos, parsed)
     if questions is not None:
-        _parse_questions(_read_list(questions), questions.name, videos, parsed)
+        _parse_questions(read_list(questions), questions.name, videos, parsed)
     return parsed
 
 
@@ -161,13 +161,6 @@ def _identity_of_record(row: Any, place: str) -> str:
 
 def _is_cut(video: str) -> bool:
     return PurePosixPath(video).parts[0] == CUT_FOLDER
-
-
-def _read_list(path: Path) -> list[Any]:
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: expected a list of objects, found {type(rows).__name__}")
-    return rows
 
 
 def _by_id(row: dict[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,10 @@
-"""The download stage: what the source holds, one archive at a time, and the manifest of it all."""
+"""The download stage: what the source holds, one archive at a time, and the manifest of it all.
+
+A table's videos are plain files: it has no archives, and they are linked where those of an archive are extracted.
+"""
 
 import fnmatch
+import itertools
 import os
 import shutil
 from dataclasses import asdict
@@ -9,30 +13,37 @@ from typing import Any
 
 from nep.config import Source
 from nep.errors import InputError
-from nep.files import atomic_path, confined, read_json, sha256_of_file, sha256_of_json
+from nep.files import atomic_path, confined, read_json, read_list, sha256_of_file, sha256_of_json, write_json
 from nep.source.archive import extract_archive
 from nep.source.place import Place, RemoteFile, open_place, some_of
+from nep.source.table import link_videos, read_table
 
 ANNOTATIONS = "next_event_prediction.json"
 QUESTIONS = "futurebench.json"
 
 
 def list_source(source: Source) -> dict[str, Any]:
-    """What is to be downloaded: `{"commit", "archives": [file], "files": [annotation file, question file]}`.
+    """What is to be downloaded: `{"commit", "archives": [file], "annotations": file, "questions": file or None}`.
 
     A file is `{"name", "size", "sha256", "git_sha1"}`; archives are those that match `source.archives`, sorted by name.
     Raises InputError when no archive matches or a file is missing, naming what is there.
     """
     place = open_place(source, "dataset")
-    names = place.names()
-    matching = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in source.archives)]
-    if not matching:
-        raise InputError(f"{place.label}: no archive matches {', '.join(source.archives)}; it holds {some_of(names)}")
+    archives = [] if source.kind == "table" else _matching_archives(place, source.archives)
     return {
         "commit": place.commit,
-        "archives": [asdict(place.describe(name)) for name in matching],
-        "files": [asdict(place.describe(name)) for name in (source.annotations, source.questions)],
+        "archives": [asdict(place.describe(name)) for name in archives],
+        "annotations": asdict(place.describe(source.annotations)),
+        "questions": asdict(place.describe(source.questions)) if source.questions else None,
     }
+
+
+def _matching_archives(place: Place, patterns: list[str]) -> list[str]:
+    names = place.names()
+    matching = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not matching:
+        raise InputError(f"{place.label}: no archive matches {', '.join(patterns)}; it holds {some_of(names)}")
+    return matching
 
 
 def fetch_archive(source: Source, listing: dict[str, Any], name: str, run_dir: Path) -> dict[str, Any]:
@@ -56,35 +67,55 @@ def drop_archive(source: Source, name: str, run_dir: Path) -> None:
 
 
 def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, Any]:
-    """Bring the annotation and question files, remove videos of no listed archive, and sum up the download.
+    """Bring the annotation and question files, remove videos that the source does not list, and sum up the download.
 
-    The summary is `{"archives": {name: sha256}, "annotations": {name: sha256}, "videos": count, "bytes": total}`.
-    Raises InputError when two archives hold different content for one path, or an extracted video is gone.
+    The summary is `{"archives": {name: sha256}, "annotations": {name: sha256}, "videos": {...}}`, the last one with
+    `count`, `bytes` and one `sha256` over the paths and contents of all videos. Raises InputError when two archives
+    hold different content for one path, or an extracted video is gone.
     """
     download = run_dir / "download"
+    annotations = _bring_annotations(source, listing, run_dir)
     manifests = [read_json(download / "archives" / f"{row['name']}.json") for row in listing["archives"]]
-    members = _merge_members(manifests)
-    _check_videos(download / "videos", members)
+    if source.kind == "table":
+        rows = itertools.chain.from_iterable(read_list(download / "annotations" / name) for name in annotations)
+        members = link_videos(Path(source.path), rows, download / "videos")
+    else:
+        members = _merge_members(manifests)
+        _check_videos(download / "videos", members)
     _remove_others(download / "videos", set(members))
     return {
         "archives": {manifest["name"]: manifest["sha256"] for manifest in manifests},
-        "annotations": _bring_annotations(source, listing, run_dir),
-        "videos": len(members),
-        "bytes": sum(member["size"] for member in members.values()),
+        "annotations": annotations,
+        "videos": {
+            "count": len(members),
+            "bytes": sum(member["size"] for member in members.values()),
+            "sha256": sha256_of_json({path: member["sha256"] for path, member in members.items()}),
+        },
     }
 
 
 def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, str]:
+    """Both files in the published form, under their published names; their SHA-256 by name."""
     place = _place_of_listing(source, listing)
     digests = {}
-    for row, name in zip(listing["files"], (ANNOTATIONS, QUESTIONS), strict=True):
-        file = RemoteFile(**row)
-        fetched = place.fetch(file, run_dir / "work" / "download" / "files" / file.name)
+    for name, row in ((ANNOTATIONS, listing["annotations"]), (QUESTIONS, listing["questions"])):
         target = run_dir / "download" / "annotations" / name
-        with atomic_path(target) as temporary:
-            shutil.copyfile(fetched, temporary)
+        if row is None:
+            write_json(target, [])
+        else:
+            file = RemoteFile(**row)
+            fetched = place.fetch(file, run_dir / "work" / "download" / "files" / file.name)
+            _publish(source, name, fetched, target)
         digests[name] = sha256_of_file(target)
     return digests
+
+
+def _publish(source: Source, name: str, fetched: Path, target: Path) -> None:
+    if source.kind == "table" and name == ANNOTATIONS:
+        write_json(target, read_table(fetched, source.columns))
+        return
+    with atomic_path(target) as temporary:
+        shutil.copyfile(fetched, temporary)
 
 
 def _place_of_listing(source: Source, listing: dict[str, Any]) -> Place:

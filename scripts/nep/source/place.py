@@ -78,13 +78,13 @@ class FolderPlace:
 
 def open_place(block: Source | Model, kind: RepositoryKind) -> Place:
     """The place that a config block names. Offline (HF_HUB_OFFLINE), a hub repository is read from the local cache."""
-    if block.kind == "folder":
+    if block.kind in ("folder", "table"):
         return FolderPlace(Path(block.path))
     if block.kind == "hub":
         from nep.source.hub import open_hub
 
         return open_hub(block.repo, block.revision, kind)
-    raise InputError(f"kind {block.kind!r} is made here, not fetched; kinds that are fetched: folder, hub")
+    raise InputError(f"kind {block.kind!r} is made here, not fetched; kinds that are fetched: folder, table, hub")
 
 
 def verify(path: Path, file: RemoteFile) -> None:

@@ -49,7 +49,7 @@ def test_whole_download_from_a_folder(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     summary = download(source_of(folder), run)
     assert sorted(summary["archives"]) == ["video_data_part0.tar.gz", "video_data_part1.tar.gz"]
-    assert (summary["videos"], summary["bytes"]) == (2, 3)
+    assert (summary["videos"]["count"], summary["videos"]["bytes"]) == (2, 3)
     assert (run / "download/videos/video_dataset/b.mp4").read_bytes() == b"bb"
     assert (run / "download/annotations/futurebench.json").read_text() == "[ ]"
     assert not list((run / "download/archives").glob("*.tar.gz")), "a local archive is read in place"
@@ -118,7 +118,7 @@ def test_archive_changed_or_gone_after_the_listing(folder: Path, tmp_path: Path)
 
 def test_two_archives_with_one_path(folder: Path, tmp_path: Path) -> None:
     add_archive(folder, "video_data_part2.tar.gz", {"video_dataset/a.mp4": b"a"})
-    assert download(source_of(folder), tmp_path / "run")["videos"] == 2, "equal content is one video"
+    assert download(source_of(folder), tmp_path / "run")["videos"]["count"] == 2, "equal content is one video"
     add_archive(folder, "video_data_part2.tar.gz", {"video_dataset/a.mp4": b"X"})
     message = r"video_data_part0\.tar\.gz and video_data_part2\.tar\.gz hold different content .*'video_dataset/a\.mp4'"
     with pytest.raises(InputError, match=message):
@@ -143,16 +143,17 @@ def test_lost_video_is_named(folder: Path, tmp_path: Path) -> None:
 
 def test_entry_points(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    listing, manifest = run / "download/archives.json", run / "download/manifest.json"
+    listing, manifest, videos = (run / f"download/{name}.json" for name in ("archives", "manifest", "videos"))
     source = source_of(folder).model_dump_json()
     steps = [run_script("list_source.py", "--source", source, "--out", listing)]
     for name in ("video_data_part0.tar.gz", "video_data_part1.tar.gz"):
         out = run / f"download/archives/{name}.json"
         common = ("--source", source, "--listing", listing, "--run-dir", run)
         steps.append(run_script("fetch_archive.py", *common, "--name", name, "--out", out))
-    steps.append(run_script("finish_download.py", *common, "--out", manifest))
+    steps.append(run_script("finish_download.py", *common, "--out", manifest, "--videos", videos))
     assert [(step.returncode, step.stderr) for step in steps] == [(0, "")] * 4
-    assert json.loads(manifest.read_text())["videos"] == 2
+    assert json.loads(manifest.read_text())["videos"] == json.loads(videos.read_text())
+    assert json.loads(videos.read_text())["count"] == 2
     assert str(tmp_path) not in manifest.read_text() + listing.read_text()
 
     (folder / "futurebench.json").unlink()

@@ -155,7 +155,11 @@ def test_entry_points_over_http(hub: HubServer, tmp_path: Path) -> None:
         run_script(
             "fetch_archive.py", *common, "--name", name, "--out", run / f"download/archives/{name}.json", **environment
         ),
-        run_script("finish_download.py", *common, "--out", run / "download/manifest.json", **environment),
+        run_script(
+            "finish_download.py",
+            *(*common, "--out", run / "download/manifest.json", "--videos", run / "download/videos.json"),
+            **environment,
+        ),
     ]
     assert [step.returncode for step in steps] == [0, 0, 0], [step.stderr for step in steps]
     assert json.loads(listing.read_text())["commit"] == COMMIT
