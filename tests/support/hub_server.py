@@ -2,7 +2,8 @@
 
 Repository info and tree listing at a revision, `resolve` with ETag, X-Repo-Commit and the redirect of large files, byte
 ranges. Faults are set per file: `faults`, one for each coming request for its content (`Cut`: close the connection at
-that byte of the file; `Status`: answer with it), and `tampered`, content sent in place of the right one.
+that byte of the file; `Status`: answer with it), and `tampered`, content sent in place of the right one. `api_faults`
+are those of the coming requests for repository info and listing.
 """
 
 import hashlib
@@ -78,6 +79,7 @@ class HubServer:
         self.files = files
         self.revisions = {*revisions, COMMIT}
         self.requests: list[Request] = []
+        self.api_faults: list[Status] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -121,7 +123,10 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             path = unquote(url.path)
             headers = self.headers
             hub.requests.append(Request(self.command, path, headers.get("Range"), headers.get("Authorization")))
-            if path.startswith(api):
+            if path.startswith(api) and hub.api_faults:
+                fault = hub.api_faults.pop(0)
+                self._fail(fault.code, "Unavailable", fault.headers)
+            elif path.startswith(api):
                 self._answer_api(path.removeprefix(api))
             elif path.startswith(resolve):
                 revision, _, name = path.removeprefix(resolve).partition("/")

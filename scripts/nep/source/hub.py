@@ -1,24 +1,32 @@
 """A hub repository at a pinned revision as a place: verified, resumable over HTTP ranges, token from the environment.
 
 huggingface_hub's own `hf_hub_download` starts a file anew when the process was killed; archives of many gigabytes are
-therefore written to a partial file that the next try continues.
+therefore written to a partial file that the next try continues. A hub that is busy is asked again.
 """
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import httpx2
 from huggingface_hub import HfApi, constants, hf_hub_url, is_offline_mode, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.file_download import http_get
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.hf_api import RepoFile, RepoFolder
 from huggingface_hub.utils import build_hf_headers
 
 from nep.errors import InputError
 from nep.source.place import FolderPlace, Place, RemoteFile, RepositoryKind, mismatch, some_of, verify
+
+BUSY = frozenset({429, 500, 502, 503, 504})
+WAITS_S = (1, 2, 4, 8)
+LONGEST_WAIT_S = 600
+
+Answer = TypeVar("Answer")
 
 
 def open_hub(repo: str, revision: str, kind: RepositoryKind) -> Place:
@@ -48,7 +56,7 @@ class HubPlace:
     @cached_property
     def commit(self) -> str:
         with self._clear_errors():
-            return self._api.repo_info(self.repo, repo_type=self.kind, revision=self.revision).sha
+            return patiently(lambda: self._api.repo_info(self.repo, repo_type=self.kind, revision=self.revision)).sha
 
     def names(self) -> list[str]:
         return sorted(self._files)
@@ -85,7 +93,9 @@ class HubPlace:
             if stream.tell() > file.size:
                 stream.truncate(0)
             with self._clear_errors(file.name):
-                http_get(url, stream, resume_size=stream.tell(), headers=headers, expected_size=file.size)
+                patiently(
+                    lambda: http_get(url, stream, resume_size=stream.tell(), headers=headers, expected_size=file.size)
+                )
 
     def _partial(self, file: RemoteFile, destination: Path) -> Path:
         content = file.sha256 or file.git_sha1 or self.commit
@@ -94,8 +104,11 @@ class HubPlace:
     @cached_property
     def _files(self) -> dict[str, RemoteFile]:
         with self._clear_errors():
-            tree = self._api.list_repo_tree(self.repo, repo_type=self.kind, revision=self.commit, recursive=True)
-            return {entry.path: _remote_file(entry) for entry in tree if isinstance(entry, RepoFile)}
+            return {entry.path: _remote_file(entry) for entry in patiently(self._tree) if isinstance(entry, RepoFile)}
+
+    def _tree(self) -> list[RepoFile | RepoFolder]:
+        listed = self._api.list_repo_tree(self.repo, repo_type=self.kind, revision=self.commit, recursive=True)
+        return list(listed)
 
     @contextmanager
     def _clear_errors(self, name: str | None = None) -> Iterator[None]:
@@ -106,6 +119,22 @@ class HubPlace:
             raise InputError(f"{place}: no such repository, or no access to it (HF_TOKEN): {_line(error)}") from None
         except (HfHubHTTPError, httpx2.TransportError, OSError) as error:
             raise InputError(f"{place}: {type(error).__name__}: {_line(error)}") from None
+
+
+def patiently(request: Callable[[], Answer]) -> Answer:
+    """The request's answer; a busy hub (429, 5xx) is asked again, as late as it says (Retry-After in seconds).
+
+    Raises the last HfHubHTTPError when it stays busy, any other error at once.
+    """
+    for wait in WAITS_S:
+        try:
+            return request()
+        except HfHubHTTPError as error:
+            if error.response.status_code not in BUSY:
+                raise
+            asked = error.response.headers.get("Retry-After", "")
+            time.sleep(min(int(asked), LONGEST_WAIT_S) if asked.isdecimal() else wait)
+    return request()
 
 
 def token_from_environment() -> str | bool:

@@ -75,14 +75,52 @@ def test_cut_connection_is_continued_at_once(place: HubPlace, hub: HubServer, tm
 
 
 def test_interrupted_download_is_continued_by_the_next_try(place: HubPlace, hub: HubServer, tmp_path: Path) -> None:
-    large = hub.files["large.bin"] = HubFile(LARGE, lfs=True, faults=[Cut(15_000_000), Status(500)])
+    large = hub.files["large.bin"] = HubFile(LARGE, lfs=True, faults=[Cut(15_000_000), Status(403)])
     file = place.describe("large.bin")
-    with pytest.raises(InputError, match=r"file large\.bin: .*500"):
+    with pytest.raises(InputError, match=r"file large\.bin: .*403"):
         place.fetch(file, tmp_path / "large.bin")
     assert not (tmp_path / "large.bin").exists()
     assert place.fetch(file, tmp_path / "large.bin").read_bytes() == large.content
     assert hub.ranges_of("large.bin")[-1] == CONTINUED
     assert [path.name for path in tmp_path.iterdir()] == ["large.bin"]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were slept, in order; nothing sleeps."""
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_hub_is_asked_again_as_late_as_it_says(
+    place: HubPlace, hub: HubServer, tmp_path: Path, waits: list[float], status: int
+) -> None:
+    busy = Status(status, {"Retry-After": "7"})
+    large = hub.files["large.bin"] = HubFile(LARGE, lfs=True, faults=[busy, Cut(15_000_000), busy])
+    hub.api_faults += [busy, busy]
+    file = place.describe("large.bin")
+    assert place.fetch(file, tmp_path / "large.bin").read_bytes() == large.content
+    assert hub.ranges_of("large.bin")[-1] == CONTINUED
+    # The client itself waits a second longer than it was told.
+    assert len([wait for wait in waits if wait in (7, 8)]) == 4
+
+
+def test_waits_grow_where_the_hub_does_not_say_how_long(place: HubPlace, hub: HubServer, waits: list[float]) -> None:
+    hub.api_faults += [Status(503)] * 3
+    assert place.commit == COMMIT
+    assert waits == [1, 2, 4]
+
+
+def test_a_hub_that_stays_busy_ends_the_download(
+    place: HubPlace, hub: HubServer, tmp_path: Path, waits: list[float]
+) -> None:
+    file = place.describe("futurebench.json")
+    hub.files["futurebench.json"].faults += [Status(503, {"Retry-After": "86400"})] * 5
+    with pytest.raises(InputError, match=r"file futurebench\.json: .*503"):
+        place.fetch(file, tmp_path / "q.json")
+    assert waits == [600] * 4
 
 
 def test_wrong_checksum_names_file_expected_and_found(place: HubPlace, hub: HubServer, tmp_path: Path) -> None:
