@@ -23,8 +23,11 @@ def future_questions(world: Scenario, rng: random.Random) -> list[dict[str, Any]
 
 
 def between_question(third: str) -> str:
-    """Interpolation: the colour of the third event to come is told, the two before it are asked for."""
-    return f"{tell([third])} is the third event to come. Which two events come before it, in order?"
+    """Interpolation: the two events before the third one to come are asked for, and its colour is told.
+
+    It begins as the question about two events does: a model of a few hundred words knows no other ways to say so.
+    """
+    return f"{HOP_QUESTIONS[BETWEEN_EVENTS]} The event after them is {third}."
 
 
 def option_sequences(colours: Sequence[str], length: int, rng: random.Random) -> list[tuple[str, ...]]:
