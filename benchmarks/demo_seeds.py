@@ -2,9 +2,10 @@
 
     PYTHONPATH=scripts .venv/bin/python benchmarks/demo_seeds.py --seeds 0 1 2
 
-writes `benchmarks/results/demo_seeds.json` and prints its table, which the README shows; `--show` prints it again.
-Seeds differ in everything that draws: the made-up world, the base model, the training, the rollouts. Memory is the
-largest sum of PSS over Snakemake and all processes below it, looked at once a second.
+writes `benchmarks/results/demo_seeds.json` and prints its table, which the README shows; `--show` prints it again. Runs
+of other seeds stay recorded where commit and machine are the same. Seeds differ in everything that draws: the made-up
+world, the base model, the training, the rollouts. Memory is the largest sum of PSS over Snakemake and all processes
+below it, looked at once a second.
 """
 
 import argparse
@@ -40,19 +41,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--show", action="store_true", help="print the table of the recorded runs, and run nothing")
+    parser.add_argument(
+        "--keep", action="store_true", help="go on from what is there of a seed's run; costs do not count"
+    )
     arguments = parser.parse_args()
     if not arguments.show:
-        runs = []
         for seed in arguments.seeds:
-            runs.append(run_demo(seed))
-            write_json(RESULT, {"machine": machine(), "commit": commit(), "runs": runs})
+            record(run_demo(seed, arguments.keep))
     print(table(read_json(RESULT)))
 
 
-def run_demo(seed: int) -> dict[str, Any]:
-    """The demo from nothing, as `config/config.yaml` says but for the seed; raises CalledProcessError if it fails."""
+def record(run: dict[str, Any]) -> None:
+    """Put a run beside those of other seeds that the same commit gave on the same machine."""
+    place = {"machine": machine(), "commit": commit()}
+    recorded = read_json(RESULT) if RESULT.is_file() else {"runs": []}
+    others = [other for other in recorded["runs"] if other["seed"] != run["seed"]]
+    same = all(recorded.get(key) == value for key, value in place.items())
+    runs = sorted([*(others if same else []), run], key=lambda each: each["seed"])
+    write_json(RESULT, {**place, "runs": runs})
+
+
+def run_demo(seed: int, keep: bool) -> dict[str, Any]:
+    """The demo as `config/config.yaml` says but for the seed; raises CalledProcessError if it fails.
+
+    From nothing, or, with `keep`, from what is there: then it is not known what the whole run costs.
+    """
     name = f"demo-seed{seed}"
-    shutil.rmtree(ROOT / "results" / name, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(ROOT / "results" / name, ignore_errors=True)
     values = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     values.update(run=name, seed=seed)
     for block, folder in (("source", "hub"), ("model", "tiny_model")):
@@ -69,8 +85,8 @@ def run_demo(seed: int) -> dict[str, Any]:
     rows = read_results(ROOT / "results" / name / "report/results.csv")
     return {
         "seed": seed,
-        "seconds": round(seconds),
-        "peak_gib": round(peak / 2**30, 2),
+        "seconds": None if keep else round(seconds),
+        "peak_gib": None if keep else round(peak / 2**30, 2),
         "results": [{key: row[key] for key in KEPT} for row in rows if not row["variant"].endswith("_legacy")],
     }
 
@@ -126,7 +142,8 @@ def table(recorded: dict[str, Any]) -> str:
     for run in recorded["runs"]:
         scores = {(row["stage"], row["variant"]): row for row in run["results"] if row["split"] == OVERALL}
         cells = [accuracy(scores[key]) for key in COLUMNS.values()]
-        lines.append([str(run["seed"]), *cells, f"{run['seconds'] / 60:.1f}", f"{run['peak_gib']:.1f}"])
+        costs = [f"{run['seconds'] / 60:.1f}", f"{run['peak_gib']:.1f}"] if run["seconds"] else ["–", "–"]
+        lines.append([str(run["seed"]), *cells, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
