@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.parquet
 
@@ -30,7 +30,7 @@ def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]
     if path.suffix not in _READERS:
         raise InputError(f"{path}: a table is one of {', '.join(_READERS)}, found {path.suffix!r}")
     rows, names = _READERS[path.suffix](path)
-    places = {name: columns.get(name, name) for name in Column.__args__}
+    places = {name: columns.get(name, name) for name in get_args(Column)}
     for name in (*columns, *REQUIRED):
         if rows and places[name] not in names:
             hint = did_you_mean(places[name], names) or f"source.columns says where '{name}' is"

@@ -14,7 +14,7 @@ import pytest
 
 from nep.config import Source
 from nep.errors import InputError
-from nep.files import read_json
+from nep.files import read_json, write_jsonl
 from nep.records.parse import parse_files
 from nep.records.schema import Event, QuestionAnswer
 from nep.source.dataset import finish_download, list_source
@@ -46,10 +46,6 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
         writer = csv.DictWriter(lines, list(rows[0]), restval="")
         writer.writeheader()
         writer.writerows({k: json.dumps(v) if k in LISTS else v for k, v in row.items()} for row in rows)
-
-
-def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {
