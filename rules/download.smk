@@ -1,4 +1,4 @@
-# INPUTS   a hub repository, or a local folder in its layout
+# INPUTS   a hub repository, a local folder in its layout, or a table beside plain videos
 # OUTPUTS  RUN/download/{archives/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
 
 
