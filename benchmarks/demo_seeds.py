@@ -9,8 +9,6 @@ below it, looked at once a second.
 """
 
 import argparse
-import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -21,13 +19,13 @@ from typing import Any
 import psutil
 import yaml
 
+from measure import RESULTS, ROOT, commit, machine
 from nep.files import read_json, write_json
 from nep.report.results_table import OVERALL
 from nep.report.terminal import read_results
 
-ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "config/config.yaml"
-RESULT = ROOT / "benchmarks/results/demo_seeds.json"
+RESULT = RESULTS / "demo_seeds.json"
 KEPT = ("stage", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
 COLUMNS = {
     "base": ("base", "reason"),
@@ -105,30 +103,6 @@ def peak_memory(process: subprocess.Popen) -> int:
         peak = max(peak, total)
         time.sleep(1)
     return peak
-
-
-def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
-    models = [
-        line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    """The commit that ran; `+` where files differ from it."""
-    changed = _git("status", "--porcelain", ":!benchmarks/results")
-    return _git("rev-parse", "HEAD").strip() + ("+" if changed else "")
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", "-C", str(ROOT), *words], check=True, capture_output=True, text=True).stdout
 
 
 def accuracy(row: dict[str, str]) -> str:
