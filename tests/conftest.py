@@ -1,10 +1,19 @@
 """Fixtures that every room's tests can use, and the order of all tests; `tests/` itself is on the path, so
 `support.…` imports work."""
 
+from pathlib import Path
+
 import pytest
+from support.mini import extract
 from support.tiny_checkpoint import tiny_checkpoint
 
 __all__ = ["tiny_checkpoint"]
+
+
+@pytest.fixture(scope="session")
+def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real clips of shared/v1_mini, extracted."""
+    return extract(tmp_path_factory.mktemp("mini"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -115,13 +115,18 @@ class Demo(Block):
 
 
 class Split(Block):
-    """Cutting each video at its split time."""
+    """Cutting each video at its split time.
+
+    `crf` is the quality of the pictures that are encoded anew around a cut; a video that cannot be copied is encoded
+    as a whole, with `preset`. `audio: keep` copies the sound where MP4 can hold its codec.
+    """
 
     shards: int = Field(4, ge=1)
     processes: int = Field(2, ge=1)
     timeout_s: float = Field(120, gt=0)
     crf: int = Field(18, ge=0, le=51)
     preset: str = "veryfast"
+    audio: Literal["drop", "keep"] = "drop"
     max_quarantine_fraction: Fraction = 0.1
 
 

@@ -14,22 +14,20 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from nep.records.quarantine import Reason, Rejection
+from nep.video.timeline import Timeline, typical_step
 
 # A playlist renamed to .mp4 must not make the demuxer open other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Timeline):
     """A video's frames as PyAV decodes them.
 
-    `pts` holds every frame's presentation time stamp in units of `time_base` seconds, ascending. `width` and `height`
-    are those of the stored frames, `rotation` is the display rotation in degrees that players apply.
+    `width` and `height` are those of the stored frames, `rotation` is the display rotation in degrees that players
+    apply.
     """
 
-    pts: tuple[int, ...]
-    last_duration: int
-    time_base: Fraction
     fps: Fraction
     width: int
     height: int
@@ -38,16 +36,6 @@ class Probe:
     container: str
     codec: str
     pixel_format: str
-
-    @property
-    def duration(self) -> Fraction:
-        """Seconds from the first frame's time stamp to the end of the last frame."""
-        return (self.pts[-1] - self.pts[0] + self.last_duration) * self.time_base
-
-    @property
-    def displayed_size(self) -> tuple[int, int]:
-        """(width, height) after the rotation."""
-        return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
 
 
 @contextmanager
@@ -77,6 +65,14 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, stream
 
 
+def frame_rate(stream: VideoStream) -> Fraction:
+    """Frames a second as the container says, or as its first time stamps let guess. Raises ValueError without one."""
+    fps = stream.average_rate or stream.guessed_rate
+    if not fps:
+        raise ValueError("the stream has no frame rate")
+    return Fraction(fps)
+
+
 def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Every frame that can be decoded, in the order of display; packets that cannot be are passed over."""
     for packet in container.demux(stream):
@@ -103,14 +99,11 @@ def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
             stamps.append(frame.pts)
             last_duration = frame.duration
         pts = _ascending(stamps, unreadable)
-        fps = stream.average_rate or stream.guessed_rate
-        if not fps:
-            raise ValueError("the stream has no frame rate")
         return Probe(
             pts=pts,
-            last_duration=last_duration or _typical_step(pts),
+            last_duration=last_duration or typical_step(pts),
             time_base=stream.time_base,
-            fps=Fraction(fps),
+            fps=frame_rate(stream),
             width=stream.codec_context.width,
             height=stream.codec_context.height,
             rotation=rotation,
@@ -132,8 +125,3 @@ def _ascending(stamps: list[int | None], unreadable: Reason) -> tuple[int, ...]:
         if right <= left:
             raise Rejection(unreadable, f"time stamps do not ascend: frame {number} has {right} after {left}")
     return pts
-
-
-def _typical_step(pts: tuple[int, ...]) -> int:
-    steps = sorted(right - left for left, right in itertools.pairwise(pts))
-    return steps[len(steps) // 2] if steps else 0

@@ -12,8 +12,8 @@ from nep.errors import InputError
 from nep.files import confined, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from nep.records.quarantine import Reason, count_reasons
 from nep.video.ledger import Ledger
+from nep.video.recipe import PRESETS, Recipe
 from nep.video.shards import check_complete, shard_name, shard_of
-from nep.video.split import PRESETS, Recipe
 from nep.video.task import STAGE, SplitTask, quarantined, segment_path, split_video
 from nep.video.tools import ffmpeg_version
 from nep.video.workers import Failure, run_items
@@ -37,7 +37,7 @@ def split_shard(
     name = shard_name(shard, shards)
     if split.preset not in PRESETS:
         raise InputError(f"split.preset: {split.preset!r} is no preset of x264; it has {', '.join(PRESETS)}")
-    recipe = Recipe(crf=split.crf, preset=split.preset)
+    recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio)
     work = run_dir / "work" / STAGE / _fingerprint(recipe, code)
     ledger = Ledger(work, run_dir)
     rows: list[dict[str, Any]] = []

@@ -3,16 +3,20 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from bisect import bisect_left
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from nep.files import sha256_of_file
 from nep.records.quarantine import Reason, Rejection, quarantine_row
+from nep.video.audio import add_audio
+from nep.video.copy_way import Copied, copy_whole, cut_by_copy
+from nep.video.encode_way import encode_parts, encode_whole
+from nep.video.packets import NotCopyableError
 from nep.video.probe import Probe, probe
-from nep.video.split import Recipe, cut_pts, encode_parts, encode_whole
+from nep.video.recipe import Recipe
+from nep.video.timeline import Timeline, cut_pts
 from nep.video.verify import verify_part
 
 STAGE = "split"
@@ -58,68 +62,85 @@ def quarantined(identity: str, reason: Reason, detail: str) -> dict[str, Any]:
 def _cut(task: SplitTask, workspace: Path) -> dict[str, Any]:
     if task.split_time is None:
         raise Rejection(Reason.MISSING_SPLIT_TIME, "the record has no split time and is not already cut")
+    first, second = workspace / "first.mp4", workspace / "second.mp4"
+    try:
+        made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
+    except NotCopyableError as reason:
+        return _cut_by_encode(task, first, second, str(reason))
+    row = _described(task, made, made.timeline, way="copy", encoded=made.encoded)
+    return {**row, **_finished(task, made.timeline, made.cut, first, second)}
+
+
+def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> dict[str, Any]:
     deadline = time.monotonic() + task.limit_s
     source = probe(task.source)
     cut = cut_pts(source, task.split_time)
-    first, second = workspace / "first.mp4", workspace / "second.mp4"
     encode_parts(task.source, source, cut, first, second, task.recipe, _remaining(deadline))
-    before = [pts for pts in source.pts if pts < cut]
-    after = source.pts[len(before) :]
-    shown = verify_part(first, before, source.time_base, "first")
-    verify_part(second, after, source.time_base, "second")
-    return {
-        **_described(task, source, shown, way="encode", split_pts=cut),
-        "first": _publish(task, "first", first, before),
-        "second": _publish(task, "second", second, after),
-    }
+    before = bisect_left(source.pts, cut)
+    shown = verify_part(first, source.pts[:before], source.time_base, "first")
+    verify_part(second, source.pts[before:], source.time_base, "second")
+    row = _described(task, shown, source, way="encode", encoded=len(source.pts), why=why)
+    return {**row, **_finished(task, source, cut, first, second)}
 
 
 def _as_is(task: SplitTask, workspace: Path) -> dict[str, Any]:
-    deadline = time.monotonic() + task.limit_s
-    source = probe(task.source)
     first = workspace / "first.mp4"
-    if _is_segment_like(source):
-        shutil.copyfile(task.source, first)
-        shown = source
-    else:
+    try:
+        made = copy_whole(task.source, first)
+        row, source = _described(task, made, made.timeline, way="copy", encoded=0), made.timeline
+    except NotCopyableError as why:
+        deadline = time.monotonic() + task.limit_s
+        source = probe(task.source)
         encode_whole(task.source, source, first, task.recipe, _remaining(deadline))
         shown = verify_part(first, source.pts, source.time_base, "first")
+        row = _described(task, shown, source, way="encode", encoded=len(source.pts), why=str(why))
+    return {**row, **_finished(task, source, None, first, None)}
+
+
+def _finished(task: SplitTask, source: Timeline, cut: int | None, first: Path, second: Path | None) -> dict[str, Any]:
+    """Add the sound if asked, publish the parts, and say where the cut lies and what they hold."""
+    before = len(source.pts) if cut is None else bisect_left(source.pts, cut)
+    audio = None
+    if task.recipe.audio == "keep":
+        begin = source.pts[0] * source.time_base
+        middle = None if cut is None else cut * source.time_base
+        audio = add_audio(first, task.source, begin, middle)
+        if second is not None:
+            add_audio(second, task.source, middle, None)
     return {
-        **_described(task, source, shown, way="as_is", split_pts=None),
-        "first": _publish(task, "first", first, source.pts),
-        "second": None,
+        "split_pts": cut,
+        "audio": audio,
+        "first": _publish(task, "first", first, before),
+        "second": None if second is None else _publish(task, "second", second, len(source.pts) - before),
     }
 
 
-def _is_segment_like(source: Probe) -> bool:
-    even = source.width % 2 == 0 and source.height % 2 == 0
-    upright = source.rotation % 360 == 0
-    h264_mp4 = "mp4" in source.container and source.codec == "h264" and source.pixel_format == "yuv420p"
-    return h264_mp4 and even and upright
-
-
-def _described(task: SplitTask, source: Probe, shown: Probe, *, way: str, split_pts: int | None) -> dict[str, Any]:
+def _described(
+    task: SplitTask, part: Copied | Probe, source: Timeline, *, way: str, encoded: int, why: str | None = None
+) -> dict[str, Any]:
+    """What is said of a cut video: the form of its parts, how they were made, and why not by copying."""
     return {
         "id": task.identity,
         "status": "ok",
         "way": way,
-        "split_pts": split_pts,
-        "time_base": _text(source.time_base),
-        "fps": float(source.fps),
-        "width": shown.width,
-        "height": shown.height,
+        "why": why,
+        "encoded_frames": encoded,
+        "time_base": f"{source.time_base.numerator}/{source.time_base.denominator}",
+        "fps": float(part.fps),
+        "width": part.width,
+        "height": part.height,
         "source_frames": len(source.pts),
         "duration": round(float(source.duration), 6),
     }
 
 
-def _publish(task: SplitTask, part: str, file: Path, pts: Sequence[int]) -> dict[str, Any]:
+def _publish(task: SplitTask, part: str, file: Path, frames: int) -> dict[str, Any]:
     relative = segment_path(part, task.identity)
     target = task.run_dir / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = sha256_of_file(file)
     file.replace(target)
-    return {"path": relative, "frames": len(pts), "sha256": digest}
+    return {"path": relative, "frames": frames, "sha256": digest}
 
 
 def _remaining(deadline: float) -> float:
@@ -127,7 +148,3 @@ def _remaining(deadline: float) -> float:
     if remaining <= 0:
         raise Rejection(Reason.SPLIT_TIMEOUT, "reading the video took the whole time limit")
     return remaining
-
-
-def _text(ratio: Fraction) -> str:
-    return f"{ratio.numerator}/{ratio.denominator}"

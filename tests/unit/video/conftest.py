@@ -44,6 +44,18 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             *(*source("64x48", 20, 2), "-f", "lavfi", "-i", "sine=duration=2"),
             *(*x264, "-pix_fmt", "yuv420p", "-c:a", "aac"),
         ],
+        "aac.mkv": [
+            *(*source("64x48", 20, 2), "-f", "lavfi", "-i", "sine=duration=2"),
+            *("-c:v", "mpeg4", "-c:a", "aac", "-output_ts_offset", "3"),
+        ],
+        "bt709.mp4": [
+            *(*source("64x48", 20, 2), *x264, "-pix_fmt", "yuv420p", "-g", "20", "-color_range", "tv"),
+            *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-aspect", "16:9"),
+        ],
+        "bt709_10.mp4": [
+            *(*source("64x48", 20, 2), *x264, "-pix_fmt", "yuv420p10le", "-color_range", "tv"),
+            *("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-aspect", "16:9"),
+        ],
     }
     made = {}
     for name, arguments in recipes.items():

@@ -2,7 +2,6 @@
 
 import math
 import random
-import tarfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,41 +9,16 @@ import av
 import decord
 import numpy as np
 import pytest
+from support.mini import MINI, MINI_SPLITS
+from support.splits import split
 
 from nep.files import sha256_of_file
 from nep.video.probe import decoded_frames, open_video, probe
-from nep.video.split import Recipe
-from nep.video.task import SplitTask, split_video
 
-MINI = Path(__file__).resolve().parents[4] / "shared" / "v1_mini"
-MINI_SPLITS = {
-    "youtube/three cups.mp4": 8.6,
-    "youcook2/pour_over.mp4": 1.5,
-    "activitynet/v_juggle.mp4": 8.0,
-    "ego4d/flip-pancake.mkv": 8.0,
-    "Charades/baby'reading.mp4": 3.0,
-    "youcook2/fry carrots.avi": 1.6,
-    "youtube/日食/mirror.mp4": 5.6,
-    "activitynet/v_arm-wrestling.mp4": 5.5,
-}
 GENERATED = [
     *("cfr.mp4", "b_frames.mp4", "ntsc.mkv", "vfr.mkv", "odd.mp4"),
     *("late_start.ts", "mpeg4.avi", "rotated.mp4", "with_audio.mp4"),
 ]
-
-
-def split(source: Path, time: float | None, run: Path, *, already_cut: bool = False, crf: int = 10) -> dict:
-    task = SplitTask(
-        identity="clip",
-        source=source,
-        split_time=time,
-        already_cut=already_cut,
-        run_dir=run,
-        scratch=run / "work" / "clip.tmp",
-        recipe=Recipe(crf=crf, preset="ultrafast"),
-        limit_s=60,
-    )
-    return split_video(task)
 
 
 def frames_of(path: Path) -> list[tuple[Fraction, np.ndarray]]:
@@ -107,20 +81,11 @@ def test_random_cuts(name: str, videos: dict[str, Path], tmp_path: Path) -> None
 @pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
 @pytest.mark.parametrize("name", MINI_SPLITS)
 def test_real_clips(name: str, mini: Path, tmp_path: Path) -> None:
-    source = mini / "video_dataset" / name
+    source = mini / name
     row = split(source, MINI_SPLITS[name], tmp_path, crf=18)
     assert row["status"] == "ok", row
     assert row["source_frames"] == row["first"]["frames"] + row["second"]["frames"]
     check_parts(source, MINI_SPLITS[name], row, tmp_path)
-
-
-@pytest.fixture(scope="session")
-def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("mini")
-    for archive in sorted(MINI.glob("video_data_part*.tar.gz")):
-        with tarfile.open(archive) as members:
-            members.extractall(folder, filter="data")
-    return folder
 
 
 def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Path) -> None:
@@ -134,8 +99,8 @@ def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Pa
     assert (row["width"], row["height"]) == (64, 48)
     assert split(videos["odd.mp4"], 1.0, tmp_path)["width"] == 66
     turned = split(videos["rotated.mp4"], 1.0, tmp_path)
-    assert (turned["width"], turned["height"]) == (96, 128)
-    assert probe(tmp_path / turned["first"]["path"]).rotation == 0
+    assert (turned["way"], turned["width"], turned["height"]) == ("copy", 128, 96)
+    assert probe(tmp_path / turned["first"]["path"]).rotation == probe(videos["rotated.mp4"]).rotation != 0
 
 
 def test_split_on_a_frame_puts_it_into_the_second_part(videos: dict[str, Path], tmp_path: Path) -> None:
@@ -151,16 +116,21 @@ def test_split_outside_the_video(time: float, videos: dict[str, Path], tmp_path:
     assert "duration 3.000 s" in row["detail"]
 
 
-def test_already_cut_mp4_is_copied(videos: dict[str, Path], tmp_path: Path) -> None:
-    row = split(videos["b_frames.mp4"], None, tmp_path, already_cut=True)
-    assert (row["way"], row["second"], row["split_pts"]) == ("as_is", None, None)
-    assert (tmp_path / row["first"]["path"]).read_bytes() == videos["b_frames.mp4"].read_bytes()
+@pytest.mark.parametrize("name", ["b_frames.mp4", "vfr.mkv", "with_audio.mp4", "rotated.mp4"])
+def test_already_cut_is_copied(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    row = split(videos[name], None, tmp_path, already_cut=True)
+    assert (row["way"], row["encoded_frames"], row["second"], row["split_pts"]) == ("copy", 0, None, None)
+    wanted, found = frames_of(videos[name]), frames_of(tmp_path / row["first"]["path"])
+    assert [stamp for stamp, _ in found] == [stamp - wanted[0][0] for stamp, _ in wanted]
+    assert all(np.array_equal(got, want) for (_, got), (_, want) in zip(found, wanted, strict=True))
+    with av.open(str(tmp_path / row["first"]["path"])) as container:
+        assert len(container.streams) == 1
 
 
-@pytest.mark.parametrize("name", ["mpeg4.avi", "vfr.mkv", "odd.mp4", "rotated.mp4"])
+@pytest.mark.parametrize("name", ["mpeg4.avi", "odd.mp4", "late_start.ts"])
 def test_already_cut_in_another_form_is_encoded(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
     row = split(videos[name], None, tmp_path, already_cut=True)
-    assert (row["status"], row["way"], row["second"]) == ("ok", "as_is", None)
+    assert (row["status"], row["way"], row["second"]) == ("ok", "encode", None)
     wanted, found = frames_of(videos[name]), frames_of(tmp_path / row["first"]["path"])
     assert [stamp for stamp, _ in found] == [stamp - wanted[0][0] for stamp, _ in wanted]
     assert min(psnr(got, want) for (_, got), (_, want) in zip(found, wanted, strict=True)) > 28

@@ -111,7 +111,7 @@ def test_each_bad_video_is_a_row(records: Path, videos: dict[str, Path], tmp_pat
     }
     assert rows["good"] == {
         **rows["good"],
-        **{"status": "ok", "way": "encode", "time_base": "1/15360", "split_pts": 15360, "fps": 30.0},
+        **{"status": "ok", "way": "copy", "time_base": "1/15360", "split_pts": 15360, "fps": 30.0},
         **{"source_frames": 90, "duration": 3.0, "width": 64, "height": 48},
     }
 
@@ -138,10 +138,12 @@ def test_changed_split_time_is_cut_again(records: Path, videos: dict[str, Path],
 
 
 def test_time_limit_gives_a_row_and_is_tried_again(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:
+    row = {"id": "other_codec", "video": "mpeg4.avi", "split_time": 1.0, "already_cut": False}
+    write_jsonl(records, [*read_jsonl(records), row])
     short = run_shard(records, videos, tmp_path / "run", split=Split(timeout_s=0.001))
-    assert short["good"]["reason"] == "split_timeout"
-    assert not (tmp_path / "run/segments/first/good.mp4").exists()
-    assert run_shard(records, videos, tmp_path / "run")["good"]["status"] == "ok"
+    assert short["other_codec"]["reason"] == "split_timeout"
+    assert not (tmp_path / "run/segments/first/other_codec.mp4").exists()
+    assert run_shard(records, videos, tmp_path / "run")["other_codec"]["status"] == "ok"
 
 
 def test_unknown_preset(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:

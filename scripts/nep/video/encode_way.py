@@ -1,9 +1,6 @@
-"""Cutting one video at its split time: one ffmpeg process that decodes once and writes both parts."""
+"""Cutting with a full encode, for what cannot be copied: one ffmpeg process decodes once and writes both parts."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import ffmpeg
@@ -11,37 +8,8 @@ from ffmpeg.nodes import FilterableStream, OutputStream
 
 from nep.records.quarantine import Reason, Rejection
 from nep.video.probe import Probe
+from nep.video.recipe import Recipe
 from nep.video.tools import FfmpegError, FfmpegTimeoutError, run_ffmpeg
-
-PRESETS = (
-    *("ultrafast", "superfast", "veryfast", "faster", "fast", "medium"),
-    *("slow", "slower", "veryslow", "placebo"),
-)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How parts are encoded: x264's constant rate factor (0 lossless to 51) and preset."""
-
-    crf: int
-    preset: str
-
-
-def cut_pts(probe: Probe, split_time: float) -> int:
-    """The smallest time stamp, in units of the stream, that lies `split_time` seconds or more after the first frame's.
-
-    Frames with PTS < cut are the first part, frames with PTS ≥ cut the second. `split_time` counts as the decimal
-    number that it was written as; the arithmetic is exact. Raises Rejection (split_outside_video) unless
-    0 < split_time < duration and both parts get a frame.
-    """
-    time = Fraction(str(split_time))
-    where = f"split at {split_time:g} s, duration {float(probe.duration):.3f} s"
-    if not 0 < time < probe.duration:
-        raise Rejection(Reason.SPLIT_OUTSIDE_VIDEO, where)
-    cut = probe.pts[0] + math.ceil(time / probe.time_base)
-    if cut > probe.pts[-1]:
-        raise Rejection(Reason.SPLIT_OUTSIDE_VIDEO, f"{where}: no frame is left for the second part")
-    return cut
 
 
 def encode_parts(

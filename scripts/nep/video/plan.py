@@ -1,0 +1,128 @@
+"""Which packets of a video are copied into which part, and which pictures are encoded anew: pure arithmetic."""
+
+import bisect
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from nep.video.packets import NotCopyableError, PacketList
+from nep.video.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """A cut, in places of packets in decode order and in PTS.
+
+    Packets [0, head_end) are copied to the first part, [tail_start, ∞) to the second. The pictures `first_anew` and
+    `second_anew` (ascending) are decoded from [decode_start, tail_start) and encoded: those of the first part that are
+    stored among pictures of the second, and those of the second part up to the first picture at which decoding can
+    start. `first_pts` and `second_pts`: all pictures of each part, in the order in which they are written. `durations`
+    holds every picture's duration by its PTS; `encoder_id` is an id of parameter sets that the source does not use.
+    """
+
+    head_end: int
+    tail_start: int
+    decode_start: int
+    first_anew: tuple[int, ...]
+    second_anew: tuple[int, ...]
+    first_pts: tuple[int, ...]
+    second_pts: tuple[int, ...]
+    durations: dict[int, int]
+    encoder_id: int
+
+    @cached_property
+    def anew(self) -> frozenset[int]:
+        """PTS of all pictures to encode."""
+        return frozenset((*self.first_anew, *self.second_anew))
+
+    @cached_property
+    def last_of_first(self) -> int:
+        """PTS of the first part's last picture."""
+        return max(self.first_pts)
+
+
+def plan_cut(packets: PacketList, cut: int) -> CutPlan:
+    """Plan the cut of a stream into PTS < `cut` and PTS ≥ `cut`; both sides must have a picture."""
+    shown = packets.timeline.pts
+    before = bisect.bisect_left(shown, cut)
+    head_end = _contiguous_prefix(packets.pts, shown[:before])
+    tail_start = _first_separate_idr(packets, cut)
+    first_anew = shown[head_end:before]
+    second_anew = tuple(sorted(pts for pts in packets.pts[:tail_start] if pts >= cut))
+    anew = {*first_anew, *second_anew}
+    first_needed = next((place for place, pts in enumerate(packets.pts) if pts in anew), tail_start)
+    return CutPlan(
+        head_end=head_end,
+        tail_start=tail_start,
+        decode_start=_last_idr(packets, first_needed) if anew else tail_start,
+        first_anew=first_anew,
+        second_anew=second_anew,
+        first_pts=(*packets.pts[:head_end], *first_anew),
+        second_pts=(*second_anew, *packets.pts[tail_start:]),
+        durations=_durations(packets.timeline),
+        encoder_id=_unused_id(packets.parameter_ids),
+    )
+
+
+def plan_whole(packets: PacketList) -> CutPlan:
+    """Copy all packets to the first part."""
+    count = len(packets.pts)
+    return CutPlan(
+        head_end=count,
+        tail_start=count,
+        decode_start=count,
+        first_anew=(),
+        second_anew=(),
+        first_pts=packets.pts,
+        second_pts=(),
+        durations=_durations(packets.timeline),
+        encoder_id=_unused_id(packets.parameter_ids),
+    )
+
+
+def decode_times(pts: Sequence[int]) -> list[int]:
+    """DTS for packets with `pts` in decode order: ascending, none after its packet's PTS, as late as possible."""
+    shown = sorted(pts)
+    delay = max(ready - stamp for ready, stamp in zip(shown, pts, strict=True))
+    return [ready - delay for ready in shown]
+
+
+def _contiguous_prefix(pts: Sequence[int], wanted: Sequence[int]) -> int:
+    """Length of the longest prefix of `pts` that is, as a set, a prefix of the ascending `wanted`."""
+    longest, latest = 0, None
+    for count, stamp in enumerate(pts[: len(wanted)], start=1):
+        if stamp > wanted[-1]:
+            break
+        latest = stamp if latest is None else max(latest, stamp)
+        if latest == wanted[count - 1]:
+            longest = count
+    return longest
+
+
+def _first_separate_idr(packets: PacketList, cut: int) -> int:
+    """Place of the first IDR packet at or after `cut` before which all earlier, and no later, packets are shown."""
+    latest_before = [None, *itertools.accumulate(packets.pts, max)]
+    earliest_after = list(itertools.accumulate(reversed(packets.pts), min))[::-1]
+    for place, (idr, pts) in enumerate(zip(packets.idr, packets.pts, strict=True)):
+        if idr and place and pts >= cut and latest_before[place] < pts == earliest_after[place]:
+            return place
+    return len(packets.pts)
+
+
+def _last_idr(packets: PacketList, place: int) -> int:
+    """Place of the last IDR packet up to `place`."""
+    return max(earlier for earlier in range(place + 1) if packets.idr[earlier])
+
+
+def _durations(timeline: Timeline) -> dict[int, int]:
+    steps = [right - left for left, right in itertools.pairwise(timeline.pts)]
+    return dict(zip(timeline.pts, [*steps, timeline.last_duration], strict=True))
+
+
+def _unused_id(taken: frozenset[int]) -> int:
+    # x264 gives both of its parameter sets the id that it is told, 31 at most.
+    for number in range(1, 32):
+        if number not in taken:
+            return number
+    raise NotCopyableError("all ids of parameter sets are taken")

@@ -1,0 +1,18 @@
+"""How parts are made."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast", "medium"),
+    *("slow", "slower", "veryslow", "placebo"),
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """x264's constant rate factor (0 lossless to 51); its preset where a whole video is encoded; the sound's fate."""
+
+    crf: int
+    preset: str
+    audio: Literal["drop", "keep"] = "drop"

@@ -1,0 +1,109 @@
+"""Videos whose pictures say their own number, in every codec, container and timing that the cut has to handle."""
+
+import struct
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nep.video.tools import find_ffmpeg, run_ffmpeg
+
+WIDTH, HEIGHT, BITS = 128, 96, 8
+BLOCK = WIDTH // BITS
+X264 = ("-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-pix_fmt", "yuv420p")
+DROPPED = "select='not(eq(mod(n,5),2))*not(eq(mod(n,7),3))'"
+VARIABLE = ("-vf", DROPPED, "-fps_mode", "passthrough")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a video is made: file name, ffmpeg's output options, number and rate of pictures, where it is then begun."""
+
+    name: str
+    options: Sequence[str]
+    pictures: int = 72
+    rate: str = "24"
+    start: str | None = None
+    rotated: bool = False
+
+
+X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params")
+VP9 = ("-c:v", "libvpx-vp9", "-cpu-used", "8", "-deadline", "realtime", "-crf", "20", "-b:v", "0", "-g", "24")
+
+KINDS = [
+    Kind("plain.mp4", (*X264, "-bf", "0", "-g", "12")),
+    Kind("b_frames.mp4", (*X264, "-bf", "3", "-g", "24")),
+    Kind("pyramid.mp4", (*X264, "-bf", "7", "-b_strategy", "2", "-x264-params", "b-pyramid=normal:keyint=30")),
+    Kind("strict_pyramid.mkv", (*X264, "-bf", "5", "-x264-params", "b-pyramid=strict:keyint=20")),
+    Kind("open_gop.mp4", (*X264, "-bf", "3", "-x264-params", "open-gop=1:keyint=16:min-keyint=16")),
+    Kind("one_gop.mp4", (*X264, "-bf", "2", "-g", "1000")),
+    Kind("all_intra.mov", (*X264, "-g", "1")),
+    Kind("refs_slices.mov", (*X264, "-bf", "3", "-g", "18", "-x264-params", "ref=8:slices=4:weightp=2")),
+    Kind("recovery.mkv", (*X264, "-bf", "0", "-x264-params", "intra-refresh=1:keyint=24")),
+    Kind("tagged.mp4", (*X264, "-bf", "2", "-g", "24", "-colorspace", "bt709", "-color_primaries", "bt709",
+                        "-color_trc", "bt709", "-color_range", "tv", "-aspect", "16:9")),
+    Kind("fragmented.mp4", (*X264, "-bf", "2", "-g", "24", "-movflags", "frag_keyframe+empty_moov")),
+    Kind("ntsc.mp4", (*X264, "-bf", "2", "-g", "30"), rate="30000/1001"),
+    Kind("variable.mkv", (*VARIABLE, *X264, "-bf", "3", "-g", "24")),
+    Kind("variable.mp4", (*VARIABLE, *X264, "-bf", "2", "-g", "18")),
+    Kind("late.mkv", (*X264, "-bf", "2", "-g", "24", "-output_ts_offset", "7.3")),
+    Kind("negative.mp4", (*X264, "-bf", "2", "-g", "24", "-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled",
+                          "-movflags", "negative_cts_offsets")),
+    Kind("edit_list.mp4", (*X264, "-bf", "2", "-g", "24"), start="0.6"),
+    Kind("rotated.mp4", (*X264, "-bf", "2", "-g", "24"), rotated=True),
+    Kind("two_pictures.mp4", X264, pictures=2),
+    Kind("in_avi.avi", (*X264, "-bf", "0", "-g", "24")),
+    Kind("transport.ts", (*X264, "-bf", "2", "-g", "24", "-output_ts_offset", "3")),
+    Kind("ten_bit.mp4", (*X264[:-1], "yuv420p10le", "-bf", "2", "-g", "24")),
+    Kind("full_chroma.mp4", (*X264[:-1], "yuv444p", "-bf", "2", "-g", "24")),
+    Kind("interlaced.mp4", (*X264, "-flags", "+ildct+ilme", "-x264-params", "tff=1", "-bf", "2", "-g", "24")),
+    Kind("hevc.mp4", (*X265, "log-level=error:pools=1:keyint=24")),
+    Kind("hevc_open.mkv", (*X265, "log-level=error:pools=1:keyint=24:bframes=3:open-gop=1")),
+    Kind("vp9.webm", VP9),
+    Kind("av1.mkv", ("-c:v", "libaom-av1", "-cpu-used", "8", "-usage", "realtime", "-crf", "20", "-g", "24")),
+    Kind("mpeg4.avi", ("-c:v", "mpeg4", "-q:v", "2", "-bf", "2", "-g", "24")),
+]  # fmt: skip
+
+
+def make(kind: Kind, folder: Path) -> Path:
+    """Write the video of a kind; its pictures bear the numbers 0, 1, 2 …"""
+    path = folder / kind.name
+    target = folder / f"whole-{kind.name}" if kind.start else path
+    command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"]
+    command += ["-s", f"{WIDTH}x{HEIGHT}", "-r", kind.rate, "-i", "pipe:0", *kind.options, str(target)]
+    pictures = b"".join(picture(number).tobytes() for number in range(kind.pictures))
+    subprocess.run(command, input=pictures, check=True, timeout=300)
+    if kind.start:
+        # Copied from between two keyframes: the file keeps what comes before, hidden by an edit list.
+        run_ffmpeg(["-nostdin", "-v", "error", "-y", "-ss", kind.start, "-i", str(target), "-c", "copy", str(path)])
+    if kind.rotated:
+        rotate_quarter(path, HEIGHT)
+    return path
+
+
+def picture(number: int) -> NDArray[np.uint8]:
+    """Luma (HEIGHT, WIDTH): the number's bits as black and white blocks above, something that moves below."""
+    bits = [(number >> bit) & 1 for bit in range(BITS)]
+    code = np.repeat(np.array(bits, dtype=np.uint8) * 180 + 40, BLOCK)
+    rows, columns = np.mgrid[0 : HEIGHT // 2, 0:WIDTH]
+    moving = (128 + 60 * np.sin((columns + 3 * number) / 9) * np.cos((rows - 2 * number) / 7)).astype(np.uint8)
+    return np.concatenate([np.broadcast_to(code, (HEIGHT // 2, WIDTH)), moving])
+
+
+def number_of(luma: NDArray[np.uint8], *, turned: bool = False) -> int:
+    """The number that an upright picture bears. `turned`: it is shown after a quarter turn."""
+    straight = np.rot90(luma) if turned else luma
+    blocks = straight[8 : HEIGHT // 2 - 8].reshape(-1, BITS, BLOCK)[:, :, 4:-4].mean(axis=(0, 2))
+    return sum(int(block > 128) << bit for bit, block in enumerate(blocks))
+
+
+def rotate_quarter(path: Path, height: int) -> None:
+    """Write a quarter turn into the track header's display matrix (16.16 and 2.30 fixed point numbers)."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, height * one, 0, 1 << 30)
+    path.write_bytes(data)

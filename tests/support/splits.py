@@ -1,0 +1,24 @@
+"""One video through the split, as a worker process does it."""
+
+from pathlib import Path
+from typing import Any
+
+from nep.video.recipe import Recipe
+from nep.video.task import SplitTask, split_video
+
+
+def split(
+    source: Path, time: float | None, run: Path, *, already_cut: bool = False, crf: int = 10, audio: str = "drop"
+) -> dict[str, Any]:
+    """The manifest row of `source`, cut at `time` below `run`."""
+    task = SplitTask(
+        identity="clip",
+        source=source,
+        split_time=time,
+        already_cut=already_cut,
+        run_dir=run,
+        scratch=run / "work" / "clip.tmp",
+        recipe=Recipe(crf=crf, preset="ultrafast", audio=audio),
+        limit_s=60,
+    )
+    return split_video(task)
