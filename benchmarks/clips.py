@@ -1,4 +1,4 @@
-"""Real clips at 720p, H.264 with B-frames: 30, 60 and 170 s with GOPs of 2, 4 and 5 s, made once from v1_mini."""
+"""Real clips at 720p, H.264 with B-frames: 30, 60 and 170 s with GOPs of 2, 3 and 5 s, made once from v1_mini."""
 
 import tarfile
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ClipKind:
     gop_seconds: int
 
 
-KINDS = {"30 s": ClipKind(30, 2), "60 s": ClipKind(60, 4), "170 s": ClipKind(170, 5)}
+KINDS = {"30 s": ClipKind(30, 2), "60 s": ClipKind(60, 3), "170 s": ClipKind(170, 5)}
 
 
 def make_clips() -> dict[str, Path]:

@@ -36,6 +36,8 @@ from nep.video.timeline import Timeline, cut_pts
 
 # A stretch ends at the next IDR picture: for a few seconds of video, the preset that costs least.
 _PRESET = "ultrafast"
+# So many pictures of the second part's stretch are decoded again: what can go wrong shows where streams meet.
+_LOOKED_AT = 8
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,10 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
         ):
             seam = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
         made = replace(_described(packets, stream), cut=cut, encoded=len(plan.anew))
-    time_base = packets.timeline.time_base
-    _check(first, plan.first_pts, time_base, [range(1), range(plan.head_end, len(plan.first_pts))])
-    found = _check(second, plan.second_pts, time_base, [range(len(plan.second_anew) + (seam is not None))])
-    if seam not in (None, found):
+    _check(first, plan.first_pts, packets.timeline, [range(1), range(plan.head_end, len(plan.first_pts))])
+    stretch = len(plan.second_anew)
+    runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (seam is not None))]
+    if _check(second, plan.second_pts, packets.timeline, runs) != seam and seam is not None:
         raise NotCopyableError("the first copied picture of the second part differs from the source's")
     return made
 
@@ -85,7 +87,7 @@ def copy_whole(source: Path, target: Path) -> Copied:
             for packet in video_packets(container, stream):
                 part.write(packet)
         made = _described(packets, stream)
-    _check(target, plan.first_pts, packets.timeline.time_base, [range(1)])
+    _check(target, plan.first_pts, packets.timeline, [range(1)])
     return made
 
 
@@ -182,7 +184,7 @@ class _Part:
     def encode(self, frame: VideoFrame) -> None:
         """Encode a picture; they come in the order of display."""
         if self._encoder is None:
-            self._encoder = _encoder(self._template, frame, self._plan.encoder_id, self._crf)
+            self._encoder = stretch_encoder(self._template, frame, self._plan.encoder_id, self._crf)
         if (frame.width, frame.height) != (self._encoder.width, self._encoder.height):
             raise NotCopyableError("pictures around the cut change their size")
         # x264 would follow the source's picture types.
@@ -197,7 +199,7 @@ class _Part:
                 self.write(packet)
 
 
-def _encoder(template: VideoStream, frame: VideoFrame, parameter_id: int, crf: int) -> VideoCodecContext:
+def stretch_encoder(template: VideoStream, frame: VideoFrame, parameter_id: int, crf: int) -> VideoCodecContext:
     source = template.codec_context
     encoder = av.CodecContext.create("libx264", "w")
     encoder.width, encoder.height = frame.width, frame.height
@@ -224,33 +226,36 @@ def _encoder(template: VideoStream, frame: VideoFrame, parameter_id: int, crf: i
     return encoder
 
 
-def _check(part: Path, pts: Sequence[int], time_base: Fraction, runs: Sequence[range]) -> str | None:
-    """Compare all time stamps of a written part with `pts`, and decode the packets of each of `runs` by itself.
+def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[range]) -> str | None:
+    """Compare all time stamps of a written part with `pts` of `source`, and decode each run of packets by itself.
 
     Returns the digest of the last decoded picture. Raises NotCopyableError where a time stamp or a picture is not as
     planned.
     """
-    times = [(stamp - min(pts)) * time_base for stamp in pts]
-    found: list[Fraction] = []
-    shown: list[Fraction] = []
+    found: list[int] = []
+    shown: list[int] = []
     last: VideoFrame | None = None
+    looked_at = {place for run in runs for place in run}
     ends = {run[-1] for run in runs if run}
     with open_video(part) as (container, stream):
         decoder = stream.codec_context
         for place, packet in enumerate(video_packets(container, stream)):
-            found.append(packet.pts * stream.time_base)
-            if any(place in run for run in runs):
+            found.append(packet.pts)
+            if place in looked_at:
                 frames = decoder.decode(packet)
                 if place in ends:
                     frames += decoder.decode(None)
                     decoder.flush_buffers()
-                shown += [frame.pts * stream.time_base for frame in frames]
+                shown += [frame.pts for frame in frames]
                 last = frames[-1] if frames else last
-    if found != times:
+        scale = stream.time_base / source.time_base
+    start = min(pts)
+    wanted = [stamp - start for stamp in pts]
+    if [stamp * scale.numerator for stamp in found] != [stamp * scale.denominator for stamp in wanted]:
         raise NotCopyableError(f"the time stamps of the {part.stem} part are not those of the plan")
-    wanted = [time for run in runs for time in sorted(times[run.start : run.stop])]
-    if shown != wanted:
-        raise NotCopyableError(f"of {len(wanted)} pictures of the {part.stem} part, {len(shown)} decode")
+    pictures = [stamp for run in runs for stamp in sorted(found[run.start : run.stop])]
+    if shown != pictures:
+        raise NotCopyableError(f"of {len(pictures)} pictures of the {part.stem} part, {len(shown)} decode")
     return _digest(last) if last is not None else None
 
 
