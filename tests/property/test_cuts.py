@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numbered import KINDS, Kind, make, number_of
+from numbered import COPIED, KINDS, Kind, make, number_of
 from numpy.typing import NDArray
 from support.mini import MINI, MINI_SPLITS
 from support.readers import READERS, by_pyav
@@ -17,12 +17,6 @@ from nep.video.probe import probe
 
 CUTS_OF_A_KIND = 18
 CUTS_OF_A_CLIP = 3
-# What the copying has to manage: for these, a full encode would be a failure.
-COPIED = {
-    *("plain.mp4", "b_frames.mp4", "pyramid.mp4", "strict_pyramid.mkv", "open_gop.mp4", "one_gop.mp4", "all_intra.mov"),
-    *("refs_slices.mov", "recovery.mkv", "tagged.mp4", "fragmented.mp4", "ntsc.mp4", "variable.mkv", "variable.mp4"),
-    *("late.mkv", "rotated.mp4", "two_pictures.mp4"),
-}
 
 
 def test_there_are_five_hundred_cuts() -> None:

@@ -1,20 +1,23 @@
 """The sampled frames of one clip, decoded with PyAV and resized, equal to the pixels of qwen_vl_utils with decord."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from torchvision.transforms.functional import InterpolationMode, resize
 
 from nep.config import Vision
 from nep.encode.sampling import PixelBudget, frame_budget, resized_size, sampled_indices
 from nep.records.quarantine import Reason, Rejection
-from nep.video.probe import decoded_frames, decoding, open_video
+from nep.video.packets import IrregularStreamError, read_packets, video_packets
+from nep.video.probe import decoded_frames, decoding, frame_rate, open_video
+from nep.video.selection import selected_frames
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,10 @@ def decode_clip(path: Path, vision: Vision, factor: int) -> Clip:
     if not path.is_file():
         raise Rejection(Reason.UNDECODABLE_SEGMENT, f"no file {path.name}")
     with decoding(Reason.UNDECODABLE_SEGMENT):
-        announced = _count_packets(path)
-        clip, decoded = _decode(path, announced, vision, factor)
-        # Broken packets give no frame: sample again, of those that there are.
-        if clip is None or decoded != announced:
-            clip, decoded = _decode(path, decoded, vision, factor)
-    if clip is None:
-        raise Rejection(Reason.UNDECODABLE_SEGMENT, "the number of decoded frames changes from one pass to the next")
-    return clip
+        try:
+            return _decode_selected(path, vision, factor)
+        except IrregularStreamError:
+            return _decode_all(path, vision, factor)
 
 
 def resize_frame(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -81,51 +80,84 @@ def resize_frame(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
     return resized.permute(1, 2, 0).contiguous().numpy()
 
 
-def _count_packets(path: Path) -> int:
+class _Sampled:
+    """The sampled frames of a clip of `total` frames, as they come."""
+
+    def __init__(self, stream: VideoStream, total: int, vision: Vision, factor: int) -> None:
+        if total < 2:
+            raise Rejection(Reason.TOO_FEW_FRAMES, f"{total} frames, at least 2 are needed")
+        self._fps = float(frame_rate(stream))
+        self._total = total
+        self._vision = vision
+        self._factor = factor
+        self._convert = RgbConverter()
+        self._size: tuple[int, int] | None = None
+        self._frames: dict[int, NDArray[np.uint8]] = {}
+        self._seconds: dict[int, float] = {}
+        self.indices = sampled_indices(vision, total, self._fps)
+
+    def add(self, index: int, frame: VideoFrame, seconds: Fraction) -> None:
+        """Convert and resize frame number `index`, which is shown `seconds` after the first one."""
+        pixels = self._convert(frame)
+        self._size = self._size or _size(pixels, self._vision, len(self.indices), self._factor)
+        self._frames[index] = resize_frame(pixels, self._size)
+        self._seconds[index] = round(float(seconds), 6)
+
+    def clip(self) -> Clip | None:
+        """The clip, None while a frame is missing."""
+        if not self._frames.keys() >= set(self.indices):
+            return None
+        return Clip(
+            frames=np.stack([self._frames[index] for index in self.indices]),
+            pts=tuple(self._seconds[index] for index in self.indices),
+            indices=tuple(self.indices),
+            total=self._total,
+            source_fps=self._fps,
+        )
+
+
+def _decode_selected(path: Path, vision: Vision, factor: int) -> Clip:
+    """Decode only what the sampled frames need. Raises IrregularStreamError where that is not known to be exact."""
     with open_video(path) as (container, stream):
-        return sum(packet.size > 0 for packet in container.demux(stream))
+        packets = read_packets(container, stream)
+        shown = packets.timeline.pts
+        sampled = _Sampled(stream, len(shown), vision, factor)
+        numbers = {shown[index]: index for index in sampled.indices}
+        for frame in selected_frames(container, stream, packets, numbers.keys()):
+            seconds = (frame.pts - shown[0]) * stream.time_base
+            sampled.add(numbers[frame.pts], frame, seconds)
+    clip = sampled.clip()
+    if clip is None:
+        raise IrregularStreamError("a sampled frame is not decoded")
+    return clip
 
 
-def _decode(path: Path, total: int, vision: Vision, factor: int) -> tuple[Clip | None, int]:
+def _decode_all(path: Path, vision: Vision, factor: int) -> Clip:
+    """Decode every frame; where packets give no frame, sample again, of those that there are."""
+    with open_video(path) as (container, stream):
+        announced = sum(1 for _ in video_packets(container, stream))
+    clip, decoded = _decode_as(path, announced, vision, factor)
+    if clip is None or decoded != announced:
+        clip, decoded = _decode_as(path, decoded, vision, factor)
+    if clip is None:
+        raise Rejection(Reason.UNDECODABLE_SEGMENT, "the number of decoded frames changes from one pass to the next")
+    return clip
+
+
+def _decode_as(path: Path, total: int, vision: Vision, factor: int) -> tuple[Clip | None, int]:
     """The clip sampled as one of `total` frames, None if a sampled frame is missing; and the number of frames found."""
-    if total < 2:
-        raise Rejection(Reason.TOO_FEW_FRAMES, f"{total} frames, at least 2 are needed")
     with open_video(path) as (container, stream):
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        if not fps:
-            raise ValueError("the stream has no frame rate")
-        indices = sampled_indices(vision, total, fps)
-        wanted = set(indices)
-        convert = RgbConverter()
-        frames: dict[int, NDArray[np.uint8]] = {}
-        seconds: dict[int, float] = {}
+        sampled = _Sampled(stream, total, vision, factor)
+        wanted = set(sampled.indices)
         count = first = 0
-        size: tuple[int, int] | None = None
         for index, frame in enumerate(decoded_frames(container, stream)):
             count = index + 1
             if frame.pts is None:
                 raise ValueError(f"frame {index} has no time stamp")
             first = frame.pts if index == 0 else first
             if index in wanted:
-                pixels = convert(frame)
-                size = size or _size(pixels, vision, len(indices), factor)
-                frames[index] = resize_frame(pixels, size)
-                seconds[index] = float((frame.pts - first) * stream.time_base)
-    if not wanted <= frames.keys():
-        return None, count
-    return _clip(indices, frames, seconds, count, fps), count
-
-
-def _clip(
-    indices: Sequence[int], frames: dict[int, NDArray[np.uint8]], seconds: dict[int, float], total: int, fps: float
-) -> Clip:
-    return Clip(
-        frames=np.stack([frames[index] for index in indices]),
-        pts=tuple(round(seconds[index], 6) for index in indices),
-        indices=tuple(indices),
-        total=total,
-        source_fps=fps,
-    )
+                sampled.add(index, frame, (frame.pts - first) * stream.time_base)
+    return sampled.clip(), count
 
 
 def _size(pixels: NDArray[np.uint8], vision: Vision, count: int, factor: int) -> tuple[int, int]:

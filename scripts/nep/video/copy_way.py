@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from nep.video.mp4 import create_mp4
 from nep.video.packets import (
-    NotCopyableError,
+    IrregularStreamError,
     PacketList,
     is_reference,
     length_size,
@@ -55,7 +55,7 @@ class Copied:
 def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf: int) -> Copied:
     """Write the pictures before `split_time` and the others to two MP4 files, each starting at 0, and check both.
 
-    Raises NotCopyableError where that cannot be done exactly or did not come out as planned, Rejection
+    Raises IrregularStreamError where that cannot be done exactly or did not come out as planned, Rejection
     (split_outside_video) where one part would be empty.
     """
     with _copying(source) as (container, stream):
@@ -73,12 +73,12 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
     stretch = len(plan.second_anew)
     runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (seam is not None))]
     if _check(second, plan.second_pts, packets.timeline, runs) != seam and seam is not None:
-        raise NotCopyableError("the first copied picture of the second part differs from the source's")
+        raise IrregularStreamError("the first copied picture of the second part differs from the source's")
     return made
 
 
 def copy_whole(source: Path, target: Path) -> Copied:
-    """Write all pictures of `source` to an MP4 file that starts at 0, and check it. Raises NotCopyableError."""
+    """Write all pictures of `source` to an MP4 file that starts at 0, and check it. Raises IrregularStreamError."""
     with _copying(source) as (container, stream):
         packets = read_packets(container, stream)
         plan = plan_whole(packets)
@@ -93,16 +93,16 @@ def copy_whole(source: Path, target: Path) -> Copied:
 
 @contextmanager
 def _copying(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a source; what PyAV raises becomes a NotCopyableError, but for a full disk, which is no video's fault."""
+    """Open a source; what PyAV raises becomes an IrregularStreamError, but for a full disk: no fault of a video."""
     try:
         with open_video(source) as opened:
             yield opened
     except av.FFmpegError as error:
         if error.errno == errno.ENOSPC:
             raise OSError(error.errno, error.strerror) from None
-        raise NotCopyableError(f"{type(error).__name__}: {error.strerror}") from None
+        raise IrregularStreamError(f"{type(error).__name__}: {error.strerror}") from None
     except ValueError as error:
-        raise NotCopyableError(str(error)) from None
+        raise IrregularStreamError(str(error)) from None
 
 
 def _described(packets: PacketList, stream: VideoStream) -> Copied:
@@ -139,7 +139,7 @@ def _is_needed(packet: Packet, plan: CutPlan, prefix: int) -> bool:
 def _encode(frames: Sequence[VideoFrame], plan: CutPlan, head: "_Part", tail: "_Part") -> None:
     for frame in frames:
         if frame.is_corrupt or frame.interlaced_frame:
-            raise NotCopyableError("a picture around the cut is damaged or interlaced")
+            raise IrregularStreamError("a picture around the cut is damaged or interlaced")
         if frame.pts in plan.anew:
             (head if frame.pts <= plan.last_of_first else tail).encode(frame)
 
@@ -174,7 +174,7 @@ class _Part:
         """Write a packet, the next one of the plan."""
         pts, dts = next(self._planned, (None, None))
         if packet.pts != pts:
-            raise NotCopyableError(f"a picture comes at {packet.pts}, the plan has {pts}")
+            raise IrregularStreamError(f"a picture comes at {packet.pts}, the plan has {pts}")
         packet.stream = self._stream
         packet.time_base = self._template.time_base
         packet.pts, packet.dts = pts - self._start, dts - self._start
@@ -186,7 +186,7 @@ class _Part:
         if self._encoder is None:
             self._encoder = stretch_encoder(self._template, frame, self._plan.encoder_id, self._crf)
         if (frame.width, frame.height) != (self._encoder.width, self._encoder.height):
-            raise NotCopyableError("pictures around the cut change their size")
+            raise IrregularStreamError("pictures around the cut change their size")
         # x264 would follow the source's picture types.
         frame.pict_type = PictureType.NONE
         for packet in self._encoder.encode(frame):
@@ -229,8 +229,8 @@ def stretch_encoder(template: VideoStream, frame: VideoFrame, parameter_id: int,
 def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[range]) -> str | None:
     """Compare all time stamps of a written part with `pts` of `source`, and decode each run of packets by itself.
 
-    Returns the digest of the last decoded picture. Raises NotCopyableError where a time stamp or a picture is not as
-    planned.
+    Returns the digest of the last decoded picture. Raises IrregularStreamError where a time stamp or a picture is not
+    as planned.
     """
     found: list[int] = []
     shown: list[int] = []
@@ -252,17 +252,17 @@ def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[rang
     start = min(pts)
     wanted = [stamp - start for stamp in pts]
     if [stamp * scale.numerator for stamp in found] != [stamp * scale.denominator for stamp in wanted]:
-        raise NotCopyableError(f"the time stamps of the {part.stem} part are not those of the plan")
+        raise IrregularStreamError(f"the time stamps of the {part.stem} part are not those of the plan")
     pictures = [stamp for run in runs for stamp in sorted(found[run.start : run.stop])]
     if shown != pictures:
-        raise NotCopyableError(f"of {len(pictures)} pictures of the {part.stem} part, {len(shown)} decode")
+        raise IrregularStreamError(f"of {len(pictures)} pictures of the {part.stem} part, {len(shown)} decode")
     return _digest(last) if last is not None else None
 
 
 def _digest_of_one(decoder: VideoCodecContext, packet: Packet) -> str:
     frames = [*decoder.decode(packet), *decoder.decode(None)]
     if len(frames) != 1:
-        raise NotCopyableError("the first packet after the cut's stretch does not hold one picture")
+        raise IrregularStreamError("the first packet after the cut's stretch does not hold one picture")
     return _digest(frames[0])
 
 

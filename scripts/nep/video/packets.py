@@ -32,22 +32,22 @@ class PacketList:
     parameter_ids: frozenset[int]
 
 
-class NotCopyableError(Exception):
-    """Why the packets of a video cannot be cut as they are."""
+class IrregularStreamError(Exception):
+    """Why a video cannot be handled packet by packet; its pictures can still be decoded one after the other."""
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
     """List the packets of an H.264 stream with length-prefixed NAL units (MP4, MOV, Matroska).
 
-    Raises NotCopyableError for any other stream, and where a packet is damaged, hidden by an edit list or without a
+    Raises IrregularStreamError for any other stream, and where a packet is damaged, hidden by an edit list or without a
     time stamp of its own.
     """
     context = stream.codec_context
     header = context.extradata
     if context.name != "h264" or not header or header[0] != _AVCC_VERSION:
-        raise NotCopyableError(f"{context.name} in {container.format.name}")
+        raise IrregularStreamError(f"{context.name} in {container.format.name}")
     if context.pix_fmt not in ("yuv420p", "yuvj420p"):
-        raise NotCopyableError(f"pixel format {context.pix_fmt}")
+        raise IrregularStreamError(f"pixel format {context.pix_fmt}")
     prefix = length_size(header)
     ids = {parameter_id(unit) for unit in _header_units(header)}
     pts: list[int] = []
@@ -55,7 +55,7 @@ def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
     durations: list[int] = []
     for packet in video_packets(container, stream):
         if packet.is_corrupt or packet.is_discard or packet.pts is None:
-            raise NotCopyableError(f"packet {len(pts)} is damaged, hidden or without a time stamp")
+            raise IrregularStreamError(f"packet {len(pts)} is damaged, hidden or without a time stamp")
         starts = packet.is_keyframe and _is_idr(packet, prefix)
         if starts:
             ids |= {parameter_id(unit) for unit in nal_units(packet, prefix) if _is_parameter_set(unit)}
@@ -63,7 +63,7 @@ def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
         idr.append(starts)
         durations.append(packet.duration or 0)
     if not pts or not idr[0] or len(set(pts)) != len(pts):
-        raise NotCopyableError("no packets, no IDR picture first, or one time stamp twice")
+        raise IrregularStreamError("no packets, no IDR picture first, or one time stamp twice")
     shown = sorted(pts)
     last_duration = durations[pts.index(shown[-1])] or typical_step(shown)
     return PacketList(tuple(pts), tuple(idr), Timeline(tuple(shown), last_duration, stream.time_base), frozenset(ids))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from nep.video.packets import NotCopyableError, PacketList
+from nep.video.packets import IrregularStreamError, PacketList
 from nep.video.timeline import Timeline
 
 
@@ -125,4 +125,4 @@ def _unused_id(taken: frozenset[int]) -> int:
     for number in range(1, 32):
         if number not in taken:
             return number
-    raise NotCopyableError("all ids of parameter sets are taken")
+    raise IrregularStreamError("all ids of parameter sets are taken")

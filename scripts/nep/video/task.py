@@ -13,7 +13,7 @@ from nep.records.quarantine import Reason, Rejection, quarantine_row
 from nep.video.audio import add_audio
 from nep.video.copy_way import Copied, copy_whole, cut_by_copy
 from nep.video.encode_way import encode_parts, encode_whole
-from nep.video.packets import NotCopyableError
+from nep.video.packets import IrregularStreamError
 from nep.video.probe import Probe, probe
 from nep.video.recipe import Recipe
 from nep.video.timeline import Timeline, cut_pts
@@ -65,7 +65,7 @@ def _cut(task: SplitTask, workspace: Path) -> dict[str, Any]:
     first, second = workspace / "first.mp4", workspace / "second.mp4"
     try:
         made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
-    except NotCopyableError as reason:
+    except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
     row = _described(task, made, made.timeline, way="copy", encoded=made.encoded)
     return {**row, **_finished(task, made.timeline, made.cut, first, second)}
@@ -88,7 +88,7 @@ def _as_is(task: SplitTask, workspace: Path) -> dict[str, Any]:
     try:
         made = copy_whole(task.source, first)
         row, source = _described(task, made, made.timeline, way="copy", encoded=0), made.timeline
-    except NotCopyableError as why:
+    except IrregularStreamError as why:
         deadline = time.monotonic() + task.limit_s
         source = probe(task.source)
         encode_whole(task.source, source, first, task.recipe, _remaining(deadline))

@@ -1,0 +1,69 @@
+"""The encode stage's frames are those of a sequential decode, to the bit, for every kind of video."""
+
+import random
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numbered import COPIED, KINDS, Kind, make
+from support.mini import MINI, MINI_SPLITS
+
+from nep.config import Vision
+from nep.encode import frames
+from nep.encode.frames import Clip, RgbConverter, decode_clip, resize_frame
+from nep.encode.sampling import sampled_indices
+
+FACTOR = 28
+
+
+def by_sequential_decode(path: Path, vision: Vision) -> Clip:
+    """Every frame decoded, one thread, no choice of packets."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        decoded = []
+        for packet in container.demux(stream):
+            try:
+                decoded += packet.decode()
+            except av.FFmpegError:
+                continue
+        fps = float(stream.average_rate or stream.guessed_rate)
+        indices = sampled_indices(vision, len(decoded), fps)
+        convert = RgbConverter()
+        pixels = [convert(decoded[index]) for index in indices]
+        times = [float((decoded[index].pts - decoded[0].pts) * stream.time_base) for index in indices]
+    size = decode_clip(path, vision, FACTOR).frames.shape[1:3]
+    resized = np.stack([resize_frame(picture, size) for picture in pixels])
+    return Clip(resized, tuple(round(time, 6) for time in times), tuple(indices), len(decoded), fps)
+
+
+def assert_equal(found: Clip, wanted: Clip) -> None:
+    assert (found.pts, found.indices, found.total, found.source_fps) == (
+        *(wanted.pts, wanted.indices, wanted.total),
+        wanted.source_fps,
+    )
+    assert np.array_equal(found.frames, wanted.frames)
+
+
+def random_budgets(key: str) -> list[Vision]:
+    chance = random.Random(key)
+    uniform = [Vision(frames=2 * chance.randint(1, 30)) for _ in range(5)]
+    return [*uniform, *(Vision(sampling="fps", fps=chance.uniform(1, 8), frames=24) for _ in range(3))]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_every_kind(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(kind, tmp_path)
+    wanted = [(vision, by_sequential_decode(path, vision)) for vision in random_budgets(kind.name)]
+    if kind.name in COPIED:
+        monkeypatch.setattr(frames, "_decode_all", None)
+    for vision, clip in wanted:
+        assert_equal(decode_clip(path, vision, FACTOR), clip)
+
+
+@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
+@pytest.mark.parametrize("name", MINI_SPLITS)
+def test_real_clips(name: str, mini: Path) -> None:
+    for vision in (Vision(), Vision(sampling="fps", fps=2.0, frames=16, max_pixels=50_000)):
+        assert_equal(decode_clip(mini / name, vision, FACTOR), by_sequential_decode(mini / name, vision))
