@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 # Numbers of words of two options differ by no more than this factor, or these words.
 LENGTH_FACTOR = 1.5
@@ -23,9 +24,10 @@ def overlap(question: str, option: str) -> int:
     return len(words(question) & words(option))
 
 
-def words(text: str) -> set[str]:
+@lru_cache(maxsize=1024)
+def words(text: str) -> frozenset[str]:
     """The different words of a text, without case."""
-    return set(_WORD.findall(text.casefold()))
+    return frozenset(_WORD.findall(text.casefold()))
 
 
 def broken_bound(question: str, options: Sequence[str]) -> str | None:

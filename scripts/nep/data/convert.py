@@ -36,7 +36,7 @@ from nep.data.questions import (
 )
 from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_conclusions, mix, rows_of_item
 from nep.errors import InputError
-from nep.files import read_jsonl, sha256_of_file, write_json, write_jsonl
+from nep.files import read_jsonl, sha256_of_file, write_json, write_json_rows, write_jsonl
 from nep.records.schema import Question, Record, rows_as
 from nep.records.seedbench import SeedQuestion
 from nep.video.signature import NearDuplicate, from_json, near_duplicates
@@ -212,7 +212,7 @@ def _futurebench_row(question: Question, inputs: Inputs) -> dict[str, Any]:
 def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs: Inputs, seed: int) -> None:
     _check_unique_ids([*sft, *jsonl])
     for file in sft:
-        write_json(out_dir / file.path, file.rows)
+        write_json_rows(out_dir / file.path, file.rows)
     for file in jsonl:
         write_jsonl(out_dir / file.path, file.rows)
     # LLaMA-Factory cannot read a data set without rows.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from nep.config import DemoVideos
+from nep.config import Convert, DemoVideos
 from nep.demo.hub_layout import DemoVideo, encode_video
 from nep.demo.world import draw_scenario
 from nep.errors import InputError
@@ -18,7 +18,7 @@ from nep.video.signature import GRID, TIMES_S, Signature, from_json, near_duplic
 from nep.video.signature_stage import files_by_id, hash_shard, merge_hashes
 from nep.video.tools import run_ffmpeg
 
-LIMIT = 0.025
+LIMIT = Convert().near_duplicate_distance
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-pix_fmt", "yuv420p"]
 COPIES = {
     "half size, coarse": [*X264, "-vf", "scale=iw/2:-2", "-crf", "33"],
