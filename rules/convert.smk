@@ -32,5 +32,5 @@ rule convert_datasets:
         code=code("convert_datasets.py"),
     shell:
         "python scripts/convert_datasets.py --records {input.records:q} --questions {input.questions:q}"
-        " --seedbench {input.seedbench:q} --split-manifest {input.split:q} --signatures {input.signatures:q} --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert"
-        " 2>&1 | tee {log}"
+        " --seedbench {input.seedbench:q} --split-manifest {input.split:q} --signatures {input.signatures:q}"
+        " --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert 2>&1 | tee {log}"

@@ -26,4 +26,5 @@ rule parse_records:
         code=code("parse_records.py"),
     shell:
         "python scripts/parse_records.py --annotations {params.annotations:q} --questions {params.questions:q}"
-        " --seedbench {params.seedbench:q} --videos {params.run}/download/videos --out-dir {params.run}/records 2>&1 | tee {log}"
+        " --seedbench {params.seedbench:q} --videos {params.run}/download/videos --out-dir {params.run}/records"
+        " 2>&1 | tee {log}"
