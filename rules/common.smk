@@ -89,6 +89,7 @@ def source_files():
         return DEMO_HUB_FILES
     archives = CONFIG.source.archives if CONFIG.source.kind == "folder" else []
     patterns = [*archives, *filter(None, (CONFIG.source.annotations, CONFIG.source.questions))]
+    patterns += CONFIG.source.seedbench_r1.values()
     return sorted(str(path) for pattern in patterns for path in Path(CONFIG.source.path).glob(pattern))
 
 
@@ -104,6 +105,12 @@ def evaluation_questions(wildcards):
             "source.questions is null: there is nothing to evaluate on; ask for sft, grpo or another stage"
         )
     return f"{RUN}/convert/futurebench.jsonl"
+
+
+def signatures():
+    """What evaluation videos are recognised by in the training videos; nothing where none are to be held out."""
+    evaluated = CONFIG.source.questions is not None or CONFIG.source.seedbench_r1
+    return [f"{RUN}/hash/signatures.jsonl"] if evaluated and CONFIG.convert.hold_out_evaluation_videos else []
 
 
 def archive_manifests(wildcards):

@@ -1,5 +1,5 @@
-# INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl
-# OUTPUTS  RUN/convert/{sft/*.json,grpo/*.jsonl,futurebench.jsonl,manifest.json}
+# INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl, RUN/hash/signatures.jsonl
+# OUTPUTS  RUN/convert/{sft/*.json,grpo/*.jsonl,futurebench.jsonl,seedbench_r1.jsonl,manifest.json}
 
 DATASETS = dataset_names(CONFIG.convert.hops)
 
@@ -9,12 +9,15 @@ rule convert_datasets:
     input:
         records=f"{RUN}/records/records.jsonl",
         questions=f"{RUN}/records/questions.jsonl",
+        seedbench=f"{RUN}/records/seedbench_r1.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
+        signatures=signatures(),
         prompts=PROMPTS,
     output:
         sft=[f"{RUN}/convert/sft/{name}.json" for name in DATASETS["sft"]],
         grpo=[f"{RUN}/convert/grpo/{name}.jsonl" for name in DATASETS["grpo"]],
         questions=f"{RUN}/convert/futurebench.jsonl",
+        seedbench=f"{RUN}/convert/seedbench_r1.jsonl",
         manifest=f"{RUN}/convert/manifest.json",
     log:
         f"{RUN}/logs/convert_datasets.log",
@@ -29,5 +32,5 @@ rule convert_datasets:
         code=code("convert_datasets.py"),
     shell:
         "python scripts/convert_datasets.py --records {input.records:q} --questions {input.questions:q}"
-        " --split-manifest {input.split:q} --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert"
-        " 2>&1 | tee {log}"
+        " --seedbench {input.seedbench:q} --split-manifest {input.split:q} --signatures {input.signatures:q}"
+        " --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert 2>&1 | tee {log}"

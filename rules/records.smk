@@ -1,5 +1,5 @@
 # INPUTS   RUN/download/manifest.json
-# OUTPUTS  RUN/records/{records,questions,rejected}.jsonl, RUN/records/manifest.json
+# OUTPUTS  RUN/records/{records,questions,seedbench_r1,rejected}.jsonl, RUN/records/manifest.json
 
 
 rule parse_records:
@@ -9,6 +9,7 @@ rule parse_records:
     output:
         records=f"{RUN}/records/records.jsonl",
         questions=f"{RUN}/records/questions.jsonl",
+        seedbench=f"{RUN}/records/seedbench_r1.jsonl",
         rejected=f"{RUN}/records/rejected.jsonl",
         manifest=f"{RUN}/records/manifest.json",
     log:
@@ -21,7 +22,9 @@ rule parse_records:
         run=run_folder,
         annotations=f"{RUN}/download/annotations/next_event_prediction.json",
         questions=f"{RUN}/download/annotations/futurebench.json",
+        seedbench=[f"{RUN}/download/annotations/seedbench_r1_{level}.json" for level in CONFIG.source.seedbench_r1],
         code=code("parse_records.py"),
     shell:
         "python scripts/parse_records.py --annotations {params.annotations:q} --questions {params.questions:q}"
-        " --videos {params.run}/download/videos --out-dir {params.run}/records 2>&1 | tee {log}"
+        " --seedbench {params.seedbench:q} --videos {params.run}/download/videos --out-dir {params.run}/records"
+        " 2>&1 | tee {log}"

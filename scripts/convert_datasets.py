@@ -12,7 +12,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=Path, required=True, help="records.jsonl")
     parser.add_argument("--questions", type=Path, required=True, help="questions.jsonl")
+    parser.add_argument("--seedbench", type=Path, required=True, help="seedbench_r1.jsonl")
     parser.add_argument("--split-manifest", type=Path, required=True, help="manifest.jsonl of the split")
+    parser.add_argument("--signatures", type=Path, nargs="?", help="signatures.jsonl, where videos are to be held out")
     parser.add_argument("--convert", required=True, help="config block as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out-dir", type=Path, required=True)
@@ -24,6 +26,8 @@ def main() -> None:
         load_block(Convert, options.convert),
         options.seed,
         options.out_dir,
+        options.seedbench,
+        options.signatures,
     )
 
 

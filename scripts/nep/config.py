@@ -43,7 +43,8 @@ class Source(Block):
     """Where the data set comes from.
 
     A hub repository at a pinned revision; a local folder in the hub's layout; or a table (CSV, JSON, JSONL, parquet)
-    of annotations in a local folder of plain video files, whose `columns` may have other names.
+    of annotations in a local folder of plain video files, whose `columns` may have other names. `seedbench_r1` names
+    the annotation files of SeedBench-R1's levels, whose videos and images lie where the others do.
     """
 
     kind: Literal["folder", "hub", "table"]
@@ -52,6 +53,7 @@ class Source(Block):
     revision: str | None = None
     annotations: str = "next_event_prediction.json"
     questions: str | None = "futurebench.json"
+    seedbench_r1: dict[Literal["l1", "l2", "l3"], str] = {}
     columns: dict[Column, str] = {}
     archives: list[str] = ["video_data_part*.tar.gz"]
     keep_archives: bool = True
@@ -161,10 +163,16 @@ class Encode(Block):
 
 
 class Convert(Block):
-    """Making the data sets. `hold_out_evaluation_videos` keeps the videos of evaluation questions out of training."""
+    """Making the data sets.
+
+    `hold_out_evaluation_videos` keeps the videos of evaluation questions out of training. Where a training video only
+    looks like one of them (distance: 1 - correlation of their pictures), the run stops, or the video is held out too.
+    """
 
     prompts: str = "config/prompts.yaml"
     hold_out_evaluation_videos: bool = True
+    near_duplicates: Literal["stop", "hold_out"] = "stop"
+    near_duplicate_distance: float = Field(0.02, ge=0, le=2)
     validation_fraction: Fraction = 0.05
     distractors: Literal["same_video", "other_videos"] = "same_video"
     hops: list[Annotated[int, Field(ge=1, le=3)]] = [1, 2]
@@ -172,8 +180,12 @@ class Convert(Block):
 
 
 class Training(Block):
-    """What SFT and GRPO share: engine, optimiser, precision, checkpoints."""
+    """What SFT and GRPO share: engine, optimiser, precision, checkpoints.
 
+    `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
+    """
+
+    balance_sources: bool = False
     deepspeed: str = "config/deepspeed/zero2.json"
     processes: int = Field(1, ge=1)
     threads: int = Field(2, ge=1)

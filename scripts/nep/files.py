@@ -43,9 +43,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
+def write_json_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write a JSON list of objects atomically, one a line; for large lists, many times faster than `write_json`."""
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.write("[")
+        for number, row in enumerate(rows):
+            stream.write((",\n" if number else "\n") + to_json_line(row).rstrip("\n"))
+        stream.write("\n]\n")
+
+
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, atomically, with sorted keys."""
-    write_text(path, "".join(to_json_line(row) for row in rows))
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        stream.writelines(map(to_json_line, rows))
 
 
 def to_json_line(row: dict[str, Any]) -> str:

@@ -100,6 +100,8 @@ def test_a_dry_run_plans_every_rule_from_an_empty_folder(workplace: Workplace) -
         "parse_records": 1,
         "split_shard": 2,
         "merge_split": 1,
+        "hash_shard": 2,
+        "merge_hashes": 1,
         "convert_datasets": 1,
         "encode_shard": 2,
         "merge_encode": 1,

@@ -15,6 +15,7 @@ from nep.files import (
     sha256_of_file,
     sha256_of_json,
     write_json,
+    write_json_rows,
     write_jsonl,
     write_text,
 )
@@ -123,3 +124,11 @@ def test_entry_point_ends_with_one_line_and_status_2(capsys: pytest.CaptureFixtu
 def test_entry_point_lets_other_errors_through() -> None:
     with pytest.raises(ZeroDivisionError):
         run_entry_point(lambda: json.dumps(1 / 0))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_rows_are_a_json_list_with_one_object_a_line(tmp_path: Path, count: int) -> None:
+    rows = [{"b": "ü\u2028 line", "a": number} for number in range(count)]
+    write_json_rows(tmp_path / "rows.json", rows)
+    assert read_json(tmp_path / "rows.json") == rows
+    assert len((tmp_path / "rows.json").read_text(encoding="utf-8").split("\n")) == count + 3

@@ -1,14 +1,18 @@
 """Which data sets a run has, by the stage that trains on them: known before any of them is made."""
 
 from nep.config import Config
-from nep.data.questions import NEXT_EVENT_MC, answered_sets
-from nep.data.sft_sets import SFT_SETS
+from nep.data.own_questions import FULL_MC_QA
+from nep.data.questions import NEXT_CAPTION_MC, NEXT_EVENT_MC, answered_sets
+from nep.data.sft_sets import MIXED_SETS, SFT_SETS
 from nep.errors import InputError, did_you_mean
 
 
 def dataset_names(hops: list[int]) -> dict[str, list[str]]:
     """Names of the sets for `sft` and for `grpo`, where questions have any of `hops` numbers of events."""
-    return {"sft": [*(entry.name for entry in SFT_SETS), *answered_sets(hops)], "grpo": [NEXT_EVENT_MC]}
+    return {
+        "sft": [*(entry.name for entry in (*SFT_SETS, *MIXED_SETS)), *answered_sets(hops)],
+        "grpo": [NEXT_EVENT_MC, NEXT_CAPTION_MC, FULL_MC_QA],
+    }
 
 
 def check_datasets(config: Config) -> None:

@@ -4,30 +4,59 @@ import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nep.config import Convert
-from nep.data.inputs import Inputs, Item, LeftOut, Part, check_no_leak, select_inputs
+from nep.data.inputs import (
+    VIDEOS_FOLDER,
+    Inputs,
+    Item,
+    LeftOut,
+    Part,
+    check_no_leak,
+    hold_out_near_duplicates,
+    select_inputs,
+)
+from nep.data.leakage import Choice, choice, option_bias, say_biased, text_only
 from nep.data.llamafactory import dataset_info
+from nep.data.multiple_choice import MultipleChoice
+from nep.data.own_questions import FULL_MC_QA, own_questions
 from nep.data.prompts import Prompts, Variant, load_prompts
-from nep.data.questions import NEXT_EVENT_MC, NextEventQuestion, answered_sets, collect_continuations, draw_question
-from nep.data.sft_sets import SFT_SETS, SftSet, balance_conclusions, rows_of_item
+from nep.data.questions import (
+    NEXT_CAPTION_MC,
+    NEXT_EVENT_MC,
+    answered_sets,
+    collect_continuations,
+    draw_caption_question,
+    draw_question,
+    drawn,
+    kind_of,
+)
+from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_conclusions, mix, rows_of_item
 from nep.errors import InputError
-from nep.files import read_jsonl, sha256_of_file, write_json, write_jsonl
+from nep.files import read_jsonl, sha256_of_file, write_json, write_json_rows, write_jsonl
 from nep.records.schema import Question, Record, rows_as
+from nep.records.seedbench import SeedQuestion
+from nep.video.signature import NearDuplicate, from_json, near_duplicates
 
 FUTUREBENCH = "futurebench.jsonl"
+SEEDBENCH = "seedbench_r1.jsonl"
 
 
 @dataclass
 class RowFile:
-    """One file of rows, and how many records (questions, for evaluation) it lacks for which reason."""
+    """One file of rows, and how many records (questions, for evaluation) it lacks for which reason.
+
+    `choices`: its multiple-choice questions, to be checked for what they give away.
+    """
 
     path: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     published_as: str | None = None
+    choices: list[Choice] = field(default_factory=list)
 
     def collect(self, make: Callable[[], list[dict[str, Any]]]) -> None:
         """Add the rows that `make` gives, or count why it gives none."""
@@ -38,27 +67,60 @@ class RowFile:
 
 
 def convert_run(
-    records: Path, questions: Path, split_manifest: Path, config: Convert, seed: int, out_dir: Path
+    records: Path,
+    questions: Path,
+    split_manifest: Path,
+    config: Convert,
+    seed: int,
+    out_dir: Path,
+    seedbench: Path | None = None,
+    signatures: Path | None = None,
 ) -> None:
     """Read the stages before, write every data set below `out_dir`, `manifest.json` last.
 
-    Raises InputError for rows that do not fit together, and where a training row shows an evaluation video.
+    Raises InputError for rows that do not fit together, and where a training video is, or looks like, an evaluation
+    video; looks are compared where there are `signatures`.
     """
     prompts = load_prompts(Path(config.prompts))
     record_rows = rows_as(Record, read_jsonl(records), str(records))
     question_rows = rows_as(Question, read_jsonl(questions), str(questions))
+    seed_rows = rows_as(SeedQuestion, read_jsonl(seedbench), str(seedbench)) if seedbench else []
     split_rows = read_jsonl(split_manifest)
-    inputs = select_inputs(
-        record_rows, question_rows, split_rows, config.validation_fraction, config.hold_out_evaluation_videos
-    )
+    held_out = config.hold_out_evaluation_videos
+    inputs = select_inputs(record_rows, question_rows, split_rows, config.validation_fraction, held_out, seed_rows)
+    if held_out and signatures:
+        evaluated = {question.video_id for question in (*question_rows, *seed_rows)}
+        pairs = find_near_duplicates(signatures, inputs.training, evaluated, config.near_duplicate_distance)
+        hold_out_near_duplicates(inputs, pairs, config.near_duplicates)
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
-    asked, left_out = next_event_questions(inputs.training, prompts, config, seed)
+    sft += [file for entry in MIXED_SETS for file in mixed_files(entry, sft, seed)]
+    continuations = collect_continuations(inputs.training, config.hops, prompts.sequence_joiner, seed)
+    asked, left_out = drawn(
+        partial(draw_question, item, hops, prompts, config.distractors, continuations, seed)
+        for item, hops in itertools.product(inputs.training, sorted(set(config.hops)))
+    )
     for name, (variant, hops) in answered_sets(config.hops).items():
-        sft += answered_files(name, variant, [question for question in asked if question.hops == hops], prompts)
-    grpo = [RowFile(f"grpo/{NEXT_EVENT_MC}.jsonl", [question.grpo_row(prompts) for question in asked], left_out)]
-    if config.hold_out_evaluation_videos:
-        check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows)
-    _write_files(out_dir, sft, [*grpo, futurebench_file(question_rows, inputs)], inputs)
+        sft += answered_files(name, variant, [item for item in asked if item.kind == kind_of(hops)], prompts)
+    captions = (partial(draw_caption_question, item, prompts, continuations, seed) for item in inputs.training)
+    grpo = [
+        grpo_file(NEXT_EVENT_MC, asked, left_out, prompts),
+        grpo_file(NEXT_CAPTION_MC, *drawn(captions), prompts),
+        grpo_file(FULL_MC_QA, *own_questions(inputs.training), prompts),
+    ]
+    if held_out:
+        check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows, seed_rows)
+    evaluation = [futurebench_file(question_rows, inputs), seedbench_file(seed_rows)]
+    _write_files(out_dir, sft, [*grpo, *evaluation], inputs, seed)
+
+
+def find_near_duplicates(
+    signatures: Path, training: list[Item], evaluated: set[str], max_distance: float
+) -> list[NearDuplicate]:
+    """Pairs of a training video and an evaluation video that look the same; ids in `evaluated` are the latter."""
+    known = {row["id"]: from_json(row["signature"]) for row in read_jsonl(signatures) if row["signature"]}
+    trained = [item.record.id for item in training if item.record.id in known]
+    theirs = {identity: known[identity] for identity in sorted(evaluated & known.keys())}
+    return near_duplicates({identity: known[identity] for identity in trained}, theirs, max_distance)
 
 
 def sft_files(entry: SftSet, items: list[Item], prompts: Prompts, config: Convert, seed: int) -> list[RowFile]:
@@ -78,22 +140,25 @@ def sft_files(entry: SftSet, items: list[Item], prompts: Prompts, config: Conver
     return list(files.values())
 
 
-def next_event_questions(
-    items: list[Item], prompts: Prompts, config: Convert, seed: int
-) -> tuple[list[NextEventQuestion], Counter[str]]:
-    """The multiple-choice questions of all videos and numbers of hops, and how many there are not, by reason."""
-    hops = sorted(set(config.hops))
-    continuations = collect_continuations(items, hops, prompts.sequence_joiner, seed)
-    asked, left_out = [], Counter()
-    for item, count in itertools.product(items, hops):
-        try:
-            asked.append(draw_question(item, count, prompts, config.distractors, continuations, seed))
-        except LeftOut as reason:
-            left_out[reason.reason] += 1
-    return asked, left_out
+def mixed_files(entry: MixedSet, files: list[RowFile], seed: int) -> list[RowFile]:
+    """The training file and the validation file of a mixed set, from those of its parts among `files`."""
+    by_path = {file.path: file for file in files}
+    made = []
+    for suffix in ("json", "validation.json"):
+        parts = {name: by_path[f"sft/{name}.{suffix}"].rows for name in entry.parts}
+        rows = mix(parts, seed)
+        surplus = sum(map(len, parts.values())) - len(rows)
+        made.append(RowFile(f"sft/{entry.name}.{suffix}", rows, Counter(surplus_in_part=surplus)))
+    return made
 
 
-def answered_files(name: str, variant: Variant, asked: list[NextEventQuestion], prompts: Prompts) -> list[RowFile]:
+def grpo_file(name: str, asked: list[MultipleChoice], left_out: Counter[str], prompts: Prompts) -> RowFile:
+    """Questions to be answered with reasoning: both parts, which a row's `part` tells apart."""
+    choices = [choice(item.id, item.item.record.id, item.text, item.options, item.letter) for item in asked]
+    return RowFile(f"grpo/{name}.jsonl", [item.grpo_row(prompts) for item in asked], left_out, choices=choices)
+
+
+def answered_files(name: str, variant: Variant, asked: list[MultipleChoice], prompts: Prompts) -> list[RowFile]:
     """Questions with their answers: the training file and the validation file of the set `name`."""
     files: dict[Part, RowFile] = {
         "train": RowFile(f"sft/{name}.json"),
@@ -109,7 +174,30 @@ def futurebench_file(questions: list[Question], inputs: Inputs) -> RowFile:
     file = RowFile(FUTUREBENCH)
     for question in sorted(questions, key=lambda question: question.id):
         file.collect(lambda question=question: [_futurebench_row(question, inputs)])
+    file.choices = [_choice_of(row) for row in file.rows]
     return file
+
+
+def seedbench_file(questions: list[SeedQuestion]) -> RowFile:
+    """SeedBench-R1's questions, each with its image and, where there is one, its video."""
+    rows = [_seedbench_row(question) for question in sorted(questions, key=lambda question: question.id)]
+    return RowFile(SEEDBENCH, rows, choices=[_choice_of(row) for row in rows])
+
+
+def _seedbench_row(question: SeedQuestion) -> dict[str, Any]:
+    row = question.model_dump(mode="json", include={"id", "video_id", "question", "options", "answer"})
+    return {
+        **row,
+        "kind": question.level,
+        "options_inline": False,
+        "video": question.video and f"{VIDEOS_FOLDER}/{question.video}",
+        "image": f"{VIDEOS_FOLDER}/{question.image}",
+        "record": {"source": question.source},
+    }
+
+
+def _choice_of(row: dict[str, Any]) -> Choice:
+    return choice(row["id"], row["video_id"], row["question"], row["options"], row["answer"])
 
 
 def _futurebench_row(question: Question, inputs: Inputs) -> dict[str, Any]:
@@ -121,16 +209,16 @@ def _futurebench_row(question: Question, inputs: Inputs) -> dict[str, Any]:
     return {**question.model_dump(mode="json"), "video": item.clip("first"), "record": record}
 
 
-def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs: Inputs) -> None:
+def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs: Inputs, seed: int) -> None:
     _check_unique_ids([*sft, *jsonl])
     for file in sft:
-        write_json(out_dir / file.path, file.rows)
+        write_json_rows(out_dir / file.path, file.rows)
     for file in jsonl:
         write_jsonl(out_dir / file.path, file.rows)
     # LLaMA-Factory cannot read a data set without rows.
     names = [Path(file.path).name.removesuffix(".json") for file in sft if file.rows]
     write_json(out_dir / "sft/dataset_info.json", dataset_info(names))
-    write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *jsonl], inputs))
+    write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *jsonl], inputs, seed))
 
 
 def _check_unique_ids(files: list[RowFile]) -> None:
@@ -140,22 +228,29 @@ def _check_unique_ids(files: list[RowFile]) -> None:
             raise InputError(f"{file.path}: id {repeated[0]} occurs more than once; ids must be unique")
 
 
-def _manifest(out_dir: Path, files: list[RowFile], inputs: Inputs) -> dict[str, Any]:
+def _manifest(out_dir: Path, files: list[RowFile], inputs: Inputs, seed: int) -> dict[str, Any]:
     parts = Counter(item.part for item in inputs.training)
     return {
         "records": {
             "split": len(inputs.split),
-            "left_out": dict(inputs.left_out),
+            "left_out": {reason: count for reason, count in inputs.left_out.items() if count},
             "train": parts["train"],
             "validation": parts["validation"],
         },
-        "files": {
-            file.path: {
-                "rows": len(file.rows),
-                "sha256": sha256_of_file(out_dir / file.path),
-                "left_out": {reason: count for reason, count in file.left_out.items() if count},
-                **({"published_as": file.published_as} if file.published_as else {}),
-            }
-            for file in files
-        },
+        "files": {file.path: _described(out_dir, file, seed) for file in files},
     }
+
+
+def _described(out_dir: Path, file: RowFile, seed: int) -> dict[str, Any]:
+    described = {
+        "rows": len(file.rows),
+        "sha256": sha256_of_file(out_dir / file.path),
+        "left_out": {reason: count for reason, count in file.left_out.items() if count},
+    }
+    if file.published_as:
+        described["published_as"] = file.published_as
+    if file.choices:
+        described["option_bias"] = option_bias(file.choices)
+        described["text_only"] = text_only(file.choices, seed)
+        say_biased(file.path, described["option_bias"])
+    return described

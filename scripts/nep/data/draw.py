@@ -32,9 +32,26 @@ def stable_random(*key: str | int) -> random.Random:
     return random.Random(stable_hash(*key))
 
 
-def take_first_by_hash(rows: Iterable[RowT], n: int | None, seed: int) -> list[RowT]:
+def take_first_by_hash(rows: Iterable[RowT], n: int | None, seed: int, balance_sources: bool = False) -> list[RowT]:
     """The first `n` rows in the order of a hash of (seed, row id); all of them when `n` is None or too large.
 
+    The components of a mixed set take turns, and with `balance_sources` the sources of each, as long as they have rows.
     Nested: the first 1,000 are among the first 3,000. A further row takes at most one row's place.
     """
-    return sorted(rows, key=lambda row: (stable_hash(seed, row["id"]), row["id"]))[:n]
+    return _in_turn(list(rows), ("component", "source") if balance_sources else ("component",), seed)[:n]
+
+
+def _in_turn(rows: list[RowT], keys: tuple[str, ...], seed: int) -> list[RowT]:
+    """Rows by hash, where those with different values of the first key take turns; within one value, the next key."""
+    if not keys:
+        return sorted(rows, key=lambda row: (stable_hash(seed, row["id"]), row["id"]))
+    groups: dict[str, list[RowT]] = {}
+    for row in rows:
+        groups.setdefault(row.get(keys[0], ""), []).append(row)
+    # Who is first in a turn does not depend on the rows: a further row moves no other group's.
+    turns = [
+        ((turn, stable_hash(seed, value, turn), value), row)
+        for value, group in groups.items()
+        for turn, row in enumerate(_in_turn(group, keys[1:], seed))
+    ]
+    return [row for _, row in sorted(turns, key=lambda item: item[0])]

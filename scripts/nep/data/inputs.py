@@ -1,12 +1,15 @@
 """What every data set is made from: records with their segments, each in the training or the validation part."""
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nep.data.draw import stable_unit
 from nep.errors import InputError
 from nep.records.schema import Question, Record
+from nep.records.seedbench import SeedQuestion
+from nep.video.signature import NearDuplicate
 
 View = Literal["first", "second", "full"]
 Part = Literal["train", "validation"]
@@ -14,6 +17,8 @@ Part = Literal["train", "validation"]
 VIDEOS_FOLDER = "download/videos"
 WITHOUT_SEGMENTS = "not_split"
 HELD_OUT = "held_out_for_evaluation"
+NEAR_DUPLICATE = "near_duplicate_of_evaluation"
+PAIRS_SHOWN = 10
 
 
 class LeftOut(Exception):  # noqa: N818 - a count in the manifest, not an error of the run
@@ -54,13 +59,14 @@ def select_inputs(
     split_rows: list[dict[str, Any]],
     validation_fraction: float,
     hold_out_evaluation_videos: bool,
+    seedbench: Sequence[SeedQuestion] = (),
 ) -> Inputs:
     """Join records with the split manifest and keep the evaluation videos out of training where that is asked for.
 
     Raises InputError for a record without a row in the split manifest.
     """
     segments = {row["id"]: row for row in split_rows}
-    held_out = evaluation_videos(records, questions) if hold_out_evaluation_videos else set()
+    held_out = evaluation_videos(records, questions, seedbench) if hold_out_evaluation_videos else set()
     inputs = Inputs()
     for record in sorted(records, key=lambda record: record.id):
         if record.id not in segments:
@@ -77,10 +83,28 @@ def select_inputs(
     return inputs
 
 
-def evaluation_videos(records: list[Record], questions: list[Question]) -> set[str]:
+def evaluation_videos(
+    records: list[Record], questions: list[Question], seedbench: Sequence[SeedQuestion] = ()
+) -> set[str]:
     """Whole videos that an evaluation question is about: a video's own record counts as well as its cut one's."""
     asked = {question.video_id for question in questions}
-    return {record.whole_video for record in records if record.id in asked}
+    named = {name for question in seedbench for name in question.whole_videos}
+    return {record.whole_video for record in records if record.id in asked} | named
+
+
+def hold_out_near_duplicates(
+    inputs: Inputs, pairs: Iterable[NearDuplicate], action: Literal["stop", "hold_out"]
+) -> None:
+    """Take the videos that look like an evaluation video out of `inputs.training`.
+
+    With `stop`, raises InputError that names the pairs where there are any.
+    """
+    pairs = list(pairs)
+    if pairs and action == "stop":
+        raise InputError(_near_duplicates_found(pairs, {item.record.id: item.record.video for item in inputs.training}))
+    copies = {pair.training for pair in pairs}
+    inputs.left_out[NEAR_DUPLICATE] += len(copies)
+    inputs.training = [item for item in inputs.training if item.record.id not in copies]
 
 
 def part_of(record_id: str, validation_fraction: float) -> Part:
@@ -89,15 +113,31 @@ def part_of(record_id: str, validation_fraction: float) -> Part:
 
 
 def check_no_leak(
-    rows_by_file: dict[str, list[dict[str, Any]]], records: list[Record], questions: list[Question]
+    rows_by_file: dict[str, list[dict[str, Any]]],
+    records: list[Record],
+    questions: list[Question],
+    seedbench: Sequence[SeedQuestion] = (),
 ) -> None:
     """Raises InputError that names the file and a video which a training row and an evaluation question share."""
     whole_videos = {record.id: record.whole_video for record in records}
-    held_out = evaluation_videos(records, questions)
+    held_out = evaluation_videos(records, questions, seedbench)
     for name, rows in rows_by_file.items():
         for row in rows:
             if whole_videos[row["video_id"]] in held_out:
                 raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")
+
+
+def _near_duplicates_found(pairs: list[NearDuplicate], videos: dict[str, str]) -> str:
+    shown = "\n".join(
+        f"  {pair.training} ({videos[pair.training]}) looks like evaluation video {pair.evaluation}: "
+        f"distance {pair.distance:g}"
+        for pair in sorted(pairs, key=lambda pair: pair.distance)[:PAIRS_SHOWN]
+    )
+    return (
+        f"{len(pairs)} pairs of a training video and an evaluation video look the same:\n{shown}\n"
+        "remove these training videos, or set convert.near_duplicates: hold_out, which keeps them out of training; "
+        "where they are different videos, lower convert.near_duplicate_distance"
+    )
 
 
 def _clips(record: Record, segments: dict[str, Any]) -> dict[View, str]:

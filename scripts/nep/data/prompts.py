@@ -75,6 +75,7 @@ class QuestionPools(Part):
     whole_video_next: EventPool
     previous_event: Pool
     next_event_mc: dict[Literal[1, 2, 3], Pool] = Field(min_length=3)
+    next_caption_mc: Pool
 
 
 class SystemPrompts(Part):

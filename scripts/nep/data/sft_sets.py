@@ -1,10 +1,10 @@
-"""The data sets for supervised fine-tuning, as a table, and the one function that makes the rows of any of them.
+"""The data sets for supervised fine-tuning, as tables, and the functions that make the rows of any of them.
 
 Source of the eight sets: arXiv 2505.22457 and its repository sail-sg/Video-Next-Event-Prediction.
 """
 
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -70,6 +70,17 @@ SFT_SETS = (
 )
 
 
+@dataclass(frozen=True)
+class MixedSet:
+    """A data set of equal parts: as many rows of each of the sets `parts` as the smallest of them has."""
+
+    name: str
+    parts: tuple[str, ...]
+
+
+MIXED_SETS = (MixedSet("mix", ("next_event", "critique", "distill")),)
+
+
 def rows_of_item(entry: SftSet, item: Item, prompts: Prompts, seed: int) -> list[dict[str, Any]]:
     """The rows that one record gives, in ShareGPT form. Raises LeftOut where it lacks what the set needs."""
     clip = item.clip(entry.view)
@@ -77,6 +88,7 @@ def rows_of_item(entry: SftSet, item: Item, prompts: Prompts, seed: int) -> list
         {
             "id": identity,
             "video_id": item.record.id,
+            "source": item.record.source,
             "view": entry.view,
             "messages": _messages(entry, texts, prompts),
             "videos": [clip],
@@ -99,6 +111,15 @@ def balance_conclusions(
         right = take_first_by_hash(right, int(len(wrong) / wrong_to_right), seed)
     kept = {row["id"] for row in (*right, *wrong)}
     return [row for row in rows if row["id"] in kept]
+
+
+def mix(parts: Mapping[str, list[dict[str, Any]]], seed: int) -> list[dict[str, Any]]:
+    """Equal numbers of rows of each part, by id; `component` names a row's part, by which draws are balanced."""
+    # The part's name is in the id that is drawn by: each part takes its own videos.
+    named = [[{**row, "id": f"{part}-{row['id']}", "component": part} for row in rows] for part, rows in parts.items()]
+    size = min(map(len, named))
+    kept = [row for rows in named for row in take_first_by_hash(rows, size, seed)]
+    return sorted(kept, key=lambda row: row["id"])
 
 
 def _messages(entry: SftSet, texts: dict[str, str | None], prompts: Prompts) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """Annotation and question files → records.jsonl, questions.jsonl, rejected.jsonl and a manifest."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +20,7 @@ from nep.records.schema import (
     question_identity,
     record_id,
 )
+from nep.records.seedbench import Level, SeedQuestion, parse_seedbench
 
 STAGE = "records"
 
@@ -30,11 +31,14 @@ class Parsed:
 
     records: list[Record] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
+    seedbench: list[SeedQuestion] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
-def parse_files(annotations: Path, questions: Path | None, videos: Path) -> Parsed:
-    """Read both files; `videos` is the folder that video paths are looked up in.
+def parse_files(
+    annotations: Path, questions: Path | None, videos: Path, seedbench: Mapping[Level, Path] | None = None
+) -> Parsed:
+    """Read all files; `videos` is the folder that video paths are looked up in.
 
     A row that cannot be used becomes a row of `rejected`. Raises InputError for a file that is not a JSON list.
     """
@@ -44,14 +48,17 @@ def parse_files(annotations: Path, questions: Path | None, videos: Path) -> Pars
     _parse_annotations(read_list(annotations), annotations.name, videos, parsed)
     if questions is not None:
         _parse_questions(read_list(questions), questions.name, videos, parsed)
+    parsed.seedbench, rejected = parse_seedbench(seedbench or {}, videos, STAGE)
+    parsed.rejected += rejected
     return parsed
 
 
 def write_parsed(parsed: Parsed, out_dir: Path) -> None:
-    """Write the three JSONL files, sorted by id, and `manifest.json` with counts and SHA-256 of each."""
+    """Write the four JSONL files, sorted by id, and `manifest.json` with counts and SHA-256 of each."""
     files = {
         "records.jsonl": (record.model_dump(mode="json") for record in parsed.records),
         "questions.jsonl": (question.model_dump(mode="json") for question in parsed.questions),
+        "seedbench_r1.jsonl": (question.model_dump(mode="json") for question in parsed.seedbench),
         "rejected.jsonl": parsed.rejected,
     }
     for name, rows in files.items():
@@ -172,6 +179,7 @@ def _manifest(parsed: Parsed, sha256: dict[str, str]) -> dict[str, Any]:
         "files": sha256,
         "records": len(parsed.records),
         "questions": len(parsed.questions),
+        "seedbench_r1": _counts(question.level for question in parsed.seedbench),
         "rejected": len(parsed.rejected),
         "rejected_by_reason": count_reasons(parsed.rejected),
         "records_by_source": _counts(record.source for record in parsed.records),

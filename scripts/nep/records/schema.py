@@ -118,7 +118,7 @@ def rows_as(row_type: type[RowT], rows: list[dict[str, Any]], name: str) -> list
 def record_id(video_path: str) -> str:
     """`<source>-<slug of the stem>-<8 hex of SHA-256 of the path>`: ASCII, safe as a file name."""
     digest = hashlib.sha256(video_path.encode()).hexdigest()[:8]
-    return f"{_slug(source_of(video_path))}-{_slug(PurePosixPath(video_path).stem)}-{digest}"
+    return f"{slug(source_of(video_path))}-{slug(PurePosixPath(video_path).stem)}-{digest}"
 
 
 def source_of(video_path: str) -> str:
@@ -222,7 +222,8 @@ def clean_text(value: Any) -> str | None:
     return LONE_SURROGATE.sub("\ufffd", PLACEHOLDER.sub("", value)).strip() or None
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
+    """A text as ASCII letters, digits and hyphens, of limited length."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^A-Za-z0-9]+", "-", ascii_text).strip("-")[:SLUG_LENGTH].strip("-") or "video"
 

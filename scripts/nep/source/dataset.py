@@ -14,16 +14,18 @@ from typing import Any
 from nep.config import Source
 from nep.errors import InputError
 from nep.files import atomic_path, confined, read_json, read_list, sha256_of_file, sha256_of_json, write_json
+from nep.records.seedbench import read_annotations, visual_paths
 from nep.source.archive import extract_archive
 from nep.source.place import Place, RemoteFile, open_place, some_of
 from nep.source.table import link_videos, read_table
 
 ANNOTATIONS = "next_event_prediction.json"
 QUESTIONS = "futurebench.json"
+SEEDBENCH = "seedbench_r1_{level}.json"
 
 
 def list_source(source: Source) -> dict[str, Any]:
-    """What is to be downloaded: `{"commit", "archives": [file], "annotations": file, "questions": file or None}`.
+    """What is to be downloaded: commit, archives (a list), annotations, questions (or None), SeedBench-R1's levels.
 
     A file is `{"name", "size", "sha256", "git_sha1"}`; archives are those that match `source.archives`, sorted by name.
     Raises InputError when no archive matches or a file is missing, naming what is there.
@@ -35,6 +37,7 @@ def list_source(source: Source) -> dict[str, Any]:
         "archives": [asdict(place.describe(name)) for name in archives],
         "annotations": asdict(place.describe(source.annotations)),
         "questions": asdict(place.describe(source.questions)) if source.questions else None,
+        "seedbench_r1": {level: asdict(place.describe(name)) for level, name in source.seedbench_r1.items()},
     }
 
 
@@ -77,8 +80,9 @@ def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> d
     annotations = _bring_annotations(source, listing, run_dir)
     manifests = [read_json(download / "archives" / f"{row['name']}.json") for row in listing["archives"]]
     if source.kind == "table":
-        rows = itertools.chain.from_iterable(read_list(download / "annotations" / name) for name in annotations)
-        members = link_videos(Path(source.path), rows, download / "videos")
+        rows = list(itertools.chain.from_iterable(read_list(download / "annotations" / name) for name in annotations))
+        visuals = [{"video_path": path} for row in rows for path in visual_paths(row)]
+        members = link_videos(Path(source.path), [*rows, *visuals], download / "videos")
     else:
         members = _merge_members(manifests)
         _check_videos(download / "videos", members)
@@ -95,10 +99,11 @@ def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> d
 
 
 def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, str]:
-    """Both files in the published form, under their published names; their SHA-256 by name."""
+    """All annotation files in the published form, under their published names; their SHA-256 by name."""
     place = _place_of_listing(source, listing)
     digests = {}
-    for name, row in ((ANNOTATIONS, listing["annotations"]), (QUESTIONS, listing["questions"])):
+    levels = {SEEDBENCH.format(level=level): row for level, row in listing["seedbench_r1"].items()}
+    for name, row in {ANNOTATIONS: listing["annotations"], QUESTIONS: listing["questions"], **levels}.items():
         target = run_dir / "download" / "annotations" / name
         if row is None:
             write_json(target, [])
@@ -113,6 +118,9 @@ def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -
 def _publish(source: Source, name: str, fetched: Path, target: Path) -> None:
     if source.kind == "table" and name == ANNOTATIONS:
         write_json(target, read_table(fetched, source.columns))
+        return
+    if name not in (ANNOTATIONS, QUESTIONS):
+        write_json(target, read_annotations(fetched))
         return
     with atomic_path(target) as temporary:
         shutil.copyfile(fetched, temporary)

@@ -275,7 +275,8 @@ def load_questions(
     rows = []
     for name, path in files.items():
         found = read_jsonl(path)
-        rows += take_first_by_hash([row for row in found if row["part"] == "train"], grpo.datasets[name], seed)
+        training = [row for row in found if row["part"] == "train"]
+        rows += take_first_by_hash(training, grpo.datasets[name], seed, grpo.balance_sources)
         rows += [row for row in found if row["part"] == "validation"]
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}

@@ -131,7 +131,7 @@ def load_samples(
     """
     rows: list[dict[str, Any]] = []
     for name, path in files.items():
-        rows += take_first_by_hash(read_json(path), sft.datasets[name], seed)
+        rows += take_first_by_hash(read_json(path), sft.datasets[name], seed, sft.balance_sources)
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
     for sample in samples:

@@ -2,20 +2,25 @@ import itertools
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import load_dataset
 
 from nep.config import Convert
 from nep.data.convert import convert_run
+from nep.data.draw import take_first_by_hash
 from nep.data.prompts import Prompts
 from nep.data.sft_sets import SFT_SETS, balance_conclusions
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
 from nep.records.parse import parse_files, write_parsed
+from nep.records.seedbench import SeedQuestion
+from nep.video.signature import GRID, TIMES_S, Signature, to_json
 
 REPO = Path(__file__).parents[3]
 V1_MINI = REPO / "../shared/v1_mini"
@@ -27,13 +32,25 @@ CONFIG = Convert(prompts=str(REPO / "config/prompts.yaml"), validation_fraction=
 def convert(tmp_path: Path, split_row: Make) -> Make:
     """Convert records and questions that need no files; returns the output folder."""
 
-    def run(records: list, questions: list = (), config: Convert = CONFIG, seed: int = 5, rows: Any = None) -> Path:
+    def run(
+        records: list,
+        questions: list = (),
+        config: Convert = CONFIG,
+        seed: int = 5,
+        rows: Any = None,
+        seedbench: list = (),
+        signatures: dict[str, Signature] | None = None,
+    ) -> Path:
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
         write_jsonl(tmp_path / "records.jsonl", (record.model_dump(mode="json") for record in records))
         write_jsonl(tmp_path / "questions.jsonl", (question.model_dump(mode="json") for question in questions))
         write_jsonl(tmp_path / "split.jsonl", rows or [split_row(record) for record in records])
+        write_jsonl(tmp_path / "seedbench.jsonl", (question.model_dump(mode="json") for question in seedbench))
+        signed = [{"id": name, "signature": to_json(found)} for name, found in (signatures or {}).items()]
+        write_jsonl(tmp_path / "signatures.jsonl", signed)
         names = ("records.jsonl", "questions.jsonl", "split.jsonl")
-        convert_run(*(tmp_path / name for name in names), config, seed, out)
+        others = {name: tmp_path / f"{name}.jsonl" for name in ("seedbench", "signatures")}
+        convert_run(*(tmp_path / name for name in names), config, seed, out, **others)
         return out
 
     return run
@@ -139,7 +156,7 @@ def test_the_order_of_the_input_does_not_change_a_byte(convert: Make, make_recor
     records = [make_record(number) for number in range(30)]
     one, two = convert(records), convert(records[::-1])
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert len(files) == 28
+    assert len(files) == 33
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
@@ -196,7 +213,7 @@ def test_missing_texts_are_counted_and_the_manifest_is_true(convert: Make, make_
     }
     assert left_out["grpo/next_event_mc.jsonl"] == {"no_split_scene": 2}
     assert manifest["records"] == {"split": 5, "left_out": {}, "train": 5, "validation": 0}
-    assert len(manifest["files"]) == 26
+    assert len(manifest["files"]) == 31
     for path, entry in manifest["files"].items():
         assert entry["rows"] == len(rows_by_id(out / path))
         assert entry["sha256"] == sha256_of_file(out / path)
@@ -285,6 +302,7 @@ def test_the_script_converts_the_real_annotations(tmp_path: Path, split_row: Mak
     options = {
         "--records": tmp_path / "records.jsonl",
         "--questions": tmp_path / "questions.jsonl",
+        "--seedbench": tmp_path / "seedbench_r1.jsonl",
         "--split-manifest": tmp_path / "split.jsonl",
         "--convert": json.dumps(config),
         "--seed": 0,
@@ -297,3 +315,153 @@ def test_the_script_converts_the_real_annotations(tmp_path: Path, split_row: Mak
     critiques = read_json(tmp_path / "convert/sft/critique.json")
     words = [content(row, "assistant").splitlines()[-1] for row in critiques]
     assert (words.count("right."), words.count("wrong.")) == (1, 3)
+
+
+def test_mix_has_equal_parts_at_every_size(convert: Make, make_record: Make) -> None:
+    records = [make_record(number, source=("youtube", "ego4d")[number % 5 == 0]) for number in range(120)]
+    out = convert(records)
+    parts = {name: rows_by_id(out / f"sft/{name}.json") for name in ("next_event", "critique", "distill")}
+    rows = read_json(out / "sft/mix.json")
+    smallest = min(map(len, parts.values()))
+    assert Counter(row["component"] for row in rows) == dict.fromkeys(parts, smallest)
+    for row in rows:
+        of_part = parts[row["component"]][row["id"].removeprefix(f"{row['component']}-")]
+        assert row == {**of_part, "id": row["id"], "component": row["component"]}
+    videos = {name: {row["video_id"] for row in rows if row["component"] == name} for name in parts}
+    assert videos["next_event"] != videos["distill"], "each part takes its own videos"
+    for size in (3, 30, 31):
+        taken = Counter(row["component"] for row in take_first_by_hash(rows, size, 5))
+        assert max(taken.values()) - min(taken.values()) <= size % 3
+    manifest = read_json(out / "manifest.json")["files"]["sft/mix.json"]
+    assert manifest["left_out"] == {"surplus_in_part": sum(map(len, parts.values())) - len(rows)}
+
+
+def test_every_training_row_names_its_source(convert: Make, make_record: Make) -> None:
+    records = [make_record(number, source=("youtube", "ego4d")[number % 2]) for number in range(60)]
+    sources = {record.id: record.source for record in records}
+    out = convert(records)
+    files = [path for path in (out / "sft").iterdir() if path.name != "dataset_info.json"]
+    for path in [*files, *(out / "grpo").iterdir()]:
+        assert all(row["source"] == sources[row["video_id"]] for row in rows_by_id(path).values()), path.name
+
+
+def test_the_manifest_says_what_questions_give_away(convert: Make, make_record: Make, make_question: Make) -> None:
+    records = [make_record(number) for number in range(60)]
+    questions = [make_question(record, number) for number, record in enumerate(records[:12])]
+    files = read_json(convert(records, questions) / "manifest.json")["files"]
+    with_choices = {path for path, entry in files.items() if "option_bias" in entry}
+    assert with_choices == {"grpo/next_event_mc.jsonl", "grpo/next_caption_mc.jsonl", "futurebench.jsonl"}
+    for path in with_choices:
+        assert files[path]["option_bias"].keys() == {"longest", "shortest", "most_overlapping", "least_overlapping"}
+        assert files[path]["text_only"].keys() == {"n", "accuracy", "ci_low", "ci_high", "method"}
+        assert files[path]["text_only"]["n"] == files[path]["rows"]
+    # All of these questions have the answer C.
+    assert files["futurebench.jsonl"]["text_only"]["accuracy"] == 100.0
+    assert files["grpo/full_mc_qa.jsonl"]["left_out"] == {"no_options": 96}
+
+
+def seed_question(number: int, **changes: Any) -> SeedQuestion:
+    values = {
+        "id": f"seedbench-r1-l1-{number}",
+        "video_id": f"seedbench-r1-v{number}",
+        "level": "l1",
+        "source": "ego4d",
+        "question": "What is done next?",
+        "options": {letter: f"option {letter}" for letter in "ABCD"},
+        "answer": "B",
+        "video": f"videos/ego4d/v{number}.mp4",
+        "image": f"images/ego4d/v{number}.png",
+        "whole_videos": (f"ego4d/v{number}",),
+    }
+    return SeedQuestion.model_validate({**values, **changes})
+
+
+def test_seedbench_rows_have_the_form_of_futurebench_and_an_image(convert: Make, make_record: Make) -> None:
+    out = convert([make_record(1)], seedbench=[seed_question(2, level="l3"), seed_question(1, video=None)])
+    one, two = read_jsonl(out / "seedbench_r1.jsonl")
+    assert one == {
+        "id": "seedbench-r1-l1-1",
+        "video_id": "seedbench-r1-v1",
+        "kind": "l1",
+        "question": "What is done next?",
+        "options": {letter: f"option {letter}" for letter in "ABCD"},
+        "options_inline": False,
+        "answer": "B",
+        "video": None,
+        "image": "download/videos/images/ego4d/v1.png",
+        "record": {"source": "ego4d"},
+    }
+    assert (two["kind"], two["video"]) == ("l3", "download/videos/videos/ego4d/v2.mp4")
+
+
+def test_a_seedbench_video_is_held_out_by_its_name(convert: Make, make_record: Make) -> None:
+    records = [make_record(number) for number in range(20)]
+    name = records[4].whole_video
+    out = convert(records, seedbench=[seed_question(1, whole_videos=(name,))])
+    assert (
+        records[4].id not in (out / "sft/next_event.json").read_text() + (out / "grpo/next_event_mc.jsonl").read_text()
+    )
+    assert read_json(out / "manifest.json")["records"]["left_out"] == {"held_out_for_evaluation": 1}
+
+
+def looks(number: int) -> Signature:
+    grids = np.random.default_rng(number).integers(0, 256, (4, GRID, GRID, 3)).astype(np.uint8)
+    return dict(zip(TIMES_S, grids, strict=False))
+
+
+def test_a_training_video_that_looks_like_an_evaluation_video_ends_the_run(
+    convert: Make, make_record: Make, make_question: Make, tmp_path: Path
+) -> None:
+    records = [make_record(number) for number in range(20)]
+    signatures = {record.id: looks(number) for number, record in enumerate(records)}
+    questions = [make_question(records[3])]
+    convert(records, questions, signatures=signatures)
+    signatures[records[8].id] = {time: grid // 2 + 60 for time, grid in looks(3).items()}
+    with pytest.raises(InputError) as error:
+        convert(records, questions, signatures=signatures)
+    message = str(error.value)
+    assert f"{records[8].id} ({records[8].video}) looks like evaluation video {records[3].id}: distance 0" in message
+    assert "convert.near_duplicates: hold_out" in message
+    assert len(list(tmp_path.glob("out*"))) == 1, "nothing is written"
+    with pytest.raises(InputError, match=r"looks like evaluation video seedbench-r1-v1"):
+        convert(records, seedbench=[seed_question(1)], signatures={**signatures, "seedbench-r1-v1": looks(5)})
+
+
+def test_near_duplicates_are_held_out_where_asked(convert: Make, make_record: Make, make_question: Make) -> None:
+    records = [make_record(number) for number in range(20)]
+    signatures = {record.id: looks(number) for number, record in enumerate(records)} | {records[8].id: looks(3)}
+    hold_out = CONFIG.model_copy(update={"near_duplicates": "hold_out"})
+    out = convert(records, [make_question(records[3])], config=hold_out, signatures=signatures)
+    left_out = read_json(out / "manifest.json")["records"]["left_out"]
+    assert left_out == {"held_out_for_evaluation": 1, "near_duplicate_of_evaluation": 1}
+    assert records[8].id not in "".join(path.read_text() for path in out.glob("*/*.json*"))
+    strict = CONFIG.model_copy(update={"near_duplicate_distance": 0.0})
+    signatures[records[8].id] = {time: np.clip(grid, 9, 250) for time, grid in looks(3).items()}
+    assert (
+        "near_duplicate"
+        not in (
+            convert(records, [make_question(records[3])], config=strict, signatures=signatures) / "manifest.json"
+        ).read_text()
+    )
+
+
+def test_looks_do_not_count_where_evaluation_videos_are_trained_on(
+    convert: Make, make_record: Make, make_question: Make
+) -> None:
+    records = [make_record(number) for number in range(20)]
+    both = CONFIG.model_copy(update={"hold_out_evaluation_videos": False})
+    signatures = {record.id: looks(1) for record in records}
+    out = convert(records, [make_question(records[3])], config=both, signatures=signatures)
+    assert read_json(out / "manifest.json")["records"]["left_out"] == {}
+
+
+def test_rows_hold_no_path_that_depends_on_where_the_run_was_started(
+    convert: Make, make_record: Make, make_question: Make
+) -> None:
+    records = [make_record(number) for number in range(30)]
+    out = convert(records, [make_question(records[3])], seedbench=[seed_question(1)])
+    rows = [row for path in out.glob("*/*.json*") if path.stem != "dataset_info" for row in rows_by_id(path).values()]
+    paths = [path for row in rows for path in row["videos"]]
+    paths += [row["video"] for name in ("futurebench", "seedbench_r1") for row in read_jsonl(out / f"{name}.jsonl")]
+    assert {path.split("/")[0] for path in paths} == {"segments", "download"}
+    assert str(out.parent) not in "".join(path.read_text() for path in out.rglob("*.json*"))

@@ -1,3 +1,4 @@
+import itertools
 import random
 from collections import Counter
 
@@ -54,3 +55,54 @@ def test_draws_are_the_same_in_every_process() -> None:
 
 def test_parts_of_a_key_are_kept_apart() -> None:
     assert stable_unit("ab", "c") != stable_unit("a", "bc")
+
+
+def mixed_rows(sizes: dict[str, int], key: str = "source") -> list[dict[str, str]]:
+    return [{"id": f"{name}-{number}", key: name} for name, size in sizes.items() for number in range(size)]
+
+
+def counts(taken: list[dict[str, str]], key: str = "source") -> Counter[str]:
+    return Counter(row[key] for row in taken)
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 90, 100])
+def test_sources_are_balanced_where_asked_as_long_as_they_last(size: int) -> None:
+    sizes = {"youtube": 400, "charades": 60, "ego4d": 20}
+    taken = counts(take_first_by_hash(mixed_rows(sizes), size, 1, balance_sources=True))
+    full = [name for name in sizes if taken[name] < sizes[name]]
+    assert max(taken[name] for name in full) - min(taken[name] for name in full) <= 1
+    assert all(taken[name] == 20 for name in sizes if name not in full)
+    plain = counts(take_first_by_hash(mixed_rows(sizes), 90, 1))
+    assert plain["youtube"] > 60
+
+
+def test_balanced_sizes_are_nested_and_end_with_all_rows() -> None:
+    rows_ = mixed_rows({"a": 50, "b": 9, "c": 23})
+    taken = [take_first_by_hash(rows_, size, 1, balance_sources=True) for size in (10, 40, None)]
+    assert taken[1][:10] == taken[0]
+    assert taken[2][:40] == taken[1]
+    assert sorted(row["id"] for row in taken[2]) == sorted(row["id"] for row in rows_)
+
+
+@pytest.mark.parametrize("size", [5, 20, 45, 60])
+def test_a_further_row_takes_one_place_at_most_of_a_balanced_draw(size: int) -> None:
+    sizes = {"a": 40, "b": 10, "c": 15}
+    rows_ = [{**row, "component": f"part{number % 2}"} for number, row in enumerate(mixed_rows(sizes))]
+    before = {row["id"] for row in take_first_by_hash(rows_, size, 1, balance_sources=True)}
+    for source, component in itertools.product("abcd", ("part0", "part1", "part2")):
+        further = {"id": f"new-{source}-{component}", "source": source, "component": component}
+        after = {row["id"] for row in take_first_by_hash([*rows_, further], size, 1, balance_sources=True)}
+        assert len(before - after) <= 1
+
+
+def test_components_stay_equal_with_and_without_balanced_sources() -> None:
+    rows_ = [
+        {"id": f"{part}-{row['id']}", "component": part, "source": row["source"]}
+        for part in ("next_event", "critique", "distill")
+        for row in mixed_rows({"youtube": 80, "ego4d": 20})
+    ]
+    for balance in (False, True):
+        taken = take_first_by_hash(rows_, 90, 1, balance_sources=balance)
+        assert set(counts(taken, "component").values()) == {30}
+    by_both = Counter((row["component"], row["source"]) for row in taken)
+    assert set(by_both.values()) == {15}

@@ -4,14 +4,18 @@ from typing import Any
 
 import pytest
 
+from nep.data.bounds import broken_bound, is_similar_length, overlap
+from nep.data.draw import stable_random
 from nep.data.inputs import Item, LeftOut
+from nep.data.multiple_choice import arrange
 from nep.data.prompts import Prompts
 from nep.data.questions import (
+    NEIGHBOURS,
     Continuations,
-    arrange,
+    around_the_truth,
     collect_continuations,
+    draw_caption_question,
     draw_question,
-    is_similar_length,
     next_events,
 )
 
@@ -50,9 +54,10 @@ def test_a_row_asks_for_the_events_after_the_split(make_record: Make, prompts: P
         assert set(others) <= {f"event {scene} of 1" for scene in range(1, 6)}
         assert len(others) == hops - 1
     assert row["problem"].endswith(prompts.instructions.reason)
-    assert {key: row[key] for key in ("id", "video_id", "view", "videos", "kind", "part")} == {
+    assert {key: row[key] for key in ("id", "video_id", "source", "view", "videos", "kind", "part")} == {
         "id": f"{record.id}-hop{hops}",
         "video_id": record.id,
+        "source": "youtube",
         "view": "first",
         "videos": [f"segments/first/{record.id}.mp4"],
         "kind": f"hop{hops}",
@@ -119,7 +124,7 @@ def test_a_new_record_changes_few_distractors(make_record: Make, prompts: Prompt
         != draw_question(item, 1, prompts, "other_videos", after, 0)
         for item in items
     )
-    assert 1 <= changed <= 3
+    assert 1 <= changed <= 8
 
 
 @pytest.mark.parametrize(
@@ -156,12 +161,107 @@ def test_the_ring_goes_once_round_without_the_record_itself(make_record: Make) -
     records = [make_record(number) for number in range(6)]
     continuations = Continuations(0)
     for record in records:
-        continuations.add(record, 1, record.id)
+        continuations.add(record, "hop1", record.id)
     continuations.seal()
     for record in records:
-        found = list(continuations.after(record, 1))
+        found = list(continuations.after(record, "hop1"))
         assert sorted(found) == sorted(other.id for other in records if other.id != record.id)
 
 
 def test_the_truth_is_arranged_at_its_letter() -> None:
     assert arrange("t", ["1", "2", "3"], "C") == {"A": "1", "B": "2", "C": "t", "D": "3"}
+
+
+def told(make_record: Make, number: int, length: int, source: str = "youtube") -> Item:
+    """A video whose second part is told in `length` words of its own."""
+    return as_item(make_record(number, source=source, caption_part2=f"{'w ' * (length - 1)}n{number}."))
+
+
+def ask_for_caption(items: list[Item], item: Item, prompts: Prompts, seed: int = 0) -> Any:
+    return draw_caption_question(item, prompts, collect_continuations(items, [], JOINER, seed), seed)
+
+
+def test_a_caption_question_has_captions_of_other_videos_of_the_source(make_record: Make, prompts: Prompts) -> None:
+    items = [told(make_record, number, 8 + number % 3) for number in range(60)]
+    strangers = [told(make_record, number, 9, "ego4d") for number in range(60, 90)]
+    row = ask_for_caption(items + strangers, items[5], prompts).grpo_row(prompts)
+    options = options_of(row)
+    assert options[row["answer"]] == items[5].record.caption_part2
+    assert set(options.values()) <= {item.record.caption_part2 for item in items}
+    assert len(set(options.values())) == 4
+    assert row["problem"].splitlines()[0].removeprefix("<video>") in prompts.question_pools.next_caption_mc
+    assert (row["id"], row["kind"], row["view"]) == (f"{items[5].record.id}-caption", "caption", "first")
+
+
+def test_a_caption_question_needs_a_caption_and_neighbours(make_record: Make, prompts: Prompts) -> None:
+    without = as_item(make_record(1, caption_part2=None))
+    with pytest.raises(LeftOut, match="no_caption_part2"):
+        ask_for_caption([without], without, prompts)
+    far = [told(make_record, 2, 5), *(told(make_record, number, 40) for number in range(3, 30))]
+    with pytest.raises(LeftOut, match="too_few_distractors"):
+        ask_for_caption(far, far[0], prompts)
+
+
+def test_the_truth_is_as_often_the_longest_option_as_the_shortest(make_record: Make, prompts: Prompts) -> None:
+    random = stable_random("lengths")
+    captions = [f"{'w ' * random.randrange(10, 30)}{'x' * random.randrange(40)}{number}." for number in range(1200)]
+    items = [as_item(make_record(number, caption_part2=caption)) for number, caption in enumerate(captions)]
+    continuations = collect_continuations(items, [], JOINER, 0)
+    places: Counter[int] = Counter()
+    for item in items:
+        try:
+            question = draw_caption_question(item, prompts, continuations, 0)
+        except LeftOut:
+            continue
+        lengths = sorted(map(len, question.options.values()))
+        assert broken_bound(question.text, list(question.options.values())) is None
+        if len(set(lengths)) == 4:
+            places[lengths.index(len(question.options[question.letter]))] += 1
+    total = sum(places.values())
+    assert total > 600
+    # Chi-squared with 3 degrees of freedom: above 16.3 once in a thousand.
+    assert sum((places[place] - total / 4) ** 2 / (total / 4) for place in range(4)) < 16.3
+
+
+def test_texts_of_one_length_are_no_obstacle() -> None:
+    assert around_the_truth("What next?", "t t", ["T  t", "a a", "b b", "c c", "d d"], 1) == ["a a", "b b", "c c"]
+
+
+def test_no_option_stands_out_by_its_form(make_record: Make, prompts: Prompts) -> None:
+    texts = ["One two three", "Four", "One " * 40, "Five six", "Seven eight nine", "Ten", "One " * 30]
+    events = [{"scene": scene, "description": text} for scene, text in enumerate(texts, start=1)]
+    for number in range(40):
+        record = make_record(number, events=events, split_scene=1 + number % 2)
+        try:
+            question = draw_question(as_item(record), 1, prompts, "same_video", Continuations(0), 0)
+        except LeftOut as reason:
+            assert (reason.reason, number % 2) == ("too_few_distractors", 1)
+            continue
+        assert broken_bound(question.text, list(question.options.values())) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "broken"),
+    [
+        (["a", "b", "c", "d"], None),
+        (["a", "b", "c", "d d d d"], None),
+        (["a", "b", "c", "d d d d d"], "option_length"),
+        (["the pan", "a", "b", "c"], None),
+        (["the pan the stove", "a b", "b c", "c d"], None),
+        (["she puts the pan", "a", "b", "c"], "option_overlap"),
+    ],
+)
+def test_bounds_of_one_question(options: list[str], broken: str | None) -> None:
+    assert broken_bound("Where does she put the pan, puts she it there?", options) == broken
+
+
+def test_overlap_counts_different_words_without_case() -> None:
+    assert overlap("Does the Cat see the cat?", "The cat, the CAT") == 2
+
+
+def test_distractors_are_looked_for_among_a_bounded_number_of_videos(make_record: Make) -> None:
+    continuations = Continuations(0)
+    for number in range(NEIGHBOURS + 50):
+        continuations.add(make_record(number), "hop1", str(number))
+    continuations.seal()
+    assert NEIGHBOURS - 1 <= len(list(continuations.after(make_record(1), "hop1"))) <= NEIGHBOURS

@@ -161,3 +161,32 @@ def test_entry_points(folder: Path, tmp_path: Path) -> None:
     failed = run_script("list_source.py", "--source", source, "--out", listing)
     assert failed.returncode == 2 and failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1
     assert not listing.exists()
+
+
+def test_seedbench_levels_are_brought_as_json_lists(folder: Path, tmp_path: Path) -> None:
+    (folder / "L1.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    (folder / "L3.json").write_text('[{"a": 3}]')
+    source = source_of(folder, seedbench_r1={"l1": "L1.jsonl", "l3": "L3.json"})
+    download(source, tmp_path / "run")
+    annotations = tmp_path / "run/download/annotations"
+    assert json.loads((annotations / "seedbench_r1_l1.json").read_text()) == [{"a": 1}, {"a": 2}]
+    assert json.loads((annotations / "seedbench_r1_l3.json").read_text()) == [{"a": 3}]
+    assert not (annotations / "seedbench_r1_l2.json").exists()
+    with pytest.raises(InputError, match=r"no file 'L2\.json'"):
+        list_source(source_of(folder, seedbench_r1={"l2": "L2.json"}))
+
+
+def test_a_tables_seedbench_visuals_are_linked(tmp_path: Path) -> None:
+    folder = tmp_path / "table"
+    for name in ("clip.mp4", "videos/Ego4D/v.mp4", "images/Ego4D/i.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    (folder / "clips.csv").write_text("video_path,split_time\nclip.mp4,1\n")
+    seed = {"video_source": "Ego4D", "video_basename": "v.mp4", "current_observation_basename": "i.png"}
+    (folder / "l1.json").write_text(json.dumps([seed, "no object"]))
+    source = Source(
+        kind="table", path=str(folder), annotations="clips.csv", questions=None, seedbench_r1={"l1": "l1.json"}
+    )
+    summary = download(source, tmp_path / "run")
+    assert summary["videos"]["count"] == 3
+    assert (tmp_path / "run/download/videos/images/Ego4D/i.png").read_bytes() == b"images/Ego4D/i.png"
