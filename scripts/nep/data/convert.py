@@ -9,7 +9,6 @@ from typing import Any
 
 from nep.config import Convert
 from nep.data.inputs import Inputs, Item, LeftOut, Part, check_no_leak, select_inputs
-from nep.data.llamafactory import dataset_info
 from nep.data.prompts import Prompts, Variant, load_prompts
 from nep.data.questions import NEXT_EVENT_MC, NextEventQuestion, answered_sets, collect_continuations, draw_question
 from nep.data.sft_sets import SFT_SETS, SftSet, balance_conclusions, rows_of_item
@@ -127,9 +126,6 @@ def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs
         write_json(out_dir / file.path, file.rows)
     for file in jsonl:
         write_jsonl(out_dir / file.path, file.rows)
-    # LLaMA-Factory cannot read a data set without rows.
-    names = [Path(file.path).name.removesuffix(".json") for file in sft if file.rows]
-    write_json(out_dir / "sft/dataset_info.json", dataset_info(names))
     write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *jsonl], inputs))
 
 
