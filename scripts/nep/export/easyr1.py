@@ -11,6 +11,7 @@ from nep.errors import InputError
 from nep.export.experiment import ExperimentExport, write_readme, write_reward
 from nep.files import write_jsonl, write_text
 
+
 def export(job: ExperimentExport, folder: Path) -> None:
     """Write the export of `job` to `folder`. Raises InputError for what EasyR1 cannot take."""
     instruction = load_prompts(job.prompts).instructions.reason
