@@ -7,17 +7,17 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test lint schema dag requirements
+.PHONY: help setup setup-tests demo test test-interop test-interop-swift lint schema dag requirements
 
 help: ## list the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
 	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh requirements.txt
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt
 
 setup-tests:
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh requirements.txt requirements-test.txt
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt requirements-test.txt
 
 demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
 	@$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
@@ -32,12 +32,22 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 test: lint ## the checks of `make lint`, then all tests
 	$(BIN)/python -m pytest
 
+test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
+
+test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop-swift requirements-interop-swift.txt
+	$(BIN)/python -m pytest tests/interop/test_swift.py
+
 schema: setup ## write config/schema.json from scripts/nep/config.py
 	$(BIN)/python scripts/write_config_schema.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 	$(BIN)/python scripts/draw_workflow.py
 
-requirements: setup-tests ## pin the whole closure of requirements.in and requirements-test.in anew
+requirements: setup-tests ## pin the whole closure of each requirements*.in anew
 	$(PIN) requirements.in -o requirements.txt
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
+	$(PIN) requirements-interop.in -o requirements-interop.txt
+	$(PIN) requirements-interop-swift.in -o requirements-interop-swift.txt

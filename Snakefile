@@ -16,6 +16,7 @@ include: "rules/records.smk"
 include: "rules/split.smk"
 include: "rules/hash.smk"
 include: "rules/convert.smk"
+include: "rules/export.smk"
 include: "rules/encode.smk"
 include: "rules/sft.smk"
 include: "rules/grpo.smk"
@@ -28,6 +29,11 @@ localrules:
     download,
     segments,
     convert,
+    export_llamafactory,
+    export_easyr1,
+    export_verl,
+    export_swift,
+    export_hf,
     encode,
     sft,
     grpo,
@@ -59,6 +65,36 @@ rule convert:
     """The data sets."""
     input:
         f"{RUN}/convert/manifest.json",
+
+
+rule export_llamafactory:
+    """The SFT of all experiments for LLaMA-Factory."""
+    input:
+        exports_for("llamafactory"),
+
+
+rule export_easyr1:
+    """The GRPO of all experiments for EasyR1."""
+    input:
+        exports_for("easyr1"),
+
+
+rule export_verl:
+    """The GRPO of all experiments for verl."""
+    input:
+        exports_for("verl"),
+
+
+rule export_swift:
+    """The SFT and GRPO of all experiments for ms-swift."""
+    input:
+        exports_for("swift"),
+
+
+rule export_hf:
+    """All data sets for Hugging Face `datasets`."""
+    input:
+        f"{RUN}/export/hf/README.md",
 
 
 rule encode:

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# Makes .venv and installs the given requirement files with pip; does nothing when the same files were installed before.
+# Makes a virtual environment and installs the given requirement files in it with pip; does nothing when the same files
+# were installed before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
-venv=.venv
-stamp=$venv/requirements.sha256
 
 die() {
     echo "error: $*" >&2
     exit 2
 }
 
-[ $# -gt 0 ] || die "usage: $0 REQUIREMENTS_FILE..."
+[ $# -gt 1 ] || die "usage: $0 FOLDER REQUIREMENTS_FILE..."
+venv=$1
+stamp=$venv/requirements.sha256
+shift
 wanted=$(cat "$@" | sha256sum | cut -d' ' -f1)
-# One line for each set of files that .venv satisfies: `make demo` after `make test` installs nothing.
+# One line for each set of files that the environment satisfies: `make demo` after `make test` installs nothing.
 if [ -x "$venv/bin/python" ] && grep -qsx "$wanted" "$stamp"; then
     exit 0
 fi
@@ -35,7 +37,7 @@ arguments=()
 for file in "$@"; do
     arguments+=(-r "$file")
 done
-echo "installing $* (some minutes, several gigabytes the first time)"
+echo "installing $* in $venv (some minutes, several gigabytes the first time)"
 rm -f "$stamp"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
 {

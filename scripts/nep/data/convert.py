@@ -20,7 +20,6 @@ from nep.data.inputs import (
     select_inputs,
 )
 from nep.data.leakage import Choice, choice, option_bias, say_biased, text_only
-from nep.data.llamafactory import dataset_info
 from nep.data.multiple_choice import MultipleChoice
 from nep.data.own_questions import FULL_MC_QA, own_questions
 from nep.data.prompts import Prompts, Variant, load_prompts
@@ -215,9 +214,6 @@ def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs
         write_json_rows(out_dir / file.path, file.rows)
     for file in jsonl:
         write_jsonl(out_dir / file.path, file.rows)
-    # LLaMA-Factory cannot read a data set without rows.
-    names = [Path(file.path).name.removesuffix(".json") for file in sft if file.rows]
-    write_json(out_dir / "sft/dataset_info.json", dataset_info(names))
     write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *jsonl], inputs, seed))
 
 

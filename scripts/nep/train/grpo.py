@@ -4,6 +4,7 @@ Settings and formulas: FACTS of the published system; DeepSeekMath, arXiv 2402.0
 the old log-probs are the detached current ones.
 """
 
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from nep.config import Grpo
-from nep.data.draw import take_first_by_hash
+from nep.data.selection import select_grpo
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
@@ -272,12 +273,7 @@ def load_questions(
 
     Raises InputError for a prompt above `max_prompt_tokens`, and when no question is left to train on.
     """
-    rows = []
-    for name, path in files.items():
-        found = read_jsonl(path)
-        training = [row for row in found if row["part"] == "train"]
-        rows += take_first_by_hash(training, grpo.datasets[name], seed, grpo.balance_sources)
-        rows += [row for row in found if row["part"] == "validation"]
+    rows = list(itertools.chain.from_iterable(select_grpo(files, grpo, seed).values()))
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:

@@ -1,9 +1,9 @@
 """Supervised fine-tuning: the mean loss of the answers' tokens over each effective batch, on cached video features."""
 
+import itertools
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,10 +11,10 @@ from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config import Sft
-from nep.data.draw import take_first_by_hash
+from nep.data.selection import select_sft
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl
+from nep.files import read_jsonl
 from nep.train.batches import MicroBatch, deal, epoch_order, micro_batch_count, sft_micro_batch
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
@@ -116,7 +116,7 @@ def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
     files = {name: convert / STAGE / f"{name}.json" for name in sft.datasets}
     for name, path in files.items():
         if not path.is_file():
-            known = sorted(item.stem for item in path.parent.glob("*.json") if item.stem != "dataset_info")
+            known = sorted(item.stem for item in path.parent.glob("*.json"))
             raise InputError(f"sft.datasets: no data set {name!r} ({path}); there are: {', '.join(known) or 'none'}")
     return files
 
@@ -129,9 +129,7 @@ def load_samples(
     Raises InputError for a sample above `max_tokens` (truncation would part video tokens from features), and when no
     sample is left.
     """
-    rows: list[dict[str, Any]] = []
-    for name, path in files.items():
-        rows += take_first_by_hash(read_json(path), sft.datasets[name], seed, sft.balance_sources)
+    rows = list(itertools.chain.from_iterable(select_sft(files, sft, seed).values()))
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
     for sample in samples:

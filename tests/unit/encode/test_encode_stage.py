@@ -37,7 +37,6 @@ def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.
     (root / "segments/first/text.mp4").write_text("no video")
     rows = [row(name) for name in [*NAMES, "single", "text"]]
     write_json(root / "convert/sft/next_event.json", rows[:4] + rows[:1])
-    write_json(root / "convert/sft/dataset_info.json", {"next_event": {}})
     write_jsonl(root / "convert/grpo/next_event_mc.jsonl", rows[2:])
     write_json(root / "models/base.manifest.json", {"fingerprint": "f" * 64})
     encode_all(root, tiny_checkpoint)

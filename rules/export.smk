@@ -1,0 +1,59 @@
+# INPUTS   RUN/convert/**, RUN/models/base.manifest.json
+# OUTPUTS  RUN/export/<consumer>/<experiment>/README.md, RUN/export/hf/README.md; data sets and recipes beside
+
+
+rule export_experiment:
+    """One experiment's data sets and recipe for another training program."""
+    input:
+        datasets=lambda wildcards: [
+            file
+            for stage in exported_stages(wildcards.consumer, wildcards.experiment)
+            for file in dataset_files(stage, wildcards.experiment)
+        ],
+        deepspeed=lambda wildcards: [
+            getattr(CONFIG.experiments[wildcards.experiment], stage).deepspeed
+            for stage in exported_stages(wildcards.consumer, wildcards.experiment)
+        ],
+        model=f"{RUN}/models/base.manifest.json",
+        prompts=PROMPTS,
+        copied=["scripts/nep/export/reward.py", "scripts/nep/export/swift_plugin.py"],
+    output:
+        f"{RUN}/export/{{consumer}}/{{experiment}}/README.md",
+    log:
+        f"{RUN}/logs/export_experiment/{{consumer}}/{{experiment}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/export_experiment/{{consumer}}/{{experiment}}.tsv"
+    wildcard_constraints:
+        consumer="|".join(STAGES_OF),
+    conda:
+        "../envs/data.yaml"
+    params:
+        run=run_folder,
+        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment]),
+        vision=recipe(CONFIG.vision),
+        start=lambda wildcards: folder_of(start_model(wildcards)),
+        seed=CONFIG.seed,
+        code=code("export_experiment.py"),
+    shell:
+        "python scripts/export_experiment.py --consumer {wildcards.consumer} --name {wildcards.experiment}"
+        " --experiment {params.recipe:q} --vision {params.vision:q} --prompts {input.prompts:q} --seed {params.seed}"
+        " --grpo-model {params.start} --run-dir {params.run} 2>&1 | tee {log}"
+
+
+rule export_datasets:
+    """All data sets of the run as a folder for Hugging Face `datasets`."""
+    input:
+        rules.convert_datasets.output,
+    output:
+        f"{RUN}/export/hf/README.md",
+    log:
+        f"{RUN}/logs/export_datasets.log",
+    benchmark:
+        f"{RUN}/benchmarks/export_datasets.tsv"
+    conda:
+        "../envs/data.yaml"
+    params:
+        run=run_folder,
+        code=code("export_hf.py"),
+    shell:
+        "python scripts/export_hf.py --run-dir {params.run} --out-dir {params.run}/export/hf 2>&1 | tee {log}"

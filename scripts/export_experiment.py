@@ -1,0 +1,38 @@
+"""Write an experiment's data sets and recipe in the form of another training program."""
+
+import argparse
+from pathlib import Path
+
+from nep.config import Experiment, Vision, load_block
+from nep.errors import run_entry_point
+from nep.export.consumers import CONSUMERS, export_experiment
+from nep.export.experiment import ExperimentExport
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--consumer", choices=CONSUMERS, required=True)
+    parser.add_argument("--name", required=True, help="the experiment's name")
+    parser.add_argument("--experiment", required=True, help="the experiment's config block as JSON")
+    parser.add_argument("--vision", required=True, help="config block 'vision' as JSON")
+    parser.add_argument("--prompts", type=Path, required=True, help="the prompts file")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--grpo-model", type=Path, required=True, help="checkpoint folder that GRPO starts from")
+    parser.add_argument("--run-dir", type=Path, required=True, help="the run's folder")
+    options = parser.parse_args()
+    export_experiment(
+        ExperimentExport(
+            consumer=options.consumer,
+            name=options.name,
+            experiment=load_block(Experiment, options.experiment),
+            vision=load_block(Vision, options.vision),
+            prompts=options.prompts,
+            seed=options.seed,
+            grpo_model=options.grpo_model.relative_to(options.run_dir).as_posix(),
+            run=options.run_dir,
+        )
+    )
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,98 @@
+"""One experiment for one consumer: what is exported, and where it lies."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from nep.config import Experiment, Grpo, Sft, Vision
+from nep.data.inputs import Part
+from nep.data.selection import Row, select_grpo, select_sft
+from nep.errors import InputError
+from nep.files import read_json, write_text
+
+BASE_MODEL = "models/base"
+
+
+@dataclass(frozen=True)
+class ExperimentExport:
+    """Consumers are started in the run's folder, `run`: every path that they read is relative to it.
+
+    `grpo_model` is the checkpoint folder that GRPO starts from.
+    """
+
+    consumer: str
+    name: str
+    experiment: Experiment
+    vision: Vision
+    prompts: Path
+    seed: int
+    grpo_model: str
+    run: Path
+
+    @property
+    def folder(self) -> str:
+        """Where the export lies."""
+        return f"export/{self.consumer}/{self.name}"
+
+    def trained(self, stage: str) -> str:
+        """Where the consumer writes what it trains: not into the export, which may be written again."""
+        return f"trained/{self.consumer}/{self.name}/{stage}"
+
+    @property
+    def sft(self) -> Sft:
+        """The recipe of SFT. Raises InputError where the experiment has none."""
+        if self.experiment.sft is None:
+            raise InputError(f"experiments.{self.name}: no 'sft', which is what the export for {self.consumer} holds")
+        return self.experiment.sft
+
+    @property
+    def grpo(self) -> Grpo:
+        """The recipe of GRPO. Raises InputError where the experiment has none."""
+        if self.experiment.grpo is None:
+            raise InputError(f"experiments.{self.name}: no 'grpo', which is what the export for {self.consumer} holds")
+        return self.experiment.grpo
+
+    def sft_rows(self) -> dict[str, list[Row]]:
+        """The rows that SFT trains on, by data set, without empty sets. Raises InputError where there is no row."""
+        files = {name: self.run / f"convert/sft/{name}.json" for name in self.sft.datasets}
+        rows = {name: found for name, found in select_sft(files, self.sft, self.seed).items() if found}
+        if not rows:
+            raise InputError(f"experiments.{self.name}.sft.datasets: no row in {', '.join(files)}; nothing to export")
+        return rows
+
+    def grpo_rows(self) -> dict[Part, list[Row]]:
+        """The questions of GRPO by part. Raises InputError where there is none to train on."""
+        files = {name: self.run / f"convert/grpo/{name}.jsonl" for name in self.grpo.datasets}
+        rows = select_grpo(files, self.grpo, self.seed)
+        if not rows["train"]:
+            raise InputError(f"experiments.{self.name}.grpo.datasets: no question to train on in {', '.join(files)}")
+        return rows
+
+    def model_family(self) -> str:
+        """`model_type` of the base model."""
+        return read_json(self.run / BASE_MODEL / "config.json").get("model_type")
+
+
+def write_readme(
+    job: ExperimentExport, folder: Path, program: str, commands: list[str], remarks: list[str], frame_limit: bool = True
+) -> None:
+    """README.md of an export: how to start the consumer, and in what it differs from the run's own training.
+
+    `frame_limit`: whether it takes `vision.frames` as the limit on the frames of a clip.
+    """
+    frames = f"Frames come at {job.vision.fps:g} a second, "
+    frames += f"{job.vision.frames} at most." if frame_limit else "without a limit on their number."
+    if job.vision.sampling == "uniform":
+        frames += f" The run itself takes {job.vision.frames} at equal distances from each clip."
+    lines = [
+        f"# Experiment `{job.name}` for {program}",
+        "Start it in the run's folder, to which every path is relative (the folder may be moved as a whole):",
+        "```bash\n" + "\n".join(commands) + "\n```",
+        *[f"- {remark}" for remark in (frames, *remarks)],
+    ]
+    write_text(folder / "README.md", "\n\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:]) + "\n")
+
+
+def write_reward(folder: Path) -> None:
+    """The reward function, as a file of its own."""
+    shutil.copyfile(Path(__file__).with_name("reward.py"), folder / "reward.py")

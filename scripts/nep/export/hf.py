@@ -1,0 +1,135 @@
+"""Hugging Face `datasets`: every data set of a run as a configuration of one folder that `load_dataset` reads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from nep.data.selection import Row
+from nep.errors import InputError
+from nep.files import atomic_path, read_json, read_jsonl, write_text
+
+TEXT = pa.string()
+PATHS = pa.list_(TEXT)
+CLIP = [*((name, TEXT) for name in ("id", "video_id", "source", "view")), ("videos", PATHS)]
+EVENTS = pa.list_(pa.struct([("scene", pa.int64()), ("description", TEXT)]))
+CAPTIONS = [(name, TEXT) for name in ("caption", "caption_part1", "caption_part2")]
+TURNS = pa.list_(pa.struct([("role", TEXT), ("content", TEXT)]))
+RECORD = pa.struct([("source", TEXT), ("split_time", pa.float64()), *CAPTIONS, ("events", EVENTS)])
+# Of a mixed set alone; of questions about an image alone.
+OPTIONAL = {"component", "image"}
+# Columns by what a set is for.
+SCHEMAS = {
+    "sft": pa.schema([*CLIP, ("component", TEXT), ("messages", TURNS)]),
+    "grpo": pa.schema([*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]),
+    "evaluation": pa.schema(
+        [
+            *[(name, TEXT) for name in ("id", "video_id", "kind", "question")],
+            ("options", pa.struct([(letter, TEXT) for letter in "ABCD"])),
+            ("options_inline", pa.bool_()),
+            ("answer", TEXT),
+            ("video", TEXT),
+            ("image", TEXT),
+            ("record", RECORD),
+        ]
+    ),
+}
+
+
+def export_run(run: Path, folder: Path) -> None:
+    """Write parquet files below `folder`, and its data card. Sets and splits without rows are left out.
+
+    Raises InputError for a row whose columns or types are not those of SCHEMAS.
+    """
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    with atomic_path(folder) as out:
+        for name in sorted(read_json(run / "convert/manifest.json")["files"]):
+            for purpose, dataset, split, rows in _splits(run / "convert", name):
+                if rows:
+                    target = out / _data_file(dataset, split)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    pq.write_table(to_table(rows, SCHEMAS[purpose], name), target)
+                    counts.setdefault((purpose, dataset), {})[split] = len(rows)
+        if not counts:
+            raise InputError(f"{run / 'convert/manifest.json'}: no data set has a row; nothing to export")
+        write_text(out / "README.md", data_card(counts))
+
+
+def to_table(rows: list[Row], schema: pa.Schema, name: str) -> pa.Table:
+    """Rows as an Arrow table. Raises InputError that names the file and the row that does not fit."""
+    schema = pa.schema([column for column in schema if column.name not in OPTIONAL or column.name in rows[0]])
+    for row in rows:
+        if set(row) != set(schema.names):
+            odd = ", ".join(sorted(set(row) ^ set(schema.names)))
+            raise InputError(
+                f"{name}: row {row.get('id')!r}: columns {', '.join(schema.names)} expected; differs: {odd}"
+            )
+    try:
+        return pa.Table.from_pylist(rows, schema=schema)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise InputError(f"{name}: a value has not the type of its column ({error})") from None
+
+
+def data_card(counts: dict[tuple[str, str], dict[str, int]]) -> str:
+    """README.md: the header by which `load_dataset` finds configurations and splits, and what the columns are."""
+    header = {
+        "pretty_name": "Next-event prediction",
+        "configs": [
+            {
+                "config_name": dataset,
+                "data_files": [{"split": split, "path": _data_file(dataset, split)} for split in splits],
+            }
+            for (_, dataset), splits in counts.items()
+        ],
+    }
+    sizes = [
+        f"| `{dataset}` | {purpose} | {', '.join(f'{split} {rows}' for split, rows in splits.items())} |"
+        for (purpose, dataset), splits in counts.items()
+    ]
+    columns = [
+        f"| {purpose} | {', '.join(f'`{column.name}`: {column.type}' for column in SCHEMAS[purpose])} |"
+        for purpose in sorted({purpose for purpose, _ in counts})
+    ]
+    lines = [
+        "---",
+        yaml.safe_dump(header, sort_keys=False).rstrip(),
+        "---",
+        "# Next-event prediction",
+        "",
+        "Each video is cut at a moment; the first part is shown, and what comes after it is asked for.",
+        "Videos are named by paths below the run's folder, two folders above this one.",
+        "",
+        "| configuration | for | rows |",
+        "|---|---|---|",
+        *sizes,
+        "",
+        "| for | columns |",
+        "|---|---|",
+        *columns,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Row]]]:
+    """(purpose, data set, split, rows) of one file of the convert stage."""
+    path = convert / name
+    dataset = path.name.split(".")[0]
+    if name.startswith("sft/"):
+        yield "sft", dataset, "validation" if ".validation." in name else "train", read_json(path)
+    elif name.startswith("grpo/"):
+        rows = read_jsonl(path)
+        for split in ("train", "validation"):
+            yield "grpo", dataset, split, [_without_part(row) for row in rows if row["part"] == split]
+    else:
+        yield "evaluation", dataset, "test", read_jsonl(path)
+
+
+def _without_part(row: dict[str, Any]) -> Row:
+    return {key: value for key, value in row.items() if key != "part"}
+
+
+def _data_file(dataset: str, split: str) -> str:
+    return f"data/{dataset}/{split}.parquet"

@@ -1,0 +1,103 @@
+"""The folder for Hugging Face `datasets`, read by `load_dataset` itself."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from datasets import Features, List, Value, get_dataset_config_names, load_dataset
+
+from nep.errors import InputError
+from nep.export.hf import SCHEMAS, export_run, to_table
+from nep.files import read_json, read_jsonl, sha256_of_file
+
+TEXT = Value("string")
+CLIP = {**dict.fromkeys(("id", "video_id", "source", "view"), TEXT), "videos": List(TEXT)}
+FEATURES = {
+    "next_event": Features({**CLIP, "messages": List({"role": TEXT, "content": TEXT})}),
+    "mix": Features({**CLIP, "component": TEXT, "messages": List({"role": TEXT, "content": TEXT})}),
+    "next_event_mc": Features({**CLIP, "kind": TEXT, "problem": TEXT, "answer": TEXT}),
+    "futurebench": Features(
+        {
+            **dict.fromkeys(("id", "video_id", "kind", "question"), TEXT),
+            "options": dict.fromkeys("ABCD", TEXT),
+            "options_inline": Value("bool"),
+            "answer": TEXT,
+            "video": TEXT,
+            "record": {
+                "source": TEXT,
+                "split_time": Value("float64"),
+                **dict.fromkeys(("caption", "caption_part1", "caption_part2"), TEXT),
+                "events": List({"scene": Value("int64"), "description": TEXT}),
+            },
+        }
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hf") / "hf"
+    export_run(run, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader's cache of a test is not that of the user."""
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def test_every_set_with_rows_is_a_configuration(run: Path, exported: Path) -> None:
+    files = read_json(run / "convert/manifest.json")["files"]
+    assert set(get_dataset_config_names(str(exported))) == {
+        Path(name).name.split(".")[0] for name, file in files.items() if file["rows"]
+    }
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_the_types_are_those_that_are_stated(name: str, exported: Path) -> None:
+    for split in load_dataset(str(exported), name).values():
+        assert split.features == FEATURES[name]
+
+
+def test_the_rows_are_those_of_the_run_by_split(run: Path, exported: Path) -> None:
+    loaded = load_dataset(str(exported), "next_event")
+    for split, file in (("train", "next_event.json"), ("validation", "next_event.validation.json")):
+        rows = read_json(run / "convert/sft" / file)
+        assert rows and list(loaded[split]) == rows
+    questions = read_jsonl(run / "convert/grpo/next_event_mc.jsonl")
+    loaded = load_dataset(str(exported), "next_event_mc")
+    for split in ("train", "validation"):
+        assert [{**row, "part": split} for row in loaded[split]] == [row for row in questions if row["part"] == split]
+    assert list(load_dataset(str(exported), "futurebench")["test"]) == read_jsonl(run / "convert/futurebench.jsonl")
+
+
+def test_it_loads_where_it_was_moved_to(exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "elsewhere")
+    assert load_dataset(str(tmp_path / "elsewhere"), "distill")["train"].num_rows > 0
+
+
+def test_same_rows_same_bytes(run: Path, exported: Path, tmp_path: Path) -> None:
+    export_run(run, tmp_path / "again")
+    files = [path.relative_to(exported) for path in sorted(exported.rglob("*")) if path.is_file()]
+    assert len(files) > 10
+    for file in files:
+        assert sha256_of_file(exported / file) == sha256_of_file(tmp_path / "again" / file), file
+
+
+def test_a_row_with_an_unknown_column_or_type_is_named() -> None:
+    row = {
+        "id": "a",
+        "video_id": "v",
+        "source": "s",
+        "view": "first",
+        "videos": ["v.mp4"],
+        "kind": "hop1",
+        "problem": "?",
+    }
+    with pytest.raises(InputError, match=r"mc\.jsonl: row 'a': .*differs: answer"):
+        to_table([row], SCHEMAS["grpo"], "mc.jsonl")
+    with pytest.raises(InputError, match=r"mc\.jsonl: row 'a': .*differs: more"):
+        to_table([{**row, "answer": "A", "more": 1}], SCHEMAS["grpo"], "mc.jsonl")
+    with pytest.raises(InputError, match=r"mc\.jsonl: a value has not the type"):
+        to_table([{**row, "answer": 1}], SCHEMAS["grpo"], "mc.jsonl")
