@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-interop test-interop-swift lint schema dag requirements
+.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data lint schema dag requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -40,6 +40,15 @@ test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-inter
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop-swift requirements-interop-swift.txt
 	$(BIN)/python -m pytest tests/interop/test_swift.py
 
+bench-data: setup-tests ## measure the data path against its peers; results and plot in benchmarks/results (an hour)
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-bench requirements-bench.txt
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
+	PYTHONPATH=scripts $(BIN)/python benchmarks/data_split.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/data_read.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
+
 schema: setup ## write config/schema.json from scripts/nep/config.py
 	$(BIN)/python scripts/write_config_schema.py
 
@@ -49,5 +58,6 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 requirements: setup-tests ## pin the whole closure of each requirements*.in anew
 	$(PIN) requirements.in -o requirements.txt
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
+	$(PIN) requirements-bench.in -o requirements-bench.txt
 	$(PIN) requirements-interop.in -o requirements-interop.txt
 	$(PIN) requirements-interop-swift.in -o requirements-interop-swift.txt

@@ -39,6 +39,7 @@ localrules:
     grpo,
     evaluate,
     report,
+    data_card,
 
 
 rule all:
@@ -46,6 +47,7 @@ rule all:
     default_target: True
     input:
         f"{RUN}/report/index.html",
+        f"{RUN}/report/data.html",
 
 
 rule download:
@@ -126,3 +128,10 @@ rule report:
     input:
         f"{RUN}/report/index.html",
         f"{RUN}/report/results.csv",
+        f"{RUN}/report/data.html",
+
+
+rule data_card:
+    """The page about the data; it needs no training."""
+    input:
+        f"{RUN}/report/data.html",

@@ -1,5 +1,5 @@
 # INPUTS   scores, metrics, manifests of the whole run
-# OUTPUTS  RUN/report/{index.html,results.csv}
+# OUTPUTS  RUN/report/{index.html,results.csv,data.html}
 
 
 rule make_report:
@@ -10,6 +10,7 @@ rule make_report:
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         cache=f"{RUN}/encode/index.jsonl",
+        layout=[f"scripts/nep/report/{name}" for name in ("report.html", "parts.html", "style.css")],
     output:
         page=f"{RUN}/report/index.html",
         table=f"{RUN}/report/results.csv",
@@ -26,3 +27,27 @@ rule make_report:
     shell:
         "python scripts/make_report.py --run-dir {params.run} --config {params.recipe:q} --out-dir {params.run}/report"
         " 2>&1 | tee {log}"
+
+
+rule make_data_card:
+    """What the data is: counts, lengths, cuts, data sets, what questions give away, samples."""
+    input:
+        records=f"{RUN}/records/records.jsonl",
+        rejected=f"{RUN}/records/rejected.jsonl",
+        split=f"{RUN}/split/manifest.jsonl",
+        convert=f"{RUN}/convert/manifest.json",
+        layout=[f"scripts/nep/report/{name}" for name in ("data_card.html", "parts.html", "style.css")],
+    output:
+        f"{RUN}/report/data.html",
+    log:
+        f"{RUN}/logs/make_data_card.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_data_card.tsv"
+    conda:
+        "../envs/report.yaml"
+    params:
+        run=run_folder,
+        name=CONFIG.run,
+        code=code("make_data_card.py"),
+    shell:
+        "python scripts/make_data_card.py --run-dir {params.run} --name {params.name:q} --out {output:q} 2>&1 | tee {log}"

@@ -105,7 +105,7 @@ def collect_run(root: Path, config: Config) -> Run:
         training=[_read_training(root, name, stage) for name, stage in evaluated_models(config) if stage != BASE],
         questions={row["id"]: row for row in questions},
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
-        quarantined=_read_quarantined(root, split_rows),
+        quarantined=read_quarantined(root, split_rows),
         jobs=read_jobs(root / "benchmarks"),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
     )
@@ -122,6 +122,17 @@ def evaluated_models(config: Config) -> list[tuple[str, Stage]]:
 def read_jobs(folder: Path) -> list[Job]:
     """Read Snakemake's benchmark files `<rule>/<wildcards>.tsv` or `<rule>.tsv`; an absent folder holds none."""
     return [job for path in sorted(folder.rglob("*.tsv")) for job in _read_benchmark(path, folder)]
+
+
+def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
+    """What records, split (the rows of its manifest) and, as far as it has run, encode have set aside."""
+    rejected = root / "records" / "rejected.jsonl"
+    rows = _checked(read_jsonl(rejected), rejected, QUARANTINE_KEYS)
+    set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
+    rows += _checked(set_aside, root / "split" / "manifest.jsonl", QUARANTINE_KEYS)
+    for shard in sorted((root / "encode" / "shards").glob("*.json")):
+        rows += _checked(read_json(shard).get("quarantined", []), shard, QUARANTINE_KEYS)
+    return [Quarantined(**{key: str(row[key]) for key in QUARANTINE_KEYS}) for row in rows]
 
 
 def _read_model(root: Path, experiment: str, stage: Stage) -> EvaluatedModel:
@@ -145,16 +156,6 @@ def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:
     validation_file = folder / "validation.jsonl"
     validation = _checked(read_jsonl(validation_file), validation_file, ("step",)) if stage == "grpo" else []
     return TrainingLog(experiment, stage, metrics, validation)
-
-
-def _read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
-    rejected = root / "records" / "rejected.jsonl"
-    rows = _checked(read_jsonl(rejected), rejected, QUARANTINE_KEYS)
-    set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
-    rows += _checked(set_aside, root / "split" / "manifest.jsonl", QUARANTINE_KEYS)
-    for shard in sorted((root / "encode" / "shards").glob("*.json")):
-        rows += _checked(read_json(shard).get("quarantined", []), shard, QUARANTINE_KEYS)
-    return [Quarantined(**{key: str(row[key]) for key in QUARANTINE_KEYS}) for row in rows]
 
 
 def _read_parameters(manifest: Path) -> int | None:

@@ -1,23 +1,19 @@
 """The page: what `collect` read, put in order and words, and rendered by one template with autoescape on."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from nep.config import Vision
 from nep.files import write_text
 from nep.report import curves, results_table
 from nep.report.collect import BASE, Job, Run
 from nep.report.examples import Example, compared_models, select_examples
+from nep.report.rendering import format_duration, format_memory, template
 from nep.report.results_table import OVERALL, SPLIT_NAMES, STAGE_NAMES, ControlRow, ResultTable, TableRow
 
 MOST_QUARANTINE_ROWS = 200
-NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 OUTCOMES = {
     "gained": "{after} right where {before} was wrong",
     "kept": "Both right",
@@ -52,7 +48,13 @@ def render_page(run: Run) -> str:
     """The page as HTML text."""
     tables = results_table.result_tables(run)
     costs = rule_costs(run.jobs)
-    return template().render(
+    return template("report.html").render(
+        split_names=SPLIT_NAMES,
+        stage_names=STAGE_NAMES,
+        variant_names=VARIANT_NAMES,
+        variant_notes=VARIANT_NOTES,
+        series_colour=curves.series_colour,
+        geometry=curves,
         title=run.config.report.title,
         run_name=run.config.run,
         lead=lead_sentence(run, tables),
@@ -73,40 +75,6 @@ def render_page(run: Run) -> str:
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
     )
-
-
-def template() -> jinja2.Template:
-    """The page's template: every value is escaped, a name that is missing is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=printable,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "duration": format_duration,
-        "memory": format_memory,
-        "words": lambda name: name.replace("_", " "),
-        "points": lambda value: f"{value:+.1f}".replace("-", "−"),
-    }
-    environment.globals |= {
-        "split_names": SPLIT_NAMES,
-        "stage_names": STAGE_NAMES,
-        "variant_names": VARIANT_NAMES,
-        "variant_notes": VARIANT_NOTES,
-        "series_colour": curves.series_colour,
-        "geometry": curves,
-    }
-    return environment.get_template("template.html")
-
-
-def printable(value: Any) -> Any:
-    """Text with the characters that HTML or UTF-8 cannot hold replaced by U+FFFD."""
-    # Markup is what the template itself made of values that went through here.
-    is_text = isinstance(value, str) and not isinstance(value, Markup)
-    return NOT_PRINTABLE.sub("\ufffd", value) if is_text else value
 
 
 def row_groups(table: ResultTable) -> list[tuple[str | None, list[TableRow]]]:
@@ -207,21 +175,6 @@ def describe_vision(vision: Vision) -> str:
         else f"{vision.fps:g} frames a second, {vision.frames} at most"
     )
     return f"{sampled}, {vision.min_pixels:,} to {vision.max_pixels:,} pixels each"
-
-
-def format_duration(seconds: float) -> str:
-    """Two units at most: 8.4 s, 3 min 05 s, 2 h 10 min."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60:,} h {minutes % 60:02d} min"
-
-
-def format_memory(megabytes: float) -> str:
-    """MB below one GB."""
-    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
 
 
 def format_count(number: int) -> str:

@@ -3,60 +3,19 @@
 import json
 import subprocess
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from support.html_page import Page
 from support.synthetic_run import SyntheticRun, write_benchmark, write_lines
 
 from nep.config import load_config
 from nep.errors import InputError
 from nep.report.collect import Job, collect_run, read_jobs
-from nep.report.page import format_count, format_duration, format_memory, render_page, rule_costs, total_cost
+from nep.report.page import format_count, render_page, rule_costs, total_cost
+from nep.report.rendering import format_duration, format_memory
 
 ROOT = Path(__file__).parents[3]
-VOID = {"meta", "br", "img", "link", "hr", "input"}
-REFERENCES = {"src", "href", "srcset", "poster", "action", "data", "xlink:href"}
-
-
-class Page(HTMLParser):
-    """Reads a page; fails at an element that is closed out of turn."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.ids: set[str] = set()
-        self.references: list[str] = []
-        self.handlers: list[str] = []
-        self.texts: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._read(tag, dict(attrs))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._read(tag, dict(attrs))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    def _read(self, tag: str, attributes: dict[str, str | None]) -> None:
-        self.tags.append(tag)
-        self.ids.add(attributes.get("id") or "")
-        self.references += [attributes[name] or "" for name in REFERENCES & attributes.keys()]
-        self.handlers += [name for name in attributes if name.startswith("on")]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def render(synthetic: SyntheticRun, root: Path) -> str:
@@ -66,7 +25,10 @@ def render(synthetic: SyntheticRun, root: Path) -> str:
 def test_page_is_well_formed_self_contained_and_small(tmp_path: Path) -> None:
     html = render(SyntheticRun(videos=6, size=224), tmp_path)
     page = Page(html)
-    assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in page.references)
+    # One page beside it: the data card.
+    assert page.references.count("data.html") == 1
+    inside = [reference for reference in page.references if reference != "data.html"]
+    assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in inside)
     assert {reference[1:] for reference in page.references if reference.startswith("#")} <= page.ids
     assert {"script", "link", "iframe", "object"}.isdisjoint(page.tags)
     assert "http:" not in html

@@ -1,0 +1,51 @@
+"""The templates of the pages: every value is escaped, a name that is missing is an error."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+def template(name: str) -> jinja2.Template:
+    """The template in the file `name` beside this module."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=printable,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "duration": format_duration,
+        "memory": format_memory,
+        "words": lambda name: name.replace("_", " "),
+        "points": lambda value: f"{value:+.1f}".replace("-", "−"),
+    }
+    return environment.get_template(name)
+
+
+def printable(value: Any) -> Any:
+    """Text with the characters that HTML or UTF-8 cannot hold replaced by U+FFFD."""
+    # Markup is what the template itself made of values that went through here.
+    is_text = isinstance(value, str) and not isinstance(value, Markup)
+    return NOT_PRINTABLE.sub("\ufffd", value) if is_text else value
+
+
+def format_duration(seconds: float) -> str:
+    """Two units at most: 8.4 s, 3 min 05 s, 2 h 10 min."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def format_memory(megabytes: float) -> str:
+    """MB below one GB."""
+    return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
