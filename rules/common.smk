@@ -26,8 +26,6 @@ if workflow.is_main_process:
 
 RUN = f"results/{CONFIG.run}"
 PROMPTS = CONFIG.convert.prompts
-# The stages of an experiment that a consumer can train.
-STAGES_OF = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 
 
 def recipe(block):
@@ -75,6 +73,22 @@ def dataset_files(stage, experiment):
     suffix = {"sft": "json", "grpo": "jsonl"}[stage]
     return [
         f"{RUN}/convert/{stage}/{name}.{suffix}" for name in getattr(CONFIG.experiments[experiment], stage).datasets
+    ]
+
+
+# What other programs can train of an experiment.
+EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
+
+
+def exported_stages(consumer, experiment):
+    """The stages that an experiment has and the consumer can train."""
+    return [stage for stage in EXPORTED_STAGES[consumer] if experiment in experiments_with(stage)]
+
+
+def exports_for(consumer):
+    """The exports of all experiments that the consumer can train."""
+    return [
+        f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
     ]
 
 
@@ -135,18 +149,6 @@ def launcher(training):
 def cores_of(training):
     """Cores that a training stage uses on a machine without GPUs."""
     return training.processes * training.threads
-
-
-def exported_stages(consumer, experiment):
-    """The stages that an experiment has and the consumer can train."""
-    return [stage for stage in STAGES_OF[consumer] if experiment in experiments_with(stage)]
-
-
-def exports_for(consumer):
-    """The exports of all experiments that the consumer can train."""
-    return [
-        f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
-    ]
 
 
 wildcard_constraints:

@@ -24,7 +24,7 @@ rule export_experiment:
     benchmark:
         f"{RUN}/benchmarks/export_experiment/{{consumer}}/{{experiment}}.tsv"
     wildcard_constraints:
-        consumer="|".join(STAGES_OF),
+        consumer="|".join(EXPORTED_STAGES),
     conda:
         "../envs/data.yaml"
     params:

@@ -141,3 +141,16 @@ def test_a_comment_re_runs_nothing_and_a_change_of_logic_what_imports_it(small_r
 def test_a_changed_setting_re_runs_its_stage_and_those_after(copy_of_small_run) -> None:
     config = copy_of_small_run.configure("small", sft={"lr": 5e-4})
     assert copy_of_small_run.run(config, "--dry-run").planned() == AFTER_SFT
+
+
+def test_the_exports_follow_from_the_data_sets_alone(small_run, copy_of_small_run) -> None:
+    targets = [f"export_{consumer}" for consumer in ("llamafactory", "easyr1", "verl", "swift", "hf")]
+    dry = copy_of_small_run.run(small_run.config, *targets, "--dry-run")
+    jobs = {rule: count for rule, count in dry.planned().items() if rule not in targets}
+    assert jobs == {"export_experiment": 4, "export_datasets": 1}
+    outcome = copy_of_small_run.run(small_run.config, *targets)
+    assert outcome.status == 0, outcome.text
+    export = copy_of_small_run.root / "results/small/export"
+    for folder in ("llamafactory/nep", "easyr1/nep", "verl/nep", "swift/nep", "hf"):
+        assert (export / folder / "README.md").is_file()
+    assert "Nothing to be done" in copy_of_small_run.run(small_run.config, *targets, "--dry-run").text

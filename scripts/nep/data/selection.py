@@ -13,19 +13,19 @@ Row = dict[str, Any]
 
 
 def select_sft(files: Mapping[str, Path], sft: Sft, seed: int) -> dict[str, list[Row]]:
-    """Rows by data set: of each as many as `sft.datasets` says, in the order of a hash; all of them for None."""
-    return {
-        name: take_first_by_hash(read_json(path), sft.datasets[name], seed, sft.balance_sources)
-        for name, path in files.items()
-    }
+    """The first N rows of each data set, in the order of a hash; N is the recipe's."""
+    return {name: _first(read_json(path), name, sft, seed) for name, path in files.items()}
 
 
 def select_grpo(files: Mapping[str, Path], grpo: Grpo, seed: int) -> dict[Part, list[Row]]:
-    """Rows of all data sets by part: of the training part as many as `grpo.datasets` says, of validation all."""
+    """The first N rows of each data set's training part, in the order of a hash, and all of its validation part."""
     rows: dict[Part, list[Row]] = {"train": [], "validation": []}
     for name, path in files.items():
         found = read_jsonl(path)
-        training = [row for row in found if row["part"] == "train"]
-        rows["train"] += take_first_by_hash(training, grpo.datasets[name], seed, grpo.balance_sources)
+        rows["train"] += _first([row for row in found if row["part"] == "train"], name, grpo, seed)
         rows["validation"] += [row for row in found if row["part"] == "validation"]
     return rows
+
+
+def _first(rows: list[Row], name: str, training: Sft | Grpo, seed: int) -> list[Row]:
+    return take_first_by_hash(rows, training.datasets[name], seed, training.balance_sources)

@@ -15,27 +15,27 @@ from nep.files import atomic_path, read_json, read_jsonl, write_text
 TEXT = pa.string()
 PATHS = pa.list_(TEXT)
 CLIP = [*((name, TEXT) for name in ("id", "video_id", "source", "view")), ("videos", PATHS)]
-EVENTS = pa.list_(pa.struct([("scene", pa.int64()), ("description", TEXT)]))
-CAPTIONS = [(name, TEXT) for name in ("caption", "caption_part1", "caption_part2")]
-TURNS = pa.list_(pa.struct([("role", TEXT), ("content", TEXT)]))
-RECORD = pa.struct([("source", TEXT), ("split_time", pa.float64()), *CAPTIONS, ("events", EVENTS)])
-# Of a mixed set alone; of questions about an image alone.
-OPTIONAL = {"component", "image"}
+DIALOGUE = [*CLIP, ("messages", pa.list_(pa.struct([("role", TEXT), ("content", TEXT)])))]
+QUESTION = [
+    *((name, TEXT) for name in ("id", "video_id", "kind", "question")),
+    ("options", pa.struct([(letter, TEXT) for letter in "ABCD"])),
+    ("options_inline", pa.bool_()),
+    ("answer", TEXT),
+    ("video", TEXT),
+]
+RECORD = [
+    ("source", TEXT),
+    ("split_time", pa.float64()),
+    *((name, TEXT) for name in ("caption", "caption_part1", "caption_part2")),
+    ("events", pa.list_(pa.struct([("scene", pa.int64()), ("description", TEXT)]))),
+]
 # Columns by what a set is for.
 SCHEMAS = {
-    "sft": pa.schema([*CLIP, ("component", TEXT), ("messages", TURNS)]),
+    "sft": pa.schema(DIALOGUE),
+    "sft, mixed": pa.schema([*DIALOGUE, ("component", TEXT)]),
     "grpo": pa.schema([*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]),
-    "evaluation": pa.schema(
-        [
-            *[(name, TEXT) for name in ("id", "video_id", "kind", "question")],
-            ("options", pa.struct([(letter, TEXT) for letter in "ABCD"])),
-            ("options_inline", pa.bool_()),
-            ("answer", TEXT),
-            ("video", TEXT),
-            ("image", TEXT),
-            ("record", RECORD),
-        ]
-    ),
+    "futurebench": pa.schema([*QUESTION, ("record", pa.struct(RECORD))]),
+    "seedbench_r1": pa.schema([*QUESTION, ("image", TEXT), ("record", pa.struct([("source", TEXT)]))]),
 }
 
 
@@ -60,7 +60,6 @@ def export_run(run: Path, folder: Path) -> None:
 
 def to_table(rows: list[Row], schema: pa.Schema, name: str) -> pa.Table:
     """Rows as an Arrow table. Raises InputError that names the file and the row that does not fit."""
-    schema = pa.schema([column for column in schema if column.name not in OPTIONAL or column.name in rows[0]])
     for row in rows:
         if set(row) != set(schema.names):
             odd = ", ".join(sorted(set(row) ^ set(schema.names)))
@@ -118,13 +117,15 @@ def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Row]
     path = convert / name
     dataset = path.name.split(".")[0]
     if name.startswith("sft/"):
-        yield "sft", dataset, "validation" if ".validation." in name else "train", read_json(path)
+        rows = read_json(path)
+        purpose = "sft, mixed" if rows and "component" in rows[0] else "sft"
+        yield purpose, dataset, "validation" if ".validation." in name else "train", rows
     elif name.startswith("grpo/"):
         rows = read_jsonl(path)
         for split in ("train", "validation"):
             yield "grpo", dataset, split, [_without_part(row) for row in rows if row["part"] == split]
     else:
-        yield "evaluation", dataset, "test", read_jsonl(path)
+        yield dataset, dataset, "test", read_jsonl(path)
 
 
 def _without_part(row: dict[str, Any]) -> Row:

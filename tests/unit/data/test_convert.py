@@ -322,8 +322,7 @@ def test_every_training_row_names_its_source(convert: Make, make_record: Make) -
     records = [make_record(number, source=("youtube", "ego4d")[number % 2]) for number in range(60)]
     sources = {record.id: record.source for record in records}
     out = convert(records)
-    files = [path for path in (out / "sft").iterdir() if path.name != "dataset_info.json"]
-    for path in [*files, *(out / "grpo").iterdir()]:
+    for path in [*(out / "sft").iterdir(), *(out / "grpo").iterdir()]:
         assert all(row["source"] == sources[row["video_id"]] for row in rows_by_id(path).values()), path.name
 
 
@@ -442,7 +441,7 @@ def test_rows_hold_no_path_that_depends_on_where_the_run_was_started(
 ) -> None:
     records = [make_record(number) for number in range(30)]
     out = convert(records, [make_question(records[3])], seedbench=[seed_question(1)])
-    rows = [row for path in out.glob("*/*.json*") if path.stem != "dataset_info" for row in rows_by_id(path).values()]
+    rows = [row for path in out.glob("*/*.json*") for row in rows_by_id(path).values()]
     paths = [path for row in rows for path in row["videos"]]
     paths += [row["video"] for name in ("futurebench", "seedbench_r1") for row in read_jsonl(out / f"{name}.jsonl")]
     assert {path.split("/")[0] for path in paths} == {"segments", "download"}

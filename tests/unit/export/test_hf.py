@@ -6,15 +6,18 @@ from pathlib import Path
 import pytest
 from datasets import Features, List, Value, get_dataset_config_names, load_dataset
 
+from nep.data.convert import seedbench_file
 from nep.errors import InputError
 from nep.export.hf import SCHEMAS, export_run, to_table
 from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.records.seedbench import SeedQuestion
 
 TEXT = Value("string")
 CLIP = {**dict.fromkeys(("id", "video_id", "source", "view"), TEXT), "videos": List(TEXT)}
+DIALOGUE = {**CLIP, "messages": List({"role": TEXT, "content": TEXT})}
 FEATURES = {
-    "next_event": Features({**CLIP, "messages": List({"role": TEXT, "content": TEXT})}),
-    "mix": Features({**CLIP, "component": TEXT, "messages": List({"role": TEXT, "content": TEXT})}),
+    "next_event": Features(DIALOGUE),
+    "mix": Features({**DIALOGUE, "component": TEXT}),
     "next_event_mc": Features({**CLIP, "kind": TEXT, "problem": TEXT, "answer": TEXT}),
     "futurebench": Features(
         {
@@ -86,18 +89,28 @@ def test_same_rows_same_bytes(run: Path, exported: Path, tmp_path: Path) -> None
 
 
 def test_a_row_with_an_unknown_column_or_type_is_named() -> None:
-    row = {
-        "id": "a",
-        "video_id": "v",
-        "source": "s",
-        "view": "first",
-        "videos": ["v.mp4"],
-        "kind": "hop1",
-        "problem": "?",
-    }
+    row = {"id": "a", "video_id": "v", "source": "s", "view": "first", "videos": ["v.mp4"], "kind": "hop1"}
+    row["problem"] = "?"
     with pytest.raises(InputError, match=r"mc\.jsonl: row 'a': .*differs: answer"):
         to_table([row], SCHEMAS["grpo"], "mc.jsonl")
     with pytest.raises(InputError, match=r"mc\.jsonl: row 'a': .*differs: more"):
         to_table([{**row, "answer": "A", "more": 1}], SCHEMAS["grpo"], "mc.jsonl")
     with pytest.raises(InputError, match=r"mc\.jsonl: a value has not the type"):
         to_table([{**row, "answer": 1}], SCHEMAS["grpo"], "mc.jsonl")
+
+
+def test_the_questions_of_seedbench_fit_their_columns() -> None:
+    question = SeedQuestion(
+        id="l1-a",
+        video_id="a",
+        level="l1",
+        source="Ego4D",
+        question="What is planned next?",
+        options=dict.fromkeys("ABCD", "Wash it."),
+        answer="A",
+        video=None,
+        image="images/Ego4D/a.png",
+        whole_videos=("Ego4D/a",),
+    )
+    rows = seedbench_file([question]).rows
+    assert to_table(rows, SCHEMAS["seedbench_r1"], "seedbench_r1.jsonl").to_pylist() == rows
