@@ -129,6 +129,19 @@ def test_resume_makes_only_what_is_missing(records: Path, videos: dict[str, Path
     assert kept.stat().st_mtime_ns == stamp
 
 
+def test_a_further_video_leaves_the_others_untouched(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    before = run_shard(records, videos, run)
+    inodes = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (run / "segments").rglob("*.mp4")}
+    new = {"id": "new", "video": "vfr.mkv", "split_time": 1.0, "already_cut": False}
+    write_jsonl(records, [*read_jsonl(records), new])
+    after = run_shard(records, videos, run)
+    assert after["new"]["status"] == "ok"
+    assert {identity: row for identity, row in after.items() if identity != "new"} == before
+    assert len(inodes) == 3
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in inodes} == inodes
+
+
 def test_changed_split_time_is_cut_again(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:
     run_shard(records, videos, tmp_path / "run")
     rows = read_jsonl(records)
