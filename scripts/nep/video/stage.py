@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import av
+
 from nep.config import Split
 from nep.errors import InputError
 from nep.files import confined, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
@@ -133,7 +135,8 @@ def _input_of(task: SplitTask) -> dict[str, Any]:
 
 
 def _fingerprint(recipe: Recipe, code: str) -> str:
-    return sha256_of_json({"recipe": asdict(recipe), "ffmpeg": ffmpeg_version(), "code": code})[:16]
+    encoders = {"ffmpeg": ffmpeg_version(), "av": av.__version__}
+    return sha256_of_json({"recipe": asdict(recipe), "code": code, **encoders})[:16]
 
 
 def _after_failure(task: SplitTask, failure: Failure) -> dict[str, Any]:
