@@ -172,7 +172,7 @@ class Convert(Block):
     prompts: str = "config/prompts.yaml"
     hold_out_evaluation_videos: bool = True
     near_duplicates: Literal["stop", "hold_out"] = "stop"
-    near_duplicate_distance: float = Field(0.02, ge=0, le=2)
+    near_duplicate_distance: float = Field(0.015, ge=0, le=2)
     validation_fraction: Fraction = 0.05
     distractors: Literal["same_video", "other_videos"] = "same_video"
     hops: list[Annotated[int, Field(ge=1, le=3)]] = [1, 2]
