@@ -70,7 +70,8 @@ def test_every_stage_leaves_what_its_manifest_names(small_run) -> None:
     assert len(fingerprints) == len(MODELS)
     assert [row["step"] for row in read_jsonl(run / "nep/sft/metrics.jsonl")] == list(range(1, 9))
     assert [row["step"] for row in read_jsonl(run / "nep/grpo/metrics.jsonl")] == list(range(1, 7))
-    assert (run / "report" / "index.html").stat().st_size > 10_000
+    for page in ("index.html", "data.html"):
+        assert (run / "report" / page).stat().st_size > 10_000
 
 
 def test_no_evaluation_video_is_trained_on(small_run) -> None:
@@ -107,10 +108,19 @@ def test_a_dry_run_plans_every_rule_from_an_empty_folder(workplace: Workplace) -
         "merge_encode": 1,
         "make_controls": 1,
         "evaluate_model": 3,
+        "make_data_card": 1,
         "make_report": 1,
         "train_sft": 1,
         "train_grpo": 1,
     }
+
+
+def test_the_data_card_waits_for_no_model(workplace: Workplace) -> None:
+    outcome = workplace.run(workplace.configure("small"), "data_card", "--dry-run")
+    assert outcome.status == 0, outcome.text
+    planned = outcome.planned()
+    assert planned["make_data_card"] == planned["convert_datasets"] == 1
+    assert not {rule for rule in planned if any(word in rule for word in ("model", "encode", "train", "report"))}
 
 
 def test_snakemake_has_nothing_to_remark_about_the_rules(workplace: Workplace) -> None:

@@ -97,7 +97,7 @@ def collect_run(root: Path, config: Config) -> Run:
     """
     split_rows = read_jsonl(root / "split" / "manifest.jsonl")
     questions_file = root / "convert" / "futurebench.jsonl"
-    questions = _checked(read_jsonl(questions_file), questions_file, QUESTION_KEYS)
+    questions = checked(read_jsonl(questions_file), questions_file, QUESTION_KEYS)
     return Run(
         root=root,
         config=config,
@@ -105,7 +105,7 @@ def collect_run(root: Path, config: Config) -> Run:
         training=[_read_training(root, name, stage) for name, stage in evaluated_models(config) if stage != BASE],
         questions={row["id"]: row for row in questions},
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
-        quarantined=read_quarantined(root, split_rows),
+        quarantined=[*read_quarantined(root, split_rows), *_read_encode_quarantined(root)],
         jobs=read_jobs(root / "benchmarks"),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
     )
@@ -125,14 +125,20 @@ def read_jobs(folder: Path) -> list[Job]:
 
 
 def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
-    """What records, split (the rows of its manifest) and, as far as it has run, encode have set aside."""
-    rejected = root / "records" / "rejected.jsonl"
-    rows = _checked(read_jsonl(rejected), rejected, QUARANTINE_KEYS)
+    """What records and split set aside; `split_rows` are the rows of the split manifest."""
+    rejected, split = root / "records" / "rejected.jsonl", root / "split" / "manifest.jsonl"
     set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
-    rows += _checked(set_aside, root / "split" / "manifest.jsonl", QUARANTINE_KEYS)
-    for shard in sorted((root / "encode" / "shards").glob("*.json")):
-        rows += _checked(read_json(shard).get("quarantined", []), shard, QUARANTINE_KEYS)
-    return [Quarantined(**{key: str(row[key]) for key in QUARANTINE_KEYS}) for row in rows]
+    return [*_as_quarantined(read_jsonl(rejected), rejected), *_as_quarantined(set_aside, split)]
+
+
+def checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:
+    """`rows`, each of them an object with all of `keys`. Raises InputError that names file and row."""
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, row {number}: expected an object, found {row!r}")
+        if absent := [key for key in keys if key not in row]:
+            raise InputError(f"{path}, row {number}: no key {absent[0]!r} (found {', '.join(sorted(row)) or 'none'})")
+    return rows
 
 
 def _read_model(root: Path, experiment: str, stage: Stage) -> EvaluatedModel:
@@ -141,21 +147,31 @@ def _read_model(root: Path, experiment: str, stage: Stage) -> EvaluatedModel:
     content = read_json(scores_file)
     if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
         raise InputError(f"{scores_file}: expected an object with a list 'scores'")
-    rows = _checked(content["scores"], scores_file, SCORE_KEYS)
+    rows = checked(content["scores"], scores_file, SCORE_KEYS)
     return EvaluatedModel(
         experiment=experiment,
         stage=stage,
         scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows],
-        samples=_checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS),
+        samples=checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS),
     )
 
 
 def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:
     folder = root / experiment / stage
-    metrics = _checked(read_jsonl(folder / "metrics.jsonl"), folder / "metrics.jsonl", ("step",))
+    metrics = checked(read_jsonl(folder / "metrics.jsonl"), folder / "metrics.jsonl", ("step",))
     validation_file = folder / "validation.jsonl"
-    validation = _checked(read_jsonl(validation_file), validation_file, ("step",)) if stage == "grpo" else []
+    validation = checked(read_jsonl(validation_file), validation_file, ("step",)) if stage == "grpo" else []
     return TrainingLog(experiment, stage, metrics, validation)
+
+
+def _read_encode_quarantined(root: Path) -> list[Quarantined]:
+    shards = sorted((root / "encode" / "shards").glob("*.json"))
+    return [row for shard in shards for row in _as_quarantined(read_json(shard).get("quarantined", []), shard)]
+
+
+def _as_quarantined(rows: list[Row], path: Path) -> list[Quarantined]:
+    rows = checked(rows, path, QUARANTINE_KEYS)
+    return [Quarantined(**{key: str(row[key]) for key in QUARANTINE_KEYS}) for row in rows]
 
 
 def _read_parameters(manifest: Path) -> int | None:
@@ -181,12 +197,3 @@ def _measured(row: dict[str, str | None], column: str, path: Path) -> float | No
         return float(text)
     except ValueError:
         raise InputError(f"{path}: column {column!r} holds {text!r}, expected a number") from None
-
-
-def _checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, row {number}: expected an object, found {row!r}")
-        if absent := [key for key in keys if key not in row]:
-            raise InputError(f"{path}, row {number}: no key {absent[0]!r} (found {', '.join(sorted(row)) or 'none'})")
-    return rows

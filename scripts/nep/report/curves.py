@@ -143,6 +143,12 @@ def format_value(value: float, percent: bool = False) -> str:
     return f"{value:.3g}"
 
 
+def scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    """The linear map that takes `low` to `start` and `high` to `end`."""
+    span = high - low or 1.0
+    return lambda value: start + (value - low) / span * (end - start)
+
+
 def _panel(quantity: Quantity, logs: list[TrainingLog], colour_of: Callable[[TrainingLog], str]) -> Panel | None:
     series = [(log, _points(log, quantity)) for log in logs if log.stage == quantity.stage]
     series = [(log, points) for log, points in series if points]
@@ -151,8 +157,8 @@ def _panel(quantity: Quantity, logs: list[TrainingLog], colour_of: Callable[[Tra
     every = [point for _, points in series for point in points]
     x_low, x_high = min(x for x, _ in every), max(x for x, _ in every)
     y_ticks = _value_ticks([y for _, y in every], quantity.percent)
-    to_x = _scale(x_low, x_high, LEFT, WIDTH - RIGHT)
-    to_y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    to_x = scale(x_low, x_high, LEFT, WIDTH - RIGHT)
+    to_y = scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     curves = [_curve(log, points, quantity, colour_of(log), to_x, to_y) for log, points in series]
     return Panel(
         title=quantity.title,
@@ -206,11 +212,6 @@ def _curve(
 def _lanes(table: ResultTable, place: int, experiment: str) -> list[tuple[Stage, Score]]:
     cells = [(row.stage, row.cells[place]) for row in table.rows if row.experiment in (BASE, experiment)]
     return [(stage, cell.score) for stage, cell in cells if cell]
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    span = high - low or 1.0
-    return lambda value: start + (value - low) / span * (end - start)
 
 
 def _path(points: list[Point]) -> str:

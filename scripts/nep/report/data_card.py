@@ -1,145 +1,366 @@
-"""The data card: what a run's data is, before any training."""
+"""The data card: what records, split and convert made of a source, read, counted and rendered as one page."""
 
-import bisect
-import itertools
+import re
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nep.data.draw import stable_hash
-from nep.files import confined, read_json, read_jsonl, write_text
-from nep.report.collect import Quarantined, Row, read_quarantined
-from nep.report.examples import Frame, frames_of
-from nep.report.rendering import template
+import numpy as np
 
-LENGTHS = {"up to 30 s": 30, "30–60 s": 60, "1–2 min": 120, "2–3 min": 180, "over 3 min": float("inf")}
-POSITIONS = 10
-CAPTION_WORDS = (10, 20, 40, 80, 160)
+from nep.files import read_json, read_jsonl, write_text
+from nep.records.schema import Record, rows_as
+from nep.report import curves
+from nep.report.collect import Quarantined, Row, checked, read_quarantined
+from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, part_frames
+from nep.report.histogram import Histogram, category_histogram, count_histogram, share_histogram
+from nep.report.rendering import format_duration, template
+from nep.report.results_table import quarantine_counts
+
 SAMPLES = 6
-FRAMES = 4
-WAYS = {"copy": "packets copied", "encode": "encoded as a whole"}
+MOST_SOURCES = 40
+MOST_QUARANTINE_EXAMPLES = 3
+LENGTH_BOUNDS_S = (30, 60, 120, 180)
+LENGTH_NAMES = ("0–30 s", "30–60 s", "1–2 min", "2–3 min", "longer")
+TEXTS = {
+    "caption": "Whole video",
+    "caption_part1": "First part",
+    "caption_part2": "Second part",
+    "reasoning": "Reasoning",
+    "prediction": "Prediction",
+    "critique": "Critique",
+}
+PLOTTED_TEXTS = ("caption", "caption_part1", "caption_part2")
+WAY_NAMES = {
+    "copy": "Packets copied, pictures around the cut encoded",
+    "whole": "Published already cut, all packets copied",
+    "encode": "Whole video encoded",
+}
+CUT_KEYS = ("id", "way", "why", "encoded_frames", "source_frames", "duration", "first", "second")
+FILE_KEYS = ("rows", "left_out")
+VALIDATION = ".validation"
+NUMBER = re.compile(r"\b\d+\b")
 
-Bars = list[tuple[str, int]]
+
+@dataclass(frozen=True)
+class CardData:
+    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id."""
+
+    root: Path
+    records: list[Record]
+    cuts: dict[str, Row]
+    quarantined: list[Quarantined]
+    convert: Row
+
+
+@dataclass(frozen=True)
+class SourceRow:
+    """One source: records, cut videos, these by length (in the order of LENGTH_NAMES), and their sum in seconds."""
+
+    source: str
+    records: int
+    cuts: int
+    lengths: list[int]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """Words of one text of the records: how many records have it, and the 5 %, 50 %, 95 % quantiles and the maximum."""
+
+    name: str
+    records: int
+    quantiles: list[float]
+    longest: int
+
+
+@dataclass(frozen=True)
+class WayRow:
+    """Videos cut in one way, their pictures, and how many of these were encoded anew."""
+
+    way: str
+    videos: int
+    pictures: int
+    encoded: int
+
+
+@dataclass(frozen=True)
+class SetRow:
+    """One data set. `validation` is None where it has no validation file; `left_out` counts both files, by reason."""
+
+    name: str
+    published_as: str | None
+    rows: int
+    validation: int | None
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share of right answers and its 95 % interval, in percent; `within_bound` as convert judged it."""
+
+    accuracy: float
+    ci_low: float
+    ci_high: float
+    within_bound: bool = True
+
+
+@dataclass(frozen=True)
+class ChoiceRow:
+    """A multiple-choice file without its videos: a baseline trained on `asked` of its questions (None where convert
+    had too few videos), and rules on the form of the options."""
+
+    path: str
+    questions: int
+    asked: int | None
+    method: str | None
+    text_only: Rate | None
+    rules: dict[str, Rate]
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Records that one stage set aside for one reason, and the first of them."""
+
+    stage: str
+    reason: str
+    count: int
+    examples: list[Quarantined]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A video as the card shows it; `cut` in seconds, None where the source had been cut before."""
+    """One record with frames of both parts; `cut` and `duration` in seconds."""
 
-    id: str
-    source: str
+    record: Record
+    duration: float
+    cut: float | None
     first: list[Frame]
     second: list[Frame]
-    cut: float | None
-    caption_part1: str | None
-    caption_part2: str | None
 
 
-def write_data_card(run: Path, run_name: str, out: Path) -> None:
-    """Write the card of the run's folder to `out`."""
-    cuts = read_jsonl(run / "split/manifest.jsonl")
-    good = {row["id"]: row for row in cuts if row["status"] == "ok"}
-    records = [row for row in read_jsonl(run / "records/records.jsonl") if row["id"] in good]
-    files = read_json(run / "convert/manifest.json")["files"]
-    asked = [(path, file) for path, file in files.items() if file.get("option_bias")]
-    page = template("data_card.html").render(
-        run_name=run_name,
-        facts=facts(records, good.values(), files),
-        by_source=by_count(record["source"] for record in records),
-        by_length=in_bins([row["duration"] for row in good.values()], LENGTHS),
-        positions=split_positions(records, good),
-        caption_words=caption_lengths(records),
-        ways=[(WAYS[way], count) for way, count in by_count(row["way"] for row in good.values())],
-        ways_note=ways_note(good.values()),
-        files=list(files.items()),
-        choices=asked,
-        rules=list(asked[0][1]["option_bias"]) if asked else [],
-        method=next((file["text_only"]["method"] for _, file in asked if file["text_only"]), None),
-        samples=[sample(record, good[record["id"]], run) for record in chosen(records)],
-        reasons=quarantine(read_quarantined(run, cuts)),
+def write_data_card(root: Path, run_name: str, out: Path) -> None:
+    """Write the card of the run at `root`. Raises InputError that names a file that is missing or does not fit."""
+    write_text(out, render_card(collect_card(root), run_name))
+
+
+def collect_card(root: Path) -> CardData:
+    """Read what records, split and convert left at `root`."""
+    records, split, convert = (
+        root / "records" / "records.jsonl",
+        root / "split" / "manifest.jsonl",
+        root / "convert" / "manifest.json",
     )
-    write_text(out, page)
+    split_rows = checked(read_jsonl(split), split, ("id", "status"))
+    (manifest,) = checked([read_json(convert)], convert, ("files", "records"))
+    checked(list(manifest["files"].values()), convert, FILE_KEYS)
+    cuts = checked([row for row in split_rows if row["status"] == "ok"], split, CUT_KEYS)
+    return CardData(
+        root=root,
+        records=rows_as(Record, read_jsonl(records), str(records)),
+        cuts={row["id"]: row for row in cuts},
+        quarantined=read_quarantined(root, split_rows),
+        convert=manifest,
+    )
 
 
-def facts(records: Sequence[Row], cuts: Iterable[Row], files: dict[str, Any]) -> list[tuple[str, str]]:
-    """(value, name) of the figures below the title."""
-    seconds = sum(row["duration"] for row in cuts)
-    sources = {record["source"] for record in records}
-    rows = sum(file["rows"] for path, file in files.items() if ".validation." not in path)
+def render_card(card: CardData, run_name: str) -> str:
+    """The page as HTML text."""
+    sources, ways, choices = source_rows(card), way_rows(card), choice_rows(card.convert["files"])
+    return template("data_card.html").render(
+        run_name=run_name,
+        facts=_facts(card),
+        sources=sources,
+        length_names=LENGTH_NAMES,
+        lengths=length_histogram(sources),
+        already_cut=sum(record.already_cut for record in card.records),
+        positions=position_histogram(card),
+        texts=text_rows(card.records),
+        text_histograms=text_histograms(card.records),
+        ways=ways,
+        whys=why_counts(card),
+        encoded=encoded_histogram(card),
+        divided=card.convert["records"],
+        sets=set_rows(card.convert["files"]),
+        choices=choices,
+        methods=sorted({row.method for row in choices if row.method}),
+        rules=list(dict.fromkeys(rule for row in choices for rule in row.rules)),
+        set_aside=set_aside(card.quarantined),
+        samples=select_samples(card),
+        geometry=curves,
+    )
+
+
+def source_rows(card: CardData) -> list[SourceRow]:
+    """The sources, the largest first; those after `MOST_SOURCES` are one row."""
+    counts = Counter(record.source for record in card.records)
+    ranked = sorted(counts, key=lambda source: (-counts[source], source))
+    others = f"{len(ranked) - MOST_SOURCES:,} other sources"
+    groups: dict[str, list[Record]] = {source: [] for source in ranked[:MOST_SOURCES]}
+    for record in card.records:
+        groups.setdefault(record.source if record.source in groups else others, []).append(record)
+    return [_source_row(name, records, card.cuts) for name, records in groups.items()]
+
+
+def lengths_of(durations: list[float]) -> list[int]:
+    """How many durations (seconds) lie in each length class; a bound belongs to the longer class."""
+    counts = Counter(bisect_right(LENGTH_BOUNDS_S, duration) for duration in durations)
+    return [counts[place] for place in range(len(LENGTH_NAMES))]
+
+
+def length_histogram(sources: list[SourceRow]) -> Histogram:
+    """Cut videos of all sources by length class."""
+    counts = {name: sum(row.lengths[place] for row in sources) for place, name in enumerate(LENGTH_NAMES)}
+    return category_histogram("Length", "cut videos by length", f"{sum(counts.values()):,} videos", counts)
+
+
+def position_histogram(card: CardData) -> Histogram | None:
+    """Where in the video the cut lies; videos that were published already cut have no known place."""
+    shares = [
+        record.split_time / card.cuts[record.id]["duration"]
+        for record in card.records
+        if record.id in card.cuts and record.split_time is not None
+    ]
+    return (
+        share_histogram("Place of the cut", "split time as a share of the video's length", shares) if shares else None
+    )
+
+
+def text_rows(records: list[Record]) -> list[TextRow]:
+    """Lengths of the texts that any record has."""
+    words = {name: _words(records, name) for name in TEXTS}
     return [
-        (f"{len(records):,}", "videos"),
-        (f"{len(sources):,}", "sources"),
-        (f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds / 60:,.1f} min", "of video"),
-        (f"{rows:,}", "rows in all data sets"),
+        TextRow(TEXTS[name], len(counts), np.percentile(counts, (5, 50, 95)).tolist(), max(counts))
+        for name, counts in words.items()
+        if counts
     ]
 
 
-def by_count(values: Iterable[str]) -> Bars:
-    """Values by how often they occur, the most frequent first."""
-    return sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0]))
+def text_histograms(records: list[Record]) -> list[Histogram]:
+    """Words of each caption that any record has."""
+    words = {name: _words(records, name) for name in PLOTTED_TEXTS}
+    return [
+        count_histogram(TEXTS[name], "captions by number of words", counts, "words")
+        for name, counts in words.items()
+        if counts
+    ]
 
 
-def in_bins(values: Iterable[float], bins: dict[str, float]) -> Bars:
-    """How many values lie in each bin; `bins` maps a label to the bin's upper end, which belongs to it."""
-    ends = list(bins.values())
-    counts = Counter(bisect.bisect_left(ends, value) for value in values)
-    return [(label, counts[place]) for place, label in enumerate(bins)]
+def way_rows(card: CardData) -> list[WayRow]:
+    """Ways of cutting that occur."""
+    by_way = {way: [row for row in card.cuts.values() if _way(row) == way] for way in WAY_NAMES}
+    return [
+        WayRow(
+            way=WAY_NAMES[way],
+            videos=len(rows),
+            pictures=sum(row["source_frames"] for row in rows),
+            encoded=sum(row["encoded_frames"] for row in rows),
+        )
+        for way, rows in by_way.items()
+        if rows
+    ]
 
 
-def split_positions(records: Iterable[Row], cuts: dict[str, Row]) -> Bars:
-    """Histogram of split time / duration, of the videos that were cut here."""
-    bins = {f"{10 * place}–{10 * place + 10} %": (place + 1) / POSITIONS for place in range(POSITIONS)}
-    cut_here = [record for record in records if cuts[record["id"]]["split_pts"] is not None]
-    return in_bins((record["split_time"] / cuts[record["id"]]["duration"] for record in cut_here), bins)
+def why_counts(card: CardData) -> list[tuple[str, int]]:
+    """(why a video was not copied, videos), the most frequent first; reasons that differ in a number are one."""
+    counts = Counter(NUMBER.sub("…", row["why"]) for row in card.cuts.values() if row["why"])
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def caption_lengths(records: Iterable[Row]) -> Bars:
-    """Histogram of the words in the caption of the second part."""
-    starts = (0, *CAPTION_WORDS)
-    bins = {f"{left + 1}–{right}": float(right) for left, right in itertools.pairwise(starts)}
-    bins[f"over {CAPTION_WORDS[-1]}"] = float("inf")
-    return in_bins((len(record["caption_part2"].split()) for record in records if record["caption_part2"]), bins)
+def encoded_histogram(card: CardData) -> Histogram | None:
+    """Which share of a video's pictures was encoded anew, of the videos that were cut here."""
+    shares = [row["encoded_frames"] / row["source_frames"] for row in card.cuts.values() if row["second"]]
+    return share_histogram("Pictures encoded anew", "share of each video's pictures", shares) if shares else None
 
 
-def ways_note(cuts: Iterable[Row]) -> str:
-    """The share of pictures that were encoded anew where packets were copied, and why others were not copied."""
-    rows = list(cuts)
-    copied = [row for row in rows if row["way"] == "copy"]
-    total = sum(row["source_frames"] for row in copied)
-    anew = sum(row["encoded_frames"] for row in copied)
-    share = f"Of the copied videos' pictures, {100 * anew / max(total, 1):.1f} % were encoded anew, around the cut."
-    notes = [share] if total else []
-    why = by_count(row["why"] for row in rows if row["why"])
-    notes += [f"Not copied: {', '.join(f'{reason} ({count:,})' for reason, count in why)}."] if why else []
-    return " ".join(notes)
+def set_rows(files: dict[str, Row]) -> list[SetRow]:
+    """The data sets of convert's manifest by path, each with its validation file."""
+    validation = {path.replace(VALIDATION, ""): file for path, file in files.items() if VALIDATION in path}
+    return [
+        SetRow(
+            name=path,
+            published_as=file.get("published_as"),
+            rows=file["rows"],
+            validation=validation[path]["rows"] if path in validation else None,
+            left_out=_sum_of_counts(file["left_out"], validation.get(path, {}).get("left_out", {})),
+        )
+        for path, file in sorted(files.items())
+        if VALIDATION not in path
+    ]
 
 
-def chosen(records: Iterable[Row]) -> list[Row]:
-    """SAMPLES records, sources in turn, each source's in the order of a hash of the id."""
-    queues: dict[str, list[Row]] = {}
-    for record in sorted(records, key=lambda record: stable_hash("data card", record["id"])):
-        queues.setdefault(record["source"], []).append(record)
-    turns = itertools.zip_longest(*(queues[source] for source in sorted(queues)))
-    return [record for turn in turns for record in turn if record is not None][:SAMPLES]
+def choice_rows(files: dict[str, Row]) -> list[ChoiceRow]:
+    """The files whose questions convert tried to answer without their videos."""
+    return [_choice_row(path, file) for path, file in sorted(files.items()) if "option_bias" in file]
 
 
-def sample(record: Row, cut: Row, run: Path) -> Sample:
-    """Frames of both parts, and what the record says of them."""
-    parts = [frames_of(confined(run, cut[part]["path"]), FRAMES) if cut[part] else [] for part in ("first", "second")]
+def set_aside(quarantined: list[Quarantined]) -> list[SetAside]:
+    """Reasons, the most frequent first, with the first records that each struck."""
+    rows = []
+    for stage, reason, count in quarantine_counts(quarantined):
+        struck = [row for row in quarantined if (row.stage, row.reason) == (stage, reason)]
+        rows.append(SetAside(stage, reason, count, struck[:MOST_QUARANTINE_EXAMPLES]))
+    return rows
+
+
+def select_samples(card: CardData) -> list[Sample]:
+    """`SAMPLES` records with both parts, in the order of a hash of the id, from each source in turn."""
+    whole = {record.id: record for record in card.records if card.cuts.get(record.id, {}).get("second")}
+    chosen = alternate(list(whole), {identity: record.source for identity, record in whole.items()})[:SAMPLES]
+    return [_sample(card, whole[identity]) for identity in chosen]
+
+
+def _sample(card: CardData, record: Record) -> Sample:
+    cut = card.cuts[record.id]
     return Sample(
-        id=record["id"],
-        source=record["source"],
-        first=parts[0],
-        second=parts[1],
-        cut=None if cut["split_pts"] is None else record["split_time"],
-        caption_part1=record["caption_part1"],
-        caption_part2=record["caption_part2"],
+        record=record,
+        duration=cut["duration"],
+        cut=record.split_time,
+        first=part_frames(card.root, cut["first"], FIRST_FRAMES),
+        second=part_frames(card.root, cut["second"], SECOND_FRAMES),
     )
 
 
-def quarantine(rows: Sequence[Quarantined]) -> list[tuple[str, int, Quarantined]]:
-    """(reason, how many, the first of them), the most frequent first."""
-    first = {row.reason: row for row in reversed(rows)}
-    return [(reason, count, first[reason]) for reason, count in by_count(row.reason for row in rows)]
+def _source_row(name: str, records: list[Record], cuts: dict[str, Row]) -> SourceRow:
+    durations = [cuts[record.id]["duration"] for record in records if record.id in cuts]
+    return SourceRow(name, len(records), len(durations), lengths_of(durations), sum(durations))
+
+
+def _way(row: Row) -> str:
+    return "whole" if row["way"] == "copy" and row["second"] is None else row["way"]
+
+
+def _facts(card: CardData) -> list[tuple[str, str]]:
+    seconds = sum(row["duration"] for row in card.cuts.values())
+    return [
+        (f"{len(card.records):,}", "records"),
+        (f"{len({record.source for record in card.records}):,}", "sources"),
+        (f"{len(card.cuts):,}", "videos cut"),
+        (format_duration(seconds), "of video"),
+        (f"{len(card.quarantined):,}", "rows set aside"),
+    ]
+
+
+def _words(records: list[Record], name: str) -> list[int]:
+    return [len(text.split()) for record in records if (text := getattr(record, name))]
+
+
+def _choice_row(path: str, file: Row) -> ChoiceRow:
+    read = file.get("text_only")
+    return ChoiceRow(
+        path=path,
+        questions=file["rows"],
+        asked=read["n"] if read else None,
+        method=read["method"] if read else None,
+        text_only=_rate(read, "accuracy") if read else None,
+        rules={rule: _rate(found, "rate") for rule, found in file["option_bias"].items()},
+    )
+
+
+def _rate(found: dict[str, Any], value: str) -> Rate:
+    return Rate(found[value], found["ci_low"], found["ci_high"], found.get("within_bound", True))
+
+
+def _sum_of_counts(*counts: dict[str, int]) -> dict[str, int]:
+    return dict(sum(map(Counter, counts), Counter()).most_common())

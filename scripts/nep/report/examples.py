@@ -97,7 +97,7 @@ def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int
     Each outcome gets its share; places that one cannot fill go to the others, in the order of `OUTCOME_SHARES`.
     """
     queues = {
-        outcome: _alternate([question for question in outcomes if outcomes[question] == outcome], kinds)
+        outcome: alternate([question for question in outcomes if outcomes[question] == outcome], kinds)
         for outcome in OUTCOME_SHARES
     }
     taken = {outcome: min(len(queues[outcome]), int(share * count)) for outcome, share in OUTCOME_SHARES.items()}
@@ -115,6 +115,23 @@ def frames_of(path: Path, count: int) -> list[Frame]:
         return _decode_frames(path, count)
     except (av.FFmpegError, OSError):
         return []
+
+
+def alternate(questions: list[str], kinds: dict[str, str]) -> list[str]:
+    """Questions in the order of a hash of their id, taken from each kind in turn."""
+    hashed = sorted(questions, key=lambda question: hashlib.sha256(question.encode()).hexdigest())
+    turns: dict[str, int] = {}
+    order: dict[str, tuple[int, str]] = {}
+    for question in hashed:
+        kind = kinds[question]
+        turns[kind] = turns.get(kind, 0) + 1
+        order[question] = (turns[kind], kind)
+    return sorted(hashed, key=order.__getitem__)
+
+
+def part_frames(root: Path, part: dict[str, Any] | None, count: int) -> list[Frame]:
+    """`count` frames of one part of a cut video, as its row in the split manifest names it; none where it has none."""
+    return frames_of(confined(root, part["path"]), count) if part else []
 
 
 def _decode_frames(path: Path, count: int) -> list[Frame]:
@@ -152,18 +169,6 @@ def _answers_by_question(model: EvaluatedModel, variant: str) -> dict[str, dict[
     return {row["question_id"]: row for row in wanted}
 
 
-def _alternate(questions: list[str], kinds: dict[str, str]) -> list[str]:
-    """Questions in the order of a hash of their id, taken from each kind in turn."""
-    hashed = sorted(questions, key=lambda question: hashlib.sha256(question.encode()).hexdigest())
-    turns: dict[str, int] = {}
-    order: dict[str, tuple[int, str]] = {}
-    for question in hashed:
-        kind = kinds[question]
-        turns[kind] = turns.get(kind, 0) + 1
-        order[question] = (turns[kind], kind)
-    return sorted(hashed, key=order.__getitem__)
-
-
 def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, Any]]) -> Example:
     question = run.questions[question_id]
     cut = run.cuts.get(question["video_id"], {})
@@ -174,16 +179,12 @@ def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, A
         question=question["question"],
         options=question["options"],
         answer=question["answer"],
-        first=_part_frames(run.root, cut.get("first"), FIRST_FRAMES),
-        second=_part_frames(run.root, cut.get("second"), SECOND_FRAMES),
+        first=part_frames(run.root, cut.get("first"), FIRST_FRAMES),
+        second=part_frames(run.root, cut.get("second"), SECOND_FRAMES),
         cut=cut["first"]["frames"] / cut["fps"] if cut.get("second") else None,
         what_happened=(question.get("record") or {}).get("caption_part2"),
         answers=[_answer(model, sample) for model, sample in zip(run.models, samples, strict=True)],
     )
-
-
-def _part_frames(root: Path, part: dict[str, Any] | None, count: int) -> list[Frame]:
-    return frames_of(confined(root, part["path"]), count) if part else []
 
 
 def _answer(model: EvaluatedModel, sample: dict[str, Any]) -> Answer:

@@ -66,7 +66,7 @@ def render_page(run: Run) -> str:
         experiments=list(run.config.experiments),
         examples=[(example, outcome_title(run, example)) for example in select_examples(run)],
         cuts=len(run.cuts),
-        quarantine_counts=results_table.quarantine_counts(run),
+        quarantine_counts=results_table.quarantine_counts(run.quarantined),
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,

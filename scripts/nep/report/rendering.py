@@ -25,6 +25,7 @@ def template(name: str) -> jinja2.Template:
         "memory": format_memory,
         "words": lambda name: name.replace("_", " "),
         "points": lambda value: f"{value:+.1f}".replace("-", "−"),
+        "thousands": lambda number: f"{number:,}",
     }
     return environment.get_template(name)
 

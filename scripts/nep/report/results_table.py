@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nep.report.collect import BASE, EvaluatedModel, Run, Score, Stage
+from nep.report.collect import BASE, EvaluatedModel, Quarantined, Run, Score, Stage
 
 CSV_COLUMNS = ("experiment", "stage", "task", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
 OVERALL = "overall"
@@ -163,9 +163,9 @@ def parsing_rows(run: Run) -> list[ParsingRow]:
     return rows
 
 
-def quarantine_counts(run: Run) -> list[tuple[str, str, int]]:
+def quarantine_counts(quarantined: list[Quarantined]) -> list[tuple[str, str, int]]:
     """(stage, reason, number of records), the most frequent first."""
-    counts = Counter((row.stage, row.reason) for row in run.quarantined)
+    counts = Counter((row.stage, row.reason) for row in quarantined)
     return [(*key, count) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
