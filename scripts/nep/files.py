@@ -1,5 +1,6 @@
 """Files that are complete or absent, and paths that stay below their root."""
 
+import glob
 import hashlib
 import json
 import shutil
@@ -30,6 +31,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         shutil.rmtree(workspace, ignore_errors=True)
+
+
+def drop_unfinished(path: Path) -> None:
+    """Remove what killed runs have left of `path`, the work folders of `atomic_path`; nobody else may be writing it."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        shutil.rmtree(left)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from nep.errors import InputError, run_entry_point
 from nep.files import (
     atomic_path,
     confined,
+    drop_unfinished,
     read_json,
     read_jsonl,
     sha256_of_file,
@@ -29,6 +30,13 @@ def test_atomic_path_leaves_the_old_file_when_the_block_fails(tmp_path: Path) ->
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_run_has_left_goes_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".a[1].txt.x7/a[1].txt", ".a1.txt.x7/a1.txt", "a[1].txt"):
+        write_text(tmp_path / name, "text")
+    drop_unfinished(tmp_path / "a[1].txt")
+    assert {path.name for path in tmp_path.iterdir()} == {".a1.txt.x7", "a[1].txt"}
 
 
 def test_atomic_path_keeps_the_suffix_and_shows_nothing_before_the_end(tmp_path: Path) -> None:

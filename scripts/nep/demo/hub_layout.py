@@ -20,7 +20,7 @@ from nep.data.prompts import Prompts
 from nep.demo.questions import future_questions
 from nep.demo.video_questions import multiple_choice_pairs, open_pair
 from nep.demo.world import DIRECTIONS, Scenario, draw_scenario, frame_at, tell
-from nep.files import atomic_path, write_json
+from nep.files import atomic_path, drop_unfinished, write_json
 
 SOURCE = "lamps"
 WRONG_PREDICTION_FRACTION = 0.05
@@ -47,6 +47,7 @@ def write_demo_hub(spec: DemoVideos, prompts: Prompts, seed: int, folder: Path) 
     """
     total = spec.train + spec.test
     videos = [DemoVideo(number, draw_scenario(random.Random(f"{seed}/video/{number}"))) for number in range(total)]
+    drop_unfinished(folder)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         _write_archives(videos, spec, temporary)

@@ -9,7 +9,7 @@ from nep.config import TinyModel, Vision
 from nep.data.prompts import Prompts
 from nep.demo.pretrain import corpus, pretrain
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
-from nep.files import atomic_path
+from nep.files import atomic_path, drop_unfinished
 
 
 def make_tiny_base(tiny: TinyModel, vision: Vision, prompts: Prompts, seed: int, folder: Path) -> None:
@@ -21,6 +21,7 @@ def make_tiny_base(tiny: TinyModel, vision: Vision, prompts: Prompts, seed: int,
     model = build_model(tiny, processor, seed)
     model.set_attn_implementation("eager")  # on a CPU twice as fast as fused kernels at this size
     pretrain(model, processor, prompts, tiny, still_size(vision, processor), seed)
+    drop_unfinished(folder)
     with atomic_path(folder) as temporary:
         save_checkpoint(model, processor, temporary)
 

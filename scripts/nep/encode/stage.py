@@ -5,7 +5,6 @@ Its frames are held in memory until they are written (about 1.4 MB a clip of 32 
 """
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from nep.encode.cache import METADATA_KEY
 from nep.encode.features import FeatureEncoder, Patches, load_processor, resize_factor, to_patches
 from nep.encode.frames import Clip, ClipTask, read_clip
 from nep.encode.needed import NeededClip, needed_clips
-from nep.files import atomic_path, confined, read_json, sha256_of_file, write_json
+from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, write_json
 from nep.records.quarantine import Reason, quarantine_row
 from nep.video.shards import shard_name, shard_of
 from nep.video.workers import Failure, run_items
@@ -44,7 +43,8 @@ def encode_shard(
     "features": {"path", "sha256"} or null}`, paths relative to the run's folder.
     """
     name = shard_name(shard, shards)
-    _drop_unfinished(run_dir, name)
+    for kind in ("frames", "features"):
+        drop_unfinished(_cache_file(run_dir, kind, name))
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
     needed = [clip for clip in needed_clips(datasets) if shard_of(clip.key, shards) == shard]
@@ -61,7 +61,7 @@ def encode_shard(
         if encoder is not None:
             features |= zip([clip.key for clip in batch], encoder.features(patches), strict=True)
     frames = {key: torch.from_numpy(clip.frames) for key, clip in clips.items()}
-    features_file = run_dir / STAGE / "features" / f"{name}.safetensors"
+    features_file = _cache_file(run_dir, "features", name)
     if encoder is None:
         features_file.unlink(missing_ok=True)
     manifest = {
@@ -69,7 +69,7 @@ def encode_shard(
         "model": fingerprint,
         "clips": rows,
         "quarantined": quarantined,
-        "frames": _save(frames, run_dir / STAGE / "frames" / f"{name}.safetensors", metadata, run_dir),
+        "frames": _save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
         "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
     }
     write_json(out, manifest)
@@ -116,11 +116,8 @@ def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> d
     }
 
 
-def _drop_unfinished(run_dir: Path, name: str) -> None:
-    """Remove what a killed run has left of this shard: the work folders of `atomic_path`, which can be large."""
-    for kind in ("frames", "features"):
-        for left in (run_dir / STAGE / kind).glob(f".{name}.safetensors.*"):
-            shutil.rmtree(left)
+def _cache_file(run_dir: Path, kind: str, name: str) -> Path:
+    return run_dir / STAGE / kind / f"{name}.safetensors"
 
 
 def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> dict[str, str]:
