@@ -2,10 +2,11 @@
 
     PYTHONPATH=scripts .venv/bin/python benchmarks/data_scale.py [--records 33000] [--sizes 100 1000 10000]
 
-Records have texts as long as V1-33K's; their videos are hard links to sixteen small generated ones.
-Everything runs through Snakemake, in shards of about 250 videos. Measured: `snakemake -n` of the whole workflow with
-nothing done and with the data stages done; the data stages again with nothing to do; the convert job; CPU seconds per
-video of the split and encode jobs, from Snakemake's benchmark files. Writes `benchmarks/results/data_scale.json`.
+Records have texts as long as V1-33K's; their videos are hard links to sixteen small generated ones. Everything runs
+through Snakemake: per video in shards of 100, at full size in 128 shards. Measured: `snakemake -n` of all stages up to
+SFT, with nothing done and with the data stages done; the data stages again with nothing to do; the convert job; CPU
+seconds per video of the split and encode jobs, from Snakemake's benchmark files. Writes
+`benchmarks/results/data_scale.json`.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from nep.files import write_jsonl
 from nep.video.tools import run_ffmpeg
 
 VIDEOS = 16
-SHARD = 250
+SHARD = 100
+SHARDS = 128
 WORDS = ("person", "cup", "table", "opens", "slowly", "red", "door", "walks", "toward", "the", "camera", "and", "holds")
 SOURCES = ("youtube", "activitynet", "Charades", "youcook2", "nextqa", "ego4d")
 LIMITS = {
@@ -49,6 +51,7 @@ class Run:
     """A run of the workflow on so many records."""
 
     records: int
+    shards: int
 
     @property
     def name(self) -> str:
@@ -59,11 +62,6 @@ class Run:
     def folder(self) -> Path:
         """Where the run's files lie."""
         return ROOT / "results" / self.name
-
-    @property
-    def shards(self) -> int:
-        """Shards of about the same size for any number of records."""
-        return max(1, self.records // SHARD)
 
     def snakemake(self, *words: str) -> tuple[float, float]:
         """Run Snakemake; wall seconds, and CPU seconds with those of all jobs."""
@@ -98,14 +96,14 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    per_video = [cost_per_video(Run(size)) for size in arguments.sizes]
-    bounds = full_size(Run(arguments.records))
+    per_video = [cost_per_video(Run(size, max(1, size // SHARD))) for size in arguments.sizes]
+    bounds = full_size(Run(arguments.records, SHARDS))
     write_result("data_scale", {"records": arguments.records, "per_video": per_video, "bounds": bounds})
     print(json.dumps({"per_video": per_video, "bounds": bounds}, indent=1))
 
 
 def cost_per_video(run: Run) -> dict[str, float]:
-    """CPU milliseconds of split and encode for each video, in jobs of about `SHARD` videos."""
+    """CPU milliseconds of split and encode for each video; a job starts once for `SHARD` of them."""
     prepare(run)
     run.snakemake("encode")
     costs = {"records": run.records}

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/plot_data.py
 
-reads `benchmarks/results/data_*.json`, writes `benchmarks/results/data.svg`.
+reads `benchmarks/results/data_*.json` (data_scale.json if it is there), writes `benchmarks/results/data.svg`.
 """
 
 from typing import Any
@@ -22,9 +22,11 @@ def main() -> None:
     plt.rcParams["svg.hashsalt"] = "nep"
     plt.rcParams["font.size"] = 8
     rows = [row for name in FIGURES for row in read_json(RESULTS / f"{name}.json")["ratios"]]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.6), width_ratios=(3, 2), layout="constrained")
-    draw_ratios(left, rows)
-    draw_scale(right, read_json(RESULTS / "data_scale.json")["per_video"])
+    scale = RESULTS / "data_scale.json"
+    figure, axes = plt.subplots(1, 1 + scale.is_file(), figsize=(10, 4.6), squeeze=False, layout="constrained")
+    draw_ratios(axes[0, 0], rows)
+    if scale.is_file():
+        draw_scale(axes[0, 1], read_json(scale)["per_video"])
     figure.savefig(RESULTS / "data.svg", metadata={"Date": None})
 
 
