@@ -37,12 +37,17 @@ def draw_ratios(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.barh(places, [row["ratio"] for row in rows], color=[MET if is_met(row) else MISSED for row in rows])
     axes.plot([row["target"] for row in rows], places, linestyle="", marker="|", markersize=9, color=TARGET)
     for place, row in zip(places, rows, strict=True):
-        axes.annotate(f" {row['ratio']:.3g}", (max(row["ratio"], row["target"]), place), va="center")
+        axes.annotate(f" {label(row['ratio'])}", (max(row["ratio"], row["target"]), place), va="center")
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("times less CPU than the peer; for the floor: times its CPU (mark: target)")
     axes.margins(x=0.15)
+
+
+def label(ratio: float) -> str:
+    """Three digits or more."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
 
 
 def is_met(row: dict[str, Any]) -> bool:
