@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes a virtual environment and installs the given requirement files in it with pip; does nothing when the same files
-# were installed before.
+# Makes a virtual environment and installs the given requirement files in it with uv; does nothing when the same files
+# were installed before. uv links from its cache: packages that two environments share take their gigabytes once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,8 +21,8 @@ if [ -x "$venv/bin/python" ] && grep -qsx "$wanted" "$stamp"; then
     exit 0
 fi
 
-# Without pip it is a half-made one: an earlier set-up was interrupted.
-if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+# Without uv it is a half-made one: an earlier set-up was interrupted.
+if ! "$venv/bin/uv" --version >/dev/null 2>&1; then
     command -v "$python" >/dev/null || die "no $python found: install Python 3.11 or newer, or set PYTHON=/path/to/python3"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
         die "$python is $("$python" -V 2>&1); Python 3.11 or newer is needed (set PYTHON=/path/to/python3)"
@@ -31,6 +31,13 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     command -v which >/dev/null || die "no command 'which' found (Snakemake's Slurm plugin calls it): install it"
     echo "making $venv with $("$python" -V 2>&1)"
     "$python" -m venv --clear "$venv"
+    "$venv/bin/python" -m pip install --quiet --no-cache-dir --disable-pip-version-check "$(grep '^uv==' requirements.txt)"
+fi
+
+# uv reads no configuration of pip's: a mirror that is set there is handed on.
+mirror=${PIP_INDEX_URL:-$("$venv/bin/python" -m pip config get global.index-url 2>/dev/null || true)}
+if [ -n "$mirror" ]; then
+    export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$mirror}
 fi
 
 arguments=()
@@ -39,7 +46,7 @@ for file in "$@"; do
 done
 echo "installing $* in $venv (some minutes, several gigabytes the first time)"
 rm -f "$stamp"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "${arguments[@]}"
 {
     for file in "$@"; do
         sha256sum "$file" | cut -d' ' -f1
