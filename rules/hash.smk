@@ -26,7 +26,7 @@ rule hash_shard:
     shell:
         "python scripts/hash_shard.py --records {input.records:q} --seedbench {input.seedbench:q}"
         " --videos {params.run}/download/videos --shard {wildcards.shard} --shards {params.shards}"
-        " --processes {params.processes} --timeout-s {params.timeout_s} --out {output:q} 2>&1 | tee {log}"
+        " --processes {params.processes} --timeout-s {params.timeout_s} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_hashes:

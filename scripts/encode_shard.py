@@ -8,6 +8,7 @@ import torch
 from nep.config import Encode, Vision, load_block
 from nep.encode.stage import encode_shard
 from nep.errors import run_entry_point
+from nep.fingerprint import code_fingerprint
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
         shards=options.shards,
         run_dir=options.run_dir,
         out=options.out,
+        code=code_fingerprint(Path(__file__), Path(__file__).parent),
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from nep.errors import run_entry_point
+from nep.fingerprint import code_fingerprint
 from nep.video.signature_stage import files_by_id, hash_shard
 
 
@@ -17,16 +18,19 @@ def main() -> None:
     parser.add_argument("--shards", type=int, required=True, help="number of shards")
     parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--timeout-s", type=float, required=True, help="limit of one video in seconds")
+    parser.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
     parser.add_argument("--out", type=Path, required=True, help="rows of the shard to write (JSON lines)")
     options = parser.parse_args()
     hash_shard(
         files_by_id(options.records, options.seedbench),
-        options.videos,
-        options.shard,
-        options.shards,
-        options.processes,
-        options.timeout_s,
-        options.out,
+        videos=options.videos,
+        shard=options.shard,
+        shards=options.shards,
+        processes=options.processes,
+        timeout_s=options.timeout_s,
+        run_dir=options.run_dir,
+        out=options.out,
+        code=code_fingerprint(Path(__file__), Path(__file__).parent),
     )
 
 

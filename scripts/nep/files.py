@@ -112,6 +112,11 @@ def sha256_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_intact(path: Path, sha256: str) -> bool:
+    """Whether the file is there and has this checksum."""
+    return path.is_file() and sha256_of_file(path) == sha256
+
+
 def sha256_of_json(value: Any) -> str:
     """SHA-256 of a value's canonical JSON, hexadecimal."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

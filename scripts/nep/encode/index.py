@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import confined, read_json, sha256_of_file, write_jsonl
+from nep.files import confined, is_intact, read_json, write_jsonl
 from nep.records.quarantine import count_reasons
 from nep.video.shards import check_complete
 
@@ -38,5 +38,5 @@ def _check_files(manifest: dict[str, Any], run_dir: Path) -> None:
         if entry is None:
             continue
         path = confined(run_dir, entry["path"])
-        if not path.is_file() or sha256_of_file(path) != entry["sha256"]:
+        if not is_intact(path, entry["sha256"]):
             raise InputError(f"{path}: missing, or not the file that shard {manifest['shard']} wrote; encode it again")

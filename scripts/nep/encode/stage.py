@@ -1,6 +1,7 @@
 """The encode stage: one shard of the cache.
 
 A shard is the unit of resumption: it is read in minutes, and features do not depend on where an earlier try stopped.
+A shard that was finished before is not made again where its clips are the same; else only its new clips are read.
 Its frames are held in memory until they are written (about 1.4 MB a clip of 32 frames of 16,384 pixels).
 """
 
@@ -9,21 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
+import torchvision
+import transformers
 from safetensors.torch import save_file
 from torch import Tensor
+from transformers import ProcessorMixin
 
 from nep.config import Encode, Vision
 from nep.encode.cache import METADATA_KEY
 from nep.encode.features import FeatureEncoder, Patches, load_processor, resize_factor, to_patches
 from nep.encode.frames import Clip, ClipTask, read_clip
+from nep.encode.kept import KeptShard
 from nep.encode.needed import NeededClip, needed_clips
-from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, write_json
+from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.records.quarantine import Reason, quarantine_row
 from nep.video.shards import shard_name, shard_of
 from nep.video.workers import Failure, run_items
 
 STAGE = "encode"
+_DECIDE_FEATURES = {"features", "dtype", "batch_videos"}
 
 
 def encode_shard(
@@ -36,11 +43,13 @@ def encode_shard(
     shards: int,
     run_dir: Path,
     out: Path,
+    code: str,
 ) -> None:
     """Cache the frames, and the features if `encode.features`, of one shard's clips; write its manifest to `out`.
 
     Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames": {"path", "sha256"},
-    "features": {"path", "sha256"} or null}`, paths relative to the run's folder.
+    "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the fingerprint of the
+    stage's logic: what an earlier run has made is taken over only where the logic is the same.
     """
     name = shard_name(shard, shards)
     for kind in ("frames", "features"):
@@ -48,18 +57,21 @@ def encode_shard(
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
     needed = [clip for clip in needed_clips(datasets) if shard_of(clip.key, shards) == shard]
-    clips, quarantined = _read(needed, vision, encode, resize_factor(processor), run_dir, name)
+    factor = resize_factor(processor)
+    digests = _digests(needed, run_dir)
+    made_from = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
+    kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, factor, code) / f"{name}.json", run_dir)
+    if (manifest := kept.manifest(made_from)) is not None:
+        write_json(out, manifest)
+        return
+    clips = kept.clips(digests)
+    missing = [clip for clip in needed if clip.key not in clips]
+    read, quarantined = _read(missing, vision, encode, factor, run_dir, name)
+    clips = dict(sorted({**clips, **read}.items()))
     metadata = {"model": fingerprint, "vision": vision.model_dump()}
     encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
-    rows: list[dict[str, Any]] = []
-    features: dict[str, Tensor] = {}
     usable = [clip for clip in needed if clip.key in clips]
-    for start in range(0, len(usable), encode.batch_videos):
-        batch = usable[start : start + encode.batch_videos]
-        patches = [to_patches(processor, clips[clip.key]) for clip in batch]
-        rows += [_index_row(clip, clips[clip.key], of, name) for clip, of in zip(batch, patches, strict=True)]
-        if encoder is not None:
-            features |= zip([clip.key for clip in batch], encoder.features(patches), strict=True)
+    rows, features = _encoded(usable, clips, processor, encoder, encode.batch_videos, name)
     frames = {key: torch.from_numpy(clip.frames) for key, clip in clips.items()}
     features_file = _cache_file(run_dir, "features", name)
     if encoder is None:
@@ -72,13 +84,25 @@ def encode_shard(
         "frames": _save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
         "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
     }
+    kept.store(clips, digests, made_from, manifest)
     write_json(out, manifest)
+
+
+def _digests(needed: Sequence[NeededClip], run_dir: Path) -> dict[str, str]:
+    """SHA-256 of the clips' files by key; a file that is missing has none."""
+    paths = {clip.key: confined(run_dir, clip.path) for clip in needed}
+    return {key: sha256_of_file(path) for key, path in paths.items() if path.is_file()}
+
+
+def _fingerprint(vision: Vision, factor: int, code: str) -> str:
+    versions = {library.__name__: library.__version__ for library in (av, torch, torchvision, transformers)}
+    return sha256_of_json({"vision": vision.model_dump(), "factor": factor, "code": code, **versions})[:16]
 
 
 def _read(
     needed: Sequence[NeededClip], vision: Vision, encode: Encode, factor: int, run_dir: Path, name: str
 ) -> tuple[dict[str, Clip], list[dict[str, Any]]]:
-    """The clips by key, in the order of the keys, and the quarantine rows of those that cannot be read."""
+    """The clips by key, and the quarantine rows of those that cannot be read."""
     tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, factor) for clip in needed]
     clips: dict[str, Clip] = {}
     rows: list[dict[str, Any]] = []
@@ -96,7 +120,27 @@ def _read(
             continue
         reason = Reason.UNDECODABLE_SEGMENT if isinstance(outcome, Failure) else outcome.reason
         rows.append(quarantine_row(task.key, STAGE, reason, outcome.detail))
-    return dict(sorted(clips.items())), sorted(rows, key=lambda row: row["id"])
+    return clips, sorted(rows, key=lambda row: row["id"])
+
+
+def _encoded(
+    usable: Sequence[NeededClip],
+    clips: dict[str, Clip],
+    processor: ProcessorMixin,
+    encoder: FeatureEncoder | None,
+    batch_videos: int,
+    name: str,
+) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+    """Index rows of the clips, and their features by key, none without an encoder."""
+    rows: list[dict[str, Any]] = []
+    features: dict[str, Tensor] = {}
+    for start in range(0, len(usable), batch_videos):
+        batch = usable[start : start + batch_videos]
+        patches = [to_patches(processor, clips[clip.key]) for clip in batch]
+        rows += [_index_row(clip, clips[clip.key], of, name) for clip, of in zip(batch, patches, strict=True)]
+        if encoder is not None:
+            features |= zip([clip.key for clip in batch], encoder.features(patches), strict=True)
+    return rows, features
 
 
 def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> dict[str, Any]:

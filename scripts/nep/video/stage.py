@@ -4,6 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import av
 
 from nep.config import Split
 from nep.errors import InputError
-from nep.files import confined, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
+from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from nep.records.quarantine import Reason, count_reasons
 from nep.video.ledger import Ledger
 from nep.video.recipe import PRESETS, Recipe
@@ -23,6 +24,8 @@ from nep.video.workers import Failure, run_items
 # A worker ends its own ffmpeg at the limit; only what hangs outside ffmpeg is killed, this much later.
 _GRACE_S = 15
 _REASONS = {"timeout": Reason.SPLIT_TIMEOUT, "crash": Reason.SPLIT_CRASH, "error": Reason.SPLIT_CRASH}
+# A hang or a crash may come from the machine, not from the video: the next run tries again.
+_TRANSIENT = frozenset({Reason.SPLIT_TIMEOUT, Reason.SPLIT_CRASH})
 _ABOUT_QUESTIONS = frozenset(
     {Reason.BAD_QUESTION, Reason.DUPLICATE_QUESTION, Reason.NO_RIGHT_ANSWER, Reason.QUESTION_WITHOUT_RECORD}
 )
@@ -41,7 +44,7 @@ def split_shard(
         raise InputError(f"split.preset: {split.preset!r} is no preset of x264; it has {', '.join(PRESETS)}")
     recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio)
     work = run_dir / "work" / STAGE / _fingerprint(recipe, code)
-    ledger = Ledger(work, run_dir)
+    ledger = Ledger(work, partial(_still_holds, run_dir))
     rows: list[dict[str, Any]] = []
     tasks: list[SplitTask] = []
     inputs: dict[str, dict[str, Any]] = {}
@@ -137,6 +140,13 @@ def _input_of(task: SplitTask) -> dict[str, Any]:
 def _fingerprint(recipe: Recipe, code: str) -> str:
     encoders = {"ffmpeg": ffmpeg_version(), "av": av.__version__}
     return sha256_of_json({"recipe": asdict(recipe), "code": code, **encoders})[:16]
+
+
+def _still_holds(run_dir: Path, row: dict[str, Any]) -> bool:
+    if row["status"] != "ok":
+        return row["reason"] not in _TRANSIENT
+    parts = [row[part] for part in ("first", "second") if row[part] is not None]
+    return all(is_intact(run_dir / part["path"], part["sha256"]) for part in parts)
 
 
 def _after_failure(task: SplitTask, failure: Failure) -> dict[str, Any]:

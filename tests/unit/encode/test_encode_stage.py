@@ -15,11 +15,14 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import Encode, Vision
 from nep.encode.cache import VisionCache
+from nep.encode.frames import ClipTask
 from nep.encode.index import merge_encode
 from nep.encode.needed import needed_clips
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
+from nep.video.shards import shard_of
+from nep.video.workers import run_items
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 VISION = Vision(frames=8)
@@ -51,7 +54,7 @@ def datasets_of(root: Path) -> list[Path]:
     return [root / "convert/sft/next_event.json", root / "convert/grpo/next_event_mc.jsonl"]
 
 
-def encode_all(root: Path, model: Path, encode: Encode | None = None) -> None:
+def encode_all(root: Path, model: Path, encode: Encode | None = None, code: str = "0") -> None:
     shards = [root / f"encode/shards/{shard}-of-2.json" for shard in (1, 2)]
     for shard, out in enumerate(shards, start=1):
         encode_shard(
@@ -64,6 +67,7 @@ def encode_all(root: Path, model: Path, encode: Encode | None = None) -> None:
             shards=2,
             run_dir=root,
             out=out,
+            code=code,
         )
     merge_encode(shards, root, root / "encode/index.jsonl")
 
@@ -136,8 +140,90 @@ def test_kept_features_do_not_depend_on_the_other_clips(run: Path, tiny_checkpoi
 def test_equal_bytes_each_time(run: Path, tiny_checkpoint: Path) -> None:
     before = contents(run / "encode")
     assert "frames/1-of-2.safetensors" in before
-    encode_all(run, tiny_checkpoint)
+    encode_all(run, tiny_checkpoint, code="another, so that nothing is taken over")
     assert contents(run / "encode") == before
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys of the clips that the stage gives to its workers."""
+    asked: list[str] = []
+
+    def noted(function: object, tasks: list[ClipTask], **options: object) -> object:
+        asked.extend(task.key for task in tasks)
+        return run_items(function, tasks, **options)
+
+    monkeypatch.setattr("nep.encode.stage.run_items", noted)
+    return asked
+
+
+@pytest.fixture
+def own_run(run: Path, tmp_path: Path) -> Path:
+    """A copy of the run, without the two clips that cannot be read."""
+    shutil.copytree(run, tmp_path / "own")
+    write_json(tmp_path / "own/convert/sft/next_event.json", [row(name) for name in NAMES])
+    write_jsonl(tmp_path / "own/convert/grpo/next_event_mc.jsonl", [])
+    return tmp_path / "own"
+
+
+def identities(run: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of the cache files, by kind and shard."""
+    files = sorted((run / "encode").rglob("*.safetensors"))
+    return {f"{path.parent.name}/{path.name}": (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def test_a_further_clip_is_the_only_one_read(own_run: Path, tiny_checkpoint: Path, reads: list[str]) -> None:
+    encode_all(own_run, tiny_checkpoint)
+    before, reads[:] = identities(own_run), []
+    for manifest in (own_run / "encode/shards").iterdir():
+        manifest.unlink()
+    shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/further.mp4")
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("further")])
+    encode_all(own_run, tiny_checkpoint)
+    assert reads == ["further/first"]
+    grown = f"{shard_of('further/first', 2)}-of-2.safetensors"
+    assert len(before) == 4
+    assert {name for name, identity in identities(own_run).items() if before[name] != identity} == {
+        f"frames/{grown}",
+        f"features/{grown}",
+    }
+    after = contents(own_run / "encode")
+    encode_all(own_run, tiny_checkpoint, code="another, so that nothing is taken over")
+    assert contents(own_run / "encode") == after
+
+
+def test_what_has_changed_is_made_again(own_run: Path, tiny_checkpoint: Path, reads: list[str]) -> None:
+    encode_all(own_run, tiny_checkpoint)
+    before, reads[:] = contents(own_run / "encode"), []
+    encode_all(own_run, tiny_checkpoint)
+    assert reads == []
+    shutil.copyfile(own_run / "segments/first/short.mp4", own_run / "segments/first/plain.mp4")
+    encode_all(own_run, tiny_checkpoint)
+    assert reads == ["plain/first"]
+    assert len(VisionCache(own_run / "encode").frames("plain/first")) == 2
+    shutil.copyfile(own_run / "segments/first/bt709.mp4", own_run / "segments/first/plain.mp4")
+    encode_all(own_run, tiny_checkpoint, Encode(batch_videos=3, dtype="bfloat16"))
+    assert reads == ["plain/first"] * 2
+    assert VisionCache(own_run / "encode").features("plain/first").dtype == torch.bfloat16
+    damaged = own_run / "encode/frames" / f"{shard_of('plain/first', 2)}-of-2.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    encode_all(own_run, tiny_checkpoint)
+    assert sorted(reads[2:]) == sorted(f"{name}/first" for name in NAMES if sharing(name, "plain"))
+    assert contents(own_run / "encode") != before
+
+
+def sharing(name: str, other: str) -> bool:
+    return shard_of(f"{name}/first", 2) == shard_of(f"{other}/first", 2)
+
+
+def test_a_clip_that_could_not_be_read_is_tried_again(own_run: Path, tiny_checkpoint: Path, reads: list[str]) -> None:
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("late")])
+    encode_all(own_run, tiny_checkpoint)
+    shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/late.mp4")
+    reads.clear()
+    encode_all(own_run, tiny_checkpoint)
+    assert reads == ["late/first"]
+    assert "late/first" in VisionCache(own_run / "encode")
 
 
 def test_missing_key_and_other_model(run: Path) -> None:

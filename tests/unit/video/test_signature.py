@@ -1,4 +1,5 @@
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from nep.files import read_jsonl, write_jsonl
 from nep.records.quarantine import Reason, Rejection
 from nep.video.pictures import area_average, signature_of, without_bars
 from nep.video.signature import GRID, TIMES_S, Signature, from_json, near_duplicates, to_json
-from nep.video.signature_stage import files_by_id, hash_shard, merge_hashes
+from nep.video.signature_stage import SignTask, files_by_id, hash_shard, merge_hashes
 from nep.video.tools import run_ffmpeg
+from nep.video.workers import run_items
 
 LIMIT = Convert().near_duplicate_distance
 X264 = ["-c:v", "libx264", "-preset", "veryfast", "-threads", "1", "-pix_fmt", "yuv420p"]
@@ -199,6 +201,50 @@ def test_what_cannot_be_read_is_a_rejection_and_what_is_short_has_no_signature(t
     assert signature_of(write_clip(tmp_path / "short.mp4", 1, seconds=0.3)) == {}
 
 
+def sign(files: dict[str, str], videos: Path, shard: int, run: Path, out: Path) -> None:
+    options = {"processes": 1, "timeout_s": 60.0, "run_dir": run, "out": out, "code": "0"}
+    hash_shard(files, videos, shard=shard, shards=2, **options)
+
+
+def test_only_videos_that_are_new_or_changed_are_signed(
+    clips: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signed: list[str] = []
+
+    def noted(function: object, tasks: list[SignTask], **options: object) -> object:
+        signed.extend(task.identity for task in tasks)
+        return run_items(function, tasks, **options)
+
+    monkeypatch.setattr("nep.video.signature_stage.run_items", noted)
+    videos, out = tmp_path / "videos", tmp_path / "out.jsonl"
+    videos.mkdir()
+    for name in ("clip0", "clip1"):
+        shutil.copyfile(clips[name], videos / f"{name}.mp4")
+    (videos / "broken.mp4").write_text("no video")
+    files = {name: f"{name}.mp4" for name in ("broken", "clip0", "clip1", "gone", "new")}
+
+    def rows() -> dict[str, dict]:
+        signed.clear()
+        shard_rows = []
+        for shard in (1, 2):
+            sign(files, videos, shard, tmp_path, out)
+            shard_rows += read_jsonl(out)
+        return {row["id"]: row for row in shard_rows}
+
+    before = rows()
+    assert sorted(signed) == sorted(files)
+    shutil.copyfile(clips["clip2"], videos / "new.mp4")
+    after = rows()
+    assert sorted(signed) == ["broken", "gone", "new"]
+    assert after["new"]["signature"]
+    assert {name: row for name, row in after.items() if name != "new"} == {
+        name: row for name, row in before.items() if name != "new"
+    }
+    shutil.copyfile(clips["clip2"], videos / "clip0.mp4")
+    assert rows()["clip0"]["signature"] == after["new"]["signature"]
+    assert sorted(signed) == ["broken", "clip0", "gone"]
+
+
 def test_a_broken_or_missing_video_has_no_signature_and_the_shard_goes_on(
     clips: dict[str, Path], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -207,7 +253,7 @@ def test_a_broken_or_missing_video_has_no_signature_and_the_shard_goes_on(
     files = {**{name: path.name for name, path in clips.items()}, "broken": "broken.mp4", "gone": "gone.mp4"}
     shard_files = [tmp_path / f"{shard}-of-2.jsonl" for shard in (1, 2)]
     for shard, file in enumerate(shard_files, start=1):
-        hash_shard(files, videos, shard, 2, 1, 60.0, file)
+        sign(files, videos, shard, tmp_path, file)
     merge_hashes(shard_files, tmp_path / "signatures.jsonl")
     rows = read_jsonl(tmp_path / "signatures.jsonl")
     assert [row["id"] for row in rows] == sorted(files)

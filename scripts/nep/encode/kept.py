@@ -1,0 +1,62 @@
+"""What a shard's last run has left: a clip whose file, budget and reader are the same is not read again.
+
+Snakemake deletes the shard's manifest before it runs again; the cache files stay, and a note about them lies in
+`work/encode/<fingerprint>/<shard>.json`: `{"clips": {key: {"sha256", "pts", "indices", "total", "source_fps"}},
+"made_from", "manifest"}`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from nep.encode.frames import Clip
+from nep.files import confined, is_intact, read_json, write_json
+
+
+class KeptShard:
+    """The note of one shard, and what may be taken over by it."""
+
+    def __init__(self, note: Path, run_dir: Path) -> None:
+        self._note = note
+        self._run_dir = run_dir
+        self._content: dict[str, Any] | None = read_json(note) if note.is_file() else None
+
+    def manifest(self, made_from: dict[str, Any]) -> dict[str, Any] | None:
+        """The shard's manifest, if it was made from the same and its cache files are those it names.
+
+        None where it has a quarantined clip, too: the next run may be able to read it.
+        """
+        if self._content is None or self._content["made_from"] != made_from:
+            return None
+        manifest = self._content["manifest"]
+        files = [entry for entry in (manifest["frames"], manifest["features"]) if entry is not None]
+        whole = all(is_intact(confined(self._run_dir, entry["path"]), entry["sha256"]) for entry in files)
+        return manifest if whole and not manifest["quarantined"] else None
+
+    def clips(self, digests: dict[str, str]) -> dict[str, Clip]:
+        """Clips, by key, that came from a file with the SHA-256 that `digests` has for the key."""
+        if self._content is None:
+            return {}
+        stored = self._content["manifest"]["frames"]
+        cache = confined(self._run_dir, stored["path"])
+        if not is_intact(cache, stored["sha256"]):
+            return {}
+        rows = {key: row for key, row in self._content["clips"].items() if row["sha256"] == digests.get(key)}
+        with safe_open(cache, framework="np") as frames:
+            return {key: _clip(frames.get_tensor(key), row) for key, row in rows.items()}
+
+    def store(
+        self, clips: dict[str, Clip], digests: dict[str, str], made_from: dict[str, Any], manifest: dict[str, Any]
+    ) -> None:
+        """Write the note of a shard whose cache files have been written."""
+        rows = {key: {**_described(clip), "sha256": digests[key]} for key, clip in clips.items()}
+        write_json(self._note, {"clips": rows, "made_from": made_from, "manifest": manifest})
+
+
+def _described(clip: Clip) -> dict[str, Any]:
+    return {name: value for name, value in vars(clip).items() if name != "frames"}
+
+
+def _clip(frames: Any, row: dict[str, Any]) -> Clip:
+    return Clip(frames, tuple(row["pts"]), tuple(row["indices"]), row["total"], row["source_fps"])
