@@ -15,9 +15,10 @@ from torchvision.transforms.functional import InterpolationMode, resize
 from nep.config import Vision
 from nep.encode.sampling import PixelBudget, frame_budget, resized_size, sampled_indices
 from nep.records.quarantine import Reason, Rejection
-from nep.video.packets import IrregularStreamError, read_packets, video_packets
+from nep.video.h264_headers import IrregularStreamError
+from nep.video.packets import video_packets
 from nep.video.probe import decoded_frames, decoding, frame_rate, open_video
-from nep.video.selection import selected_frames
+from nep.video.selection import index_pictures, selected_frames
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ def decode_clip(path: Path, vision: Vision, factor: int) -> Clip:
 
 def resize_frame(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resize an RGB frame (H, W, 3) uint8 to `size` = (height, width): bicubic with antialias, rounded to uint8."""
-    tensor = torch.from_numpy(frame).permute(2, 0, 1)
+    # In floats from the start: torchvision would make them of uint8 too, but after a slow change of layout.
+    tensor = torch.from_numpy(frame).float().permute(2, 0, 1)
     resized = resize(tensor, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
-    return resized.permute(1, 2, 0).contiguous().numpy()
+    return resized.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
 
 
 class _Sampled:
@@ -119,13 +121,12 @@ class _Sampled:
 def _decode_selected(path: Path, vision: Vision, factor: int) -> Clip:
     """Decode only what the sampled frames need. Raises IrregularStreamError where that is not known to be exact."""
     with open_video(path) as (container, stream):
-        packets = read_packets(container, stream)
-        shown = packets.timeline.pts
-        sampled = _Sampled(stream, len(shown), vision, factor)
-        numbers = {shown[index]: index for index in sampled.indices}
-        for frame in selected_frames(container, stream, packets, numbers.keys()):
-            seconds = (frame.pts - shown[0]) * stream.time_base
-            sampled.add(numbers[frame.pts], frame, seconds)
+        index = index_pictures(container, stream)
+    with open_video(path) as (container, stream):
+        sampled = _Sampled(stream, len(index.shown), vision, factor)
+        first = index.pts[index.shown[0]]
+        for place, frame in selected_frames(container, stream, index, sampled.indices):
+            sampled.add(place, frame, (frame.pts - first) * stream.time_base)
     clip = sampled.clip()
     if clip is None:
         raise IrregularStreamError("a sampled frame is not decoded")

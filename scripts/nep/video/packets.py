@@ -7,6 +7,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from nep.video.h264_headers import IrregularStreamError, configured_sets
 from nep.video.timeline import Timeline, typical_step
 
 # NAL unit types and the bits of the first byte: ITU-T H.264, 7.3.1 and table 7-1.
@@ -32,10 +33,6 @@ class PacketList:
     parameter_ids: frozenset[int]
 
 
-class IrregularStreamError(Exception):
-    """Why a video cannot be handled packet by packet; its pictures can still be decoded one after the other."""
-
-
 def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
     """List the packets of an H.264 stream with length-prefixed NAL units (MP4, MOV, Matroska).
 
@@ -49,7 +46,7 @@ def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
     if context.pix_fmt not in ("yuv420p", "yuvj420p"):
         raise IrregularStreamError(f"pixel format {context.pix_fmt}")
     prefix = length_size(header)
-    ids = {parameter_id(unit) for unit in _header_units(header)}
+    ids = {parameter_id(unit) for unit in configured_sets(header)}
     pts: list[int] = []
     idr: list[bool] = []
     durations: list[int] = []
@@ -112,15 +109,3 @@ def _is_idr(packet: Packet, prefix: int) -> bool:
 
 def _is_parameter_set(unit: memoryview) -> bool:
     return unit[0] & 0x1F in (_SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS)
-
-
-def _header_units(header: bytes) -> Iterator[bytes]:
-    """The parameter sets in an AVCDecoderConfigurationRecord: counted sequence sets, then counted picture sets."""
-    place = 5
-    for mask in (0x1F, 0xFF):
-        count = header[place] & mask
-        place += 1
-        for _ in range(count):
-            length = int.from_bytes(header[place : place + 2], "big")
-            yield header[place + 2 : place + 2 + length]
-            place += 2 + length
