@@ -37,7 +37,7 @@ from nep.video.timeline import Timeline, cut_pts
 # A stretch ends at the next IDR picture: for a few seconds of video, the preset that costs least.
 _PRESET = "ultrafast"
 # So many pictures of the second part's stretch are decoded again: what can go wrong shows where streams meet.
-_LOOKED_AT = 8
+_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
         ):
             seam = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
         made = replace(_described(packets, stream), cut=cut, encoded=len(plan.anew))
-    _check(first, plan.first_pts, packets.timeline, [range(1), range(plan.head_end, len(plan.first_pts))])
+    _check(first, plan.first_pts, packets.timeline, [range(plan.head_end, len(plan.first_pts)) or range(1)])
     stretch = len(plan.second_anew)
     runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (seam is not None))]
     if _check(second, plan.second_pts, packets.timeline, runs) != seam and seam is not None:
