@@ -31,7 +31,7 @@ from nep.encode.index import merge_encode
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import write_json
-from nep.train.batches import sft_micro_batch
+from nep.train.packing import pack_row, tree_of
 from nep.train.samples import SampleBuilder
 from nep.train.visual import Visuals
 
@@ -96,13 +96,14 @@ def prepare(run: Path, clips: dict[str, Path]) -> Path:
         shards=1,
         run_dir=run,
         out=run / "encode/shards/1-of-1.json",
+        code="benchmark",
     )
     merge_encode([run / "encode/shards/1-of-1.json"], run, run / "encode/index.jsonl")
     return run
 
 
 def by_nep(run: Path, key: str, kind: str, rounds: int) -> float:
-    """Median CPU seconds of tokens and visual inputs as one micro-batch."""
+    """Median CPU seconds of tokens and visual inputs as one row."""
     processor = load_processor(run / "models/base")
     model = AutoModelForImageTextToText.from_pretrained(run / "models/base", dtype=torch.float32)
     cache = VisionCache(run / "encode", "benchmark")
@@ -111,7 +112,7 @@ def by_nep(run: Path, key: str, kind: str, rounds: int) -> float:
 
     def sample() -> None:
         dialogue = builder.dialogue(key, MESSAGES, [f"{key}/full"])
-        sft_micro_batch([dialogue], visuals, 0, CPU)
+        pack_row([tree_of([dialogue])], visuals, True, CPU)
 
     return median_cpu_of(sample, rounds)
 

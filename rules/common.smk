@@ -76,6 +76,11 @@ def dataset_files(stage, experiment):
     ]
 
 
+def validation_files(experiment):
+    """The held-out samples of an experiment's SFT data sets."""
+    return [f"{RUN}/convert/sft/{name}.validation.json" for name in CONFIG.experiments[experiment].sft.datasets]
+
+
 # What other programs can train of an experiment.
 EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 

@@ -15,6 +15,7 @@ rule convert_datasets:
         prompts=PROMPTS,
     output:
         sft=[f"{RUN}/convert/sft/{name}.json" for name in DATASETS["sft"]],
+        validation=[f"{RUN}/convert/sft/{name}.validation.json" for name in DATASETS["sft"]],
         grpo=[f"{RUN}/convert/grpo/{name}.jsonl" for name in DATASETS["grpo"]],
         questions=f"{RUN}/convert/futurebench.jsonl",
         seedbench=f"{RUN}/convert/seedbench_r1.jsonl",

@@ -9,6 +9,7 @@ TRAINING_SETS = sorted(
         for experiment in experiments_with(stage)
         for file in dataset_files(stage, experiment)
     }
+    | {file for experiment in experiments_with("sft") for file in validation_files(experiment)}
 )
 
 

@@ -1,17 +1,19 @@
 # INPUTS   the experiment's SFT sets, RUN/encode/index.jsonl, RUN/models/base.manifest.json
-# OUTPUTS  RUN/<experiment>/sft/{manifest.json,metrics.jsonl}; the checkpoint in model/ beside
+# OUTPUTS  RUN/<experiment>/sft/{manifest.json,metrics.jsonl,validation.jsonl}; the checkpoint in model/ beside
 
 
 rule train_sft:
     """Supervised fine-tuning of one experiment on the DeepSpeed engine."""
     input:
         datasets=lambda wildcards: dataset_files("sft", wildcards.experiment),
+        validation=lambda wildcards: validation_files(wildcards.experiment),
         cache=f"{RUN}/encode/index.jsonl",
         model=f"{RUN}/models/base.manifest.json",
         deepspeed=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.deepspeed,
     output:
         manifest=f"{RUN}/{{experiment}}/sft/manifest.json",
         metrics=f"{RUN}/{{experiment}}/sft/metrics.jsonl",
+        validation=f"{RUN}/{{experiment}}/sft/validation.jsonl",
     log:
         f"{RUN}/logs/train_sft/{{experiment}}.log",
     benchmark:

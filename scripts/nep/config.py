@@ -182,6 +182,8 @@ class Convert(Block):
 class Training(Block):
     """What SFT and GRPO share: engine, optimiser, precision, checkpoints.
 
+    A step's sequences are packed without padding, at most `pack_tokens` in one row (one forward and backward pass).
+
     `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
     """
 
@@ -192,6 +194,7 @@ class Training(Block):
     precision: Literal["fp32", "bf16"] = "fp32"
     freeze: list[Literal["vision_tower", "projector", "language_model"]] = ["vision_tower", "projector"]
     gradient_checkpointing: bool = False
+    pack_tokens: int = Field(16384, ge=1)
     lr: float = Field(gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_ratio: Fraction = 0.1
@@ -201,14 +204,18 @@ class Training(Block):
 
 
 class Sft(Training):
-    """Supervised fine-tuning: `datasets` maps a data set's name to a number of samples (null: all of them)."""
+    """Supervised fine-tuning: `datasets` maps a data set's name to a number of samples (null: all of them).
+
+    Every `validate_every` steps the loss of `validation_samples` held-out samples of each data set is measured.
+    """
 
     datasets: dict[str, int | None] = {"next_event": None}
     lr: float = Field(1e-5, gt=0)
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(16, ge=1)
-    micro_batch_size: int = Field(1, ge=1)
     max_tokens: int = Field(32768, ge=16)
+    validate_every: int = Field(100, ge=1)
+    validation_samples: int = Field(64, ge=0)
     checkpoint_every: int = Field(100, ge=1)
 
 
@@ -223,7 +230,6 @@ class Grpo(Training):
     steps: int = Field(125, ge=1)
     prompts_per_step: int = Field(16, ge=1)
     completions: int = Field(8, ge=2)
-    micro_batch_groups: int = Field(4, ge=1)
     temperature: float = Field(1.0, gt=0)
     max_prompt_tokens: int = Field(4096, ge=16)
     max_new_tokens: int = Field(2048, ge=1)

@@ -22,6 +22,7 @@ def make_run(run: Path, checkpoint: Path, videos: int = 6, questions: int = 8) -
     names = [f"video-{index}" for index in range(videos)]
     write_cache(run / "encode", checkpoint, names)
     write_json(run / "convert" / "sft" / "next_event.json", [sft_row(name, index) for index, name in enumerate(names)])
+    write_json(run / "convert" / "sft" / "next_event.validation.json", [sft_row(names[0], 3)])
     rows = [grpo_row(names[index % videos], index) for index in range(questions)]
     write_jsonl(run / "convert" / "grpo" / "next_event_mc.jsonl", rows)
     return run

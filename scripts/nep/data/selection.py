@@ -17,6 +17,17 @@ def select_sft(files: Mapping[str, Path], sft: Sft, seed: int) -> dict[str, list
     return {name: _first(read_json(path), name, sft, seed) for name, path in files.items()}
 
 
+def validation_file(file: Path) -> Path:
+    """Where the held-out samples of an SFT data set lie."""
+    return file.with_suffix(".validation.json")
+
+
+def select_sft_validation(files: Mapping[str, Path], sft: Sft, seed: int) -> dict[str, list[Row]]:
+    """The first `validation_samples` rows of each data set's validation file, in the order of a hash."""
+    rows = {name: read_json(validation_file(path)) for name, path in files.items()}
+    return {name: take_first_by_hash(found, sft.validation_samples, seed, False) for name, found in rows.items()}
+
+
 def select_grpo(files: Mapping[str, Path], grpo: Grpo, seed: int) -> dict[Part, list[Row]]:
     """The first N rows of each data set's training part, in the order of a hash, and all of its validation part."""
     rows: dict[Part, list[Row]] = {"train": [], "validation": []}

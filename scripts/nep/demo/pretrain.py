@@ -19,7 +19,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -29,10 +28,10 @@ from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.records.schema import LETTERS
-from nep.train.batches import deal, sft_micro_batch
+from nep.train.packing import pack_row, tree_of
 from nep.train.samples import Sample, SampleBuilder
+from nep.train.scoring import Scorer
 
-CHUNKS = 2
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
 SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.375, 0.375
 RECENT, LEARNED = 20, 0.05
@@ -226,19 +225,12 @@ def _phases(steps: int) -> list[tuple[Phase, int]]:
 def _batch_loss(
     model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]
 ) -> Tensor:
-    """Mean cross-entropy of the labelled tokens; stills apart from text, short ones apart from long ones."""
+    """Mean cross-entropy of the labelled tokens."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
     visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
     samples = list(_samples(builder, processor.tokenizer, lessons))
-    stills = deal([sample for sample in samples if sample.video_keys], CHUNKS, len)
-    texts = deal([sample for sample in samples if not sample.video_keys], CHUNKS, len)
-    total = torch.zeros(())
-    for chunk in (*stills, *texts):
-        if chunk:
-            micro = sft_micro_batch(chunk, visuals, processor.tokenizer.pad_token_id, model.device)
-            logits = model(**micro.inputs, use_cache=False).logits
-            total = total + F.cross_entropy(logits.float(), micro.targets, reduction="sum")
-    return total / sum(sample.labelled for sample in samples)
+    row = pack_row([tree_of([sample]) for sample in samples], visuals, packs=True, device=model.device)
+    return -Scorer(model)(row.inputs, row.rows, row.targets).mean()
 
 
 class NoVisuals:

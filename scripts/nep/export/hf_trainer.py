@@ -44,12 +44,9 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
     }
 
 
-def accumulation_steps(key: str, whole: int, micro_batch: int, processes: int) -> int:
-    """Micro-batches a step. Raises InputError that names `key` where `whole` cannot be divided into them."""
-    steps, rest = divmod(whole, micro_batch * processes)
+def accumulation_steps(key: str, whole: int, processes: int) -> int:
+    """Micro-batches of one a step. Raises InputError that names `key` where `whole` cannot be divided into them."""
+    steps, rest = divmod(whole, processes)
     if rest or not steps:
-        raise InputError(
-            f"{key} {whole} is no multiple of micro-batch x processes = {micro_batch} x {processes}; "
-            "the Trainer needs equal micro-batches"
-        )
+        raise InputError(f"{key} {whole} is no multiple of {processes} processes; the Trainer needs equal batches")
     return steps

@@ -74,9 +74,9 @@ def training_config(job: ExperimentExport, datasets: list[str]) -> dict[str, Any
         "video_maxlen": vision.frames,
         "video_min_pixels": vision.min_pixels,
         "video_max_pixels": vision.max_pixels,
-        "per_device_train_batch_size": sft.micro_batch_size,
+        "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": accumulation_steps(
-            f"experiments.{job.name}.sft.batch_size", sft.batch_size, sft.micro_batch_size, sft.processes
+            f"experiments.{job.name}.sft.batch_size", sft.batch_size, sft.processes
         ),
         "num_train_epochs": float(sft.epochs),
         "disable_gradient_checkpointing": not sft.gradient_checkpointing,

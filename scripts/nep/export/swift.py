@@ -57,9 +57,9 @@ def sft_config(job: ExperimentExport) -> dict[str, Any]:
         "dataset": [f"{job.folder}/sft.jsonl"],
         "max_length": sft.max_tokens,
         "num_train_epochs": sft.epochs,
-        "per_device_train_batch_size": sft.micro_batch_size,
+        "per_device_train_batch_size": 1,
         "gradient_accumulation_steps": accumulation_steps(
-            f"experiments.{job.name}.sft.batch_size", sft.batch_size, sft.micro_batch_size, sft.processes
+            f"experiments.{job.name}.sft.batch_size", sft.batch_size, sft.processes
         ),
         "deepspeed": f"{job.folder}/sft.deepspeed.json",
         **trainer_arguments(sft, job.seed, job.trained("sft")),
@@ -92,11 +92,10 @@ def grpo_config(job: ExperimentExport, validated: bool) -> dict[str, Any]:
         "epsilon": grpo.clip,
         "beta": grpo.kl_coef,
         "max_steps": grpo.steps,
-        "per_device_train_batch_size": grpo.micro_batch_groups * grpo.completions,
+        "per_device_train_batch_size": grpo.completions,
         "gradient_accumulation_steps": accumulation_steps(
             f"experiments.{job.name}.grpo.prompts_per_step",
             grpo.prompts_per_step,
-            grpo.micro_batch_groups,
             grpo.processes,
         ),
         "deepspeed": f"{job.folder}/grpo.deepspeed.json",

@@ -1,10 +1,11 @@
 """Training on the DeepSpeed engine: SFT and GRPO share the engine, the samples, the checkpoints and the logs.
 
 1. `samples` turns rows into tokens, labels and positions, once; `visual` gives the cached features of their videos.
-2. `batches` (SFT) and `groups` (GRPO) say, from (seed, step) alone, what a step takes, and lay it out as micro-batches.
+2. `batches` says, from (seed, step) alone, what a step takes; `packing` lays it out as rows without padding, in which
+   `attention` keeps sequences apart (`groups`: a prompt once for all of its completions); `scoring` gives log-probs.
 3. `rollout` writes completions with the current weights; `rewards`, `advantages` and `losses` are functions of them.
-4. `engine` adds up the gradients of micro-batches and processes to that of the whole effective batch, and steps.
-5. `checkpoint`, `metrics` and `run_state` keep what a killed run resumes from, and publish what it ends in.
+4. `engine` adds up the gradients of rows and processes to that of the whole effective batch, and steps.
+5. `checkpoint`, `metrics`, `meter` and `run_state` keep what a killed run resumes from, and publish what it ends in.
 """
 
 import os

@@ -1,20 +1,22 @@
 """One DeepSpeed engine for SFT and GRPO: load, freeze, accumulate exact gradients, step.
 
-DeepSpeed is told of one micro-batch a step and never scales a loss by itself: the trainers hand in losses that are
-already normalised over the whole effective batch, and `accumulate` says which micro-batch is the last one.
+DeepSpeed is told of one micro-batch a step and never scales a loss by itself: the trainers hand in losses of packed
+rows, already normalised over the whole effective batch, and `accumulate` says which row is the last one.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from nep.config import Training
 from nep.errors import InputError
 from nep.files import read_json
+from nep.train.attention import can_pack, implementations
+from nep.train.packing import PackedRow
+from nep.train.scoring import Policy, Scorer
 from nep.train.world import World, import_deepspeed
 
 Part = Literal["vision_tower", "projector", "language_model"]
@@ -27,7 +29,10 @@ def load_model(folder: Path, training: Training, device: torch.device) -> PreTra
     """A Hugging Face vision-language checkpoint in the precision of `training`. Raises InputError if it cannot load."""
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=DTYPES[training.precision], attn_implementation="sdpa", local_files_only=True
+            folder,
+            dtype=DTYPES[training.precision],
+            attn_implementation=implementations(AutoConfig.from_pretrained(folder, local_files_only=True)),
+            local_files_only=True,
         )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: cannot be loaded as a vision-language checkpoint ({error})") from None
@@ -70,27 +75,32 @@ class Engine:
         optimizer = torch.optim.AdamW(trainable, lr=training.lr, weight_decay=training.weight_decay)
         self._library = import_deepspeed()
         self.deepspeed, *_ = self._library.initialize(
-            model=model, optimizer=optimizer, config=deepspeed_config(training)
+            model=Scorer(model), optimizer=optimizer, config=deepspeed_config(training)
         )
 
     @property
     def model(self) -> PreTrainedModel:
         """The Hugging Face model; under ZeRO-3 its weights are partitioned, see `plain_model`."""
-        return self.deepspeed.module
+        return self.deepspeed.module.model
+
+    @property
+    def packs(self) -> bool:
+        """Whether several sequences can stand in one row of this model."""
+        return can_pack(self.model.config)
 
     @property
     def partitioned(self) -> bool:
         """Whether the weights are spread over the processes (ZeRO-3)."""
         return self.deepspeed.zero_optimization_stage() == 3
 
-    def logits(self, inputs: Mapping[str, Any]) -> Tensor:
-        """Logits of a training forward at the positions that `inputs["logits_to_keep"]` names, (n, vocabulary)."""
-        return self.deepspeed(**inputs, use_cache=False).logits
+    def score(self, row: PackedRow, policy: Policy | None = None) -> Tensor:
+        """Scores of a row's labelled tokens in a training forward, see `Scorer`."""
+        return self.deepspeed(row.inputs, row.rows, row.targets, policy)
 
     def accumulate(self, loss: Tensor, last: bool) -> None:
         """Add the gradient of `loss` to that of the effective batch; `last` closes the batch.
 
-        The gradient of the step is the SUM of the accumulated ones over micro-batches and processes: DeepSpeed
+        The gradient of the step is the SUM of the accumulated ones over rows and processes: DeepSpeed
         averages over processes, which the factor `world.size` undoes.
         """
         self.deepspeed.set_gradient_accumulation_boundary(last)

@@ -7,7 +7,7 @@ the old log-probs are the detached current ones.
 import itertools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,24 +22,19 @@ from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.train.advantages import group_normalised, zero_variance
-from nep.train.batches import deal, draw, micro_batch_count
+from nep.train.batches import draw
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine, load_model
-from nep.train.groups import Group, GroupBatch, group_batch
-from nep.train.losses import (
-    clipped_policy_loss,
-    grpo_loss,
-    k3_divergence,
-    policy_logits,
-    token_entropies,
-    token_log_probs,
-)
+from nep.train.groups import Group, token_advantages
+from nep.train.losses import clipped_policy_loss, grpo_loss, k3_divergence
 from nep.train.metrics import StepLog, peak_memory_bytes
+from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, separate
 from nep.train.rewards import is_accurate, score, weighted
 from nep.train.rollout import Completion, decoding_for, rollout, uniforms
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
 from nep.train.schedule import learning_rate
+from nep.train.scoring import Scorer
 from nep.train.visual import Visuals
 from nep.train.world import World, start_world
 
@@ -214,46 +209,65 @@ class GrpoTrainer:
 
     def _accumulate(self, groups: list[Group], tokens: float) -> list[float]:
         """Gradients of all groups; this process's share of mean loss, mean KL and mean entropy."""
-        grpo, world = self._grpo, self._world
-        count = micro_batch_count(grpo.prompts_per_step, grpo.micro_batch_groups, world.size)
-        chunks = deal(groups, count, len)
+        rows = self._packs(groups)
         sums = torch.zeros(3, dtype=torch.float64)
-        for index, chunk in enumerate(chunks):
-            # A process without groups still takes part in the collectives, with a loss of weight 0.
-            batch = group_batch(chunk or groups[:1], self._visuals, self._decoding.pad, world.device)
-            terms = self._terms(batch).sum(dim=1) / tokens * bool(chunk)
-            self._engine.accumulate(terms[0], last=index == len(chunks) - 1)
+        for index, (row, advantages, counts) in enumerate(rows):
+            terms = self._terms(row, advantages).sum(dim=1) / tokens * counts
+            self._engine.accumulate(terms[0], last=index == len(rows) - 1)
             sums += terms.detach().double().cpu()
         return sums.tolist()
 
-    def _terms(self, batch: GroupBatch) -> Tensor:
+    def _packs(self, groups: list[Group]) -> list[tuple[PackedRow, Tensor, bool]]:
+        """The groups as rows, each with its tokens' advantages; all processes get equally many.
+
+        A row that does not count fills up: its process still takes part in the collectives.
+        """
+        packs, device = self._engine.packs, self._world.device
+        parts = [(group.tree(), token_advantages([group])) for group in groups]
+        if not packs:
+            parts = [part for tree, advantages in parts for part in _one_by_one(tree, advantages)]
+        limit = self._grpo.pack_tokens if packs else 1
+        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0]
+        missing = self._world.largest(len(dealt)) - len(dealt)
+        chosen = [(pack, True) for pack in dealt] + [(dealt[0], False)] * missing
+        return [
+            (
+                pack_row([tree for tree, _ in pack], self._visuals, packs, device),
+                torch.cat([advantages for _, advantages in pack]).to(device),
+                counts,
+            )
+            for pack, counts in chosen
+        ]
+
+    def _terms(self, row: PackedRow, advantages: Tensor) -> Tensor:
         """(3, N): loss, KL and entropy of each completion token."""
         grpo = self._grpo
-        targets = batch.micro.targets
-        logits = self._policy(self._engine.logits(batch.micro.inputs)[batch.rows])
-        log_probs = token_log_probs(logits, targets)
+        policy = self._decoding
+        log_probs, entropies = self._engine.score(row, policy)
         divergence = torch.zeros_like(log_probs)
         if self._reference is not None:
             with torch.no_grad():
-                reference = self._policy(self._reference(**batch.micro.inputs, use_cache=False).logits[batch.rows])
-            divergence = k3_divergence(log_probs, token_log_probs(reference, targets))
-        entropies = token_entropies(logits)
-        policy_loss = clipped_policy_loss(log_probs, log_probs.detach(), batch.advantages, grpo.clip)
+                reference, _ = self._reference(row.inputs, row.rows, row.targets, policy)
+            divergence = k3_divergence(log_probs, reference)
+        policy_loss = clipped_policy_loss(log_probs, log_probs.detach(), advantages, grpo.clip)
         loss = grpo_loss(policy_loss, divergence, entropies, grpo.kl_coef, grpo.entropy_coef)
         return torch.stack([loss, divergence, entropies])
-
-    def _policy(self, logits: Tensor) -> Tensor:
-        return policy_logits(logits, self._decoding.banned, self._grpo.temperature)
 
     def _text(self, completion: Completion) -> str:
         return self._processor.tokenizer.decode(completion.tokens, skip_special_tokens=True)
 
 
-def load_reference(folder: Path, grpo: Grpo, device: torch.device) -> PreTrainedModel | None:
+def load_reference(folder: Path, grpo: Grpo, device: torch.device) -> Scorer | None:
     """The frozen start model that the KL term refers to; None where its coefficient is 0."""
     if grpo.kl_coef == 0:
         return None
-    return load_model(folder, grpo, device).requires_grad_(False).eval()
+    return Scorer(load_model(folder, grpo, device)).requires_grad_(False).eval()
+
+
+def _one_by_one(tree: Tree, advantages: Tensor) -> Iterator[tuple[Tree, Tensor]]:
+    """Each branch of a group's tree as a sequence of its own, with its tokens' advantages."""
+    lengths = [branch.tokens.shape[0] for branch in tree.branches]
+    return zip(separate(tree), advantages.split(lengths), strict=True)
 
 
 def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:

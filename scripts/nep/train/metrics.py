@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from nep.files import to_json_line, write_text
 
 BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
@@ -32,7 +34,9 @@ class StepLog:
 
 
 def peak_memory_bytes() -> int:
-    """Peak resident memory of this process so far."""
+    """Peak memory of this process so far: allocated on its GPU, or resident where it has none."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * BYTES_PER_RSS_UNIT
 
 

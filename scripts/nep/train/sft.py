@@ -2,23 +2,25 @@
 
 import itertools
 import sys
-import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-from torch.nn import functional as F
+import torch
 from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config import Sft
-from nep.data.selection import select_sft
+from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.train.batches import MicroBatch, deal, epoch_order, micro_batch_count, sft_micro_batch
+from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
-from nep.train.metrics import StepLog, peak_memory_bytes
+from nep.train.meter import Meter
+from nep.train.metrics import StepLog
+from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, tree_of
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
 from nep.train.schedule import learning_rate
@@ -32,36 +34,45 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
     world = start_world(sft.threads)
     files = dataset_files(sft, paths.convert)
-    fingerprint = recipe_fingerprint(STAGE, sft, seed, world.size, list(files.values()), paths)
+    fingerprint = recipe_fingerprint(
+        STAGE, sft, seed, world.size, [*files.values(), *map(validation_file, files.values())], paths
+    )
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
     engine = Engine(paths.model, sft, world)
     cache = VisionCache(paths.encode)
-    samples, skipped = load_samples(sft, seed, files, SampleBuilder(processor, engine.model, cache), cache)
+    builder = SampleBuilder(processor, engine.model, cache)
+    samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)
+    held_out, _ = load_samples(sft, select_sft_validation(files, sft, seed), builder, cache)
+    if not samples:
+        raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
     visuals = Visuals(cache, processor, sft, world.device)
     visuals.check(engine.model, samples)
 
     checkpoints = Checkpoints(work, engine)
     start = checkpoints.restore()
-    metrics = StepLog(work / "metrics.jsonl", start, world.leads)
-    timings = StepLog(work / "timings.jsonl", start, world.leads)
+    metrics, validation, timings = (
+        StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
+    )
     plan = SftPlan(len(samples), sft, seed)
-    pad = processor.tokenizer.pad_token_id
+    meter = Meter(engine, visuals)
+
+    def validate(step: int) -> None:
+        validation.write({"step": step, "loss": validation_loss(held_out, sft, visuals, engine)})
+
+    def prepare(step: int) -> SftBatch:
+        return sft_batch([samples[index] for index in plan.batch(step)], sft, visuals, engine)
+
+    if start == 0:
+        validate(0)
     bar = tqdm(total=plan.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
-    for step in range(start, plan.steps):
-        began = time.monotonic()
-        batch = [samples[index] for index in plan.batch(step)]
-        labelled = sum(sample.labelled for sample in batch)
+    for step, batch in meter.timed(prepared_ahead(range(start, plan.steps), prepare)):
         rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
-        count = micro_batch_count(len(batch), sft.micro_batch_size, world.size)
-        chunks = deal(batch, count * world.size, len)[world.rank :: world.size]
         own_loss = 0.0
-        for index, chunk in enumerate(chunks):
-            # A process without samples still takes part in the collectives, with a loss of weight 0.
-            micro = sft_micro_batch(chunk or batch[:1], visuals, pad, world.device)
-            loss = summed_loss(engine, micro) / labelled * bool(chunk)
-            engine.accumulate(loss, last=index == len(chunks) - 1)
+        for index, row in enumerate(batch.rows):
+            loss = -engine.score(row).sum() / batch.labelled * (index < batch.own)
+            engine.accumulate(loss, last=index == len(batch.rows) - 1)
             own_loss += loss.item()
         norm = engine.step(rate)
         (loss_value,) = world.total([own_loss])
@@ -72,17 +83,66 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
                 "loss": loss_value,
                 "lr": rate,
                 "grad_norm": norm,
-                "tokens": labelled,
+                "tokens": batch.labelled,
             }
         )
-        timings.write(timing_row(step + 1, time.monotonic() - began, sum(len(sample) for sample in batch), len(batch)))
+        timings.write({"step": step + 1, **meter.row(batch.trees, batch.samples)})
         bar.update()
         bar.set_postfix(loss=f"{loss_value:.4f}")
-        if (step + 1) % sft.checkpoint_every == 0 or step + 1 == plan.steps:
+        ends = step + 1 == plan.steps
+        if ends or (step + 1) % sft.validate_every == 0:
+            validate(step + 1)
+        if ends or (step + 1) % sft.checkpoint_every == 0:
             checkpoints.save(step + 1)
     bar.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
-    publish(engine, paths, [metrics, timings], {**results, **skipped})
+    publish(engine, paths, [metrics, validation, timings], {**results, **skipped})
+
+
+@dataclass(frozen=True)
+class SftBatch:
+    """An effective batch: this process's rows, of which the first `own` count, and the whole batch's trees."""
+
+    rows: list[PackedRow]
+    own: int
+    trees: list[Tree]
+    samples: int
+
+    @property
+    def labelled(self) -> int:
+        """Labelled tokens of the whole batch."""
+        return sum(tree.labelled for tree in self.trees)
+
+
+def sft_batch(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine) -> SftBatch:
+    """Pack a batch. A process without samples gets one that does not count, as it takes part in the collectives."""
+    world = engine.world
+    trees = trees_of(samples, engine.packs)
+    packs = deal_packs(trees, world.size, sft.pack_tokens if engine.packs else 1, len)[world.rank]
+    own = [pack for pack in packs if pack]
+    others = [trees[:1]] * (len(packs) - len(own))
+    rows = [pack_row(pack, visuals, engine.packs, world.device) for pack in [*own, *others]]
+    return SftBatch(rows, len(own), trees, len(samples))
+
+
+def trees_of(samples: Sequence[Sample], shared: bool) -> list[Tree]:
+    """One tree a sample, or with `shared` one for all samples with the same videos, in the order of the first ones."""
+    if not shared:
+        return [tree_of([sample]) for sample in samples]
+    by_video: dict[tuple[str, ...], list[Sample]] = {}
+    for sample in samples:
+        by_video.setdefault(sample.video_keys, []).append(sample)
+    return [tree_of(group) for group in by_video.values()]
+
+
+@torch.no_grad()
+def validation_loss(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine) -> float | None:
+    """Mean loss of the labelled tokens of held-out samples in nats; None without any."""
+    if not samples:
+        return None
+    batch = sft_batch(samples, sft, visuals, engine)
+    losses = [-engine.score(row).sum().item() * (index < batch.own) for index, row in enumerate(batch.rows)]
+    return engine.world.total([sum(losses)])[0] / batch.labelled
 
 
 class SftPlan:
@@ -106,31 +166,25 @@ class SftPlan:
         return round(steps_done / self.steps_per_epoch, 6)
 
 
-def summed_loss(engine: Engine, micro: MicroBatch) -> Tensor:
-    """Sum of the labelled tokens' cross-entropies in nats, in fp32."""
-    return F.cross_entropy(engine.logits(micro.inputs).float(), micro.targets, reduction="sum")
-
-
 def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
     """The file of each data set. Raises InputError naming the sets that exist when one does not."""
     files = {name: convert / STAGE / f"{name}.json" for name in sft.datasets}
     for name, path in files.items():
         if not path.is_file():
-            known = sorted(item.stem for item in path.parent.glob("*.json"))
+            known = sorted(item.stem for item in path.parent.glob("*.json") if "." not in item.stem)
             raise InputError(f"sft.datasets: no data set {name!r} ({path}); there are: {', '.join(known) or 'none'}")
     return files
 
 
 def load_samples(
-    sft: Sft, seed: int, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
+    sft: Sft, rows: Mapping[str, list[Row]], builder: SampleBuilder, cache: VisionCache
 ) -> tuple[list[Sample], dict[str, int]]:
     """The samples of all data sets, and how many rows were left out because their video is not in the cache.
 
-    Raises InputError for a sample above `max_tokens` (truncation would part video tokens from features), and when no
-    sample is left.
+    Raises InputError for a sample above `max_tokens`: truncation would part video tokens from features.
     """
-    rows = list(itertools.chain.from_iterable(select_sft(files, sft, seed).values()))
-    usable = [row for row in rows if all(key in cache for key in video_keys(row))]
+    found = list(itertools.chain.from_iterable(rows.values()))
+    usable = [row for row in found if all(key in cache for key in video_keys(row))]
     samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
     for sample in samples:
         if len(sample) > sft.max_tokens:
@@ -138,17 +192,4 @@ def load_samples(
                 f"record {sample.id}: {len(sample)} tokens, above sft.max_tokens = {sft.max_tokens}; "
                 "raise it, or lower the frame or pixel budget in 'vision'"
             )
-    if not samples:
-        raise InputError(f"sft.datasets: no sample left of {len(rows)} rows in {', '.join(map(str, files.values()))}")
-    return samples, {"without_video": len(rows) - len(usable)}
-
-
-def timing_row(step: int, seconds: float, tokens: int, samples: int) -> dict[str, float]:
-    """What a step cost on the leading process; `tokens` and `samples` count the whole effective batch."""
-    return {
-        "step": step,
-        "seconds": seconds,
-        "tokens_per_second": tokens / seconds,
-        "samples_per_second": samples / seconds,
-        "peak_memory_bytes": peak_memory_bytes(),
-    }
+    return samples, {"without_video": len(found) - len(usable)}

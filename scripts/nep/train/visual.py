@@ -1,5 +1,6 @@
 """The visual inputs of a batch: cached features where the vision side is frozen, else pixels of the cached frames."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,6 +40,10 @@ class Visuals:
             "pixel_values_videos": torch.cat([patches for patches, _ in pixels]).to(self._device),
             "video_grid_thw": torch.cat([grid for _, grid in pixels]).to(self._device),
         }
+
+    def tokens(self, key: str) -> int:
+        """How many visual tokens a video takes."""
+        return math.prod(self._cache.grid(key)) // self._processor.merge_size**2
 
     @torch.no_grad()
     def check(self, model: PreTrainedModel, samples: Sequence[Sample]) -> None:

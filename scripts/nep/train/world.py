@@ -30,6 +30,12 @@ class World:
         dist.all_reduce(summed)
         return summed.tolist()
 
+    def largest(self, value: int) -> int:
+        """The largest `value` of all processes."""
+        found = torch.tensor(value, device=self.device)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        return int(found)
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         dist.barrier()

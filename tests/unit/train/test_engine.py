@@ -9,12 +9,12 @@ from torch.nn import functional as F
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.train.advantages import group_normalised
-from nep.train.batches import deal, sft_micro_batch
 from nep.train.engine import Engine, deepspeed_config, freeze, load_model, part_of
 from nep.train.groups import Group
 from nep.train.grpo import GrpoTrainer
 from nep.train.grpo import dataset_files as grpo_files
-from nep.train.sft import summed_loss
+from nep.train.samples import Sample
+from nep.train.sft import sft_batch
 
 CPU = torch.device("cpu")
 
@@ -42,29 +42,36 @@ def compare(ours: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) ->
         torch.testing.assert_close(ours[name], expected[name], atol=2e-6, rtol=1e-4, msg=name)
 
 
-@pytest.mark.parametrize("size", [6, 4, 1])
-def test_sft_micro_batches_give_the_gradient_of_the_full_batch(parts, engine_of, size: int) -> None:
-    """DeepSpeed's accumulated step against autograd on the mean over all labelled tokens of one big batch."""
+@pytest.mark.parametrize("limit", [100_000, 300, 1])
+def test_sft_rows_give_the_gradient_of_the_full_batch(parts, engine_of, limit: int) -> None:
+    """DeepSpeed's accumulated step against autograd on the mean over all labelled tokens of separate sequences."""
     samples = parts.dialogues
     labelled = sum(sample.labelled for sample in samples)
     freeze(parts.model, ["vision_tower", "projector"])
-    whole = sft_micro_batch(samples, parts.visuals, 0, CPU)
-    loss = F.cross_entropy(parts.model(**whole.inputs).logits, whole.targets)
+    loss = sum(plain_loss(parts, sample) for sample in samples) / labelled
     weights = {name: weight for name, weight in parts.model.named_parameters() if weight.requires_grad}
     expected = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
 
     def take_step(engine: Engine) -> None:
-        chunks = deal(samples, -(-len(samples) // size), len)
-        for index, chunk in enumerate(chunks):
-            micro = sft_micro_batch(chunk, parts.visuals, 0, CPU)
-            engine.accumulate(summed_loss(engine, micro) / labelled, last=index == len(chunks) - 1)
+        batch = sft_batch(samples, Sft(pack_tokens=limit), parts.visuals, engine)
+        for index, row in enumerate(batch.rows):
+            engine.accumulate(-engine.score(row).sum() / labelled, last=index == len(batch.rows) - 1)
         norm = engine.step(rate=1.0)
         assert norm == pytest.approx(torch.cat([g.flatten() for g in expected.values()]).norm().item(), rel=1e-4)
 
     compare(update_of(engine_of(Sft(grad_clip=1e9, freeze=["vision_tower", "projector"])), take_step), expected)
 
 
-def test_grpo_micro_batches_give_the_gradient_of_the_full_batch(parts, engine_of, paths_to, tmp_path) -> None:
+def plain_loss(parts, sample: Sample) -> torch.Tensor:
+    logits = parts.model(
+        input_ids=sample.input_ids[None],
+        position_ids=sample.position_ids[:, None],
+        **parts.visuals.inputs(sample.video_keys),
+    ).logits[0, sample.prompt_length - 1 : -1]
+    return F.cross_entropy(logits, sample.input_ids[sample.prompt_length :], reduction="sum")
+
+
+def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_to, tmp_path) -> None:
     noise = torch.Generator().manual_seed(0)
     rewards = torch.rand(4, 3, generator=noise)
     groups = [
@@ -73,8 +80,8 @@ def test_grpo_micro_batches_give_the_gradient_of_the_full_batch(parts, engine_of
     ]
     tokens = sum(group.generated for group in groups)
     updates = []
-    for size in (4, 1):
-        grpo = Grpo(prompts_per_step=4, completions=3, micro_batch_groups=size, grad_clip=1e9, kl_coef=0.1)
+    for limit in (100_000, 1):
+        grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
         trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), paths)

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nep.train.groups import Group, group_batch, next_position
+from nep.train.groups import Group, next_position, token_advantages
 from nep.train.losses import token_log_probs
+from nep.train.packing import pack_row
+from nep.train.scoring import Scorer
 
 LENGTHS = [[5, 1, 3], [2, 7, 4]]
 
@@ -25,9 +27,8 @@ def groups(parts) -> list[Group]:
 
 def shared(parts, groups: list[Group]) -> tuple[Tensor, Tensor]:
     """(N,) log-probs and advantages from the group form."""
-    batch = group_batch(groups, parts.visuals, pad=0, device=torch.device("cpu"))
-    logits = parts.model(**batch.micro.inputs, use_cache=False).logits[batch.rows]
-    return token_log_probs(logits, batch.micro.targets), batch.advantages
+    row = pack_row([group.tree() for group in groups], parts.visuals, True, torch.device("cpu"))
+    return Scorer(parts.model)(row.inputs, row.rows, row.targets)[0], token_advantages(groups)
 
 
 def separate(parts, groups: list[Group]) -> tuple[Tensor, Tensor]:
@@ -68,7 +69,7 @@ def test_log_probs_and_gradients_equal_those_of_separate_sequences(parts, groups
         torch.testing.assert_close(ours, plain, atol=1e-6, rtol=1e-4)
 
 
-def test_a_group_alone_equals_the_group_in_a_padded_batch(parts, groups: list[Group]) -> None:
+def test_a_group_alone_equals_the_group_in_a_packed_row(parts, groups: list[Group]) -> None:
     together, _ = shared(parts, groups)
     alone = torch.cat([shared(parts, [group])[0] for group in groups])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)

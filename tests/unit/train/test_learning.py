@@ -12,12 +12,11 @@ from nep.files import read_jsonl, write_json, write_jsonl
 from nep.train.grpo import train_grpo
 from nep.train.sft import train_sft
 
-SFT = Sft(datasets={"form": None}, epochs=50, batch_size=12, micro_batch_size=12, lr=3e-3, threads=1)
+SFT = Sft(datasets={"form": None}, epochs=50, batch_size=12, lr=3e-3, threads=1)
 GRPO = Grpo(
     steps=40,
     prompts_per_step=6,
     completions=8,
-    micro_batch_groups=6,
     max_new_tokens=24,
     lr=3e-4,
     threads=1,
@@ -43,6 +42,7 @@ def test_grpo_raises_the_reward_of_a_model_that_sft_taught_the_form(paths_to, tm
     write_jsonl(questions_file, questions)
     rows = [answer_in_form(question, letter) for question in questions for letter in "AB"]
     write_json(tmp_path / "convert" / "sft" / "form.json", rows)
+    write_json(tmp_path / "convert" / "sft" / "form.validation.json", rows[:2])
 
     sft = replace(paths, convert=tmp_path / "convert", out=tmp_path / "nep" / "sft")
     train_sft(SFT, 0, "nep", sft)

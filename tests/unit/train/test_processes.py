@@ -15,12 +15,12 @@ import pytest
 from nep.files import read_jsonl, sha256_of_file
 
 ROOT = Path(__file__).parents[3]
-SFT = {"epochs": 4, "batch_size": 5, "micro_batch_size": 2, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}
+SFT = {"epochs": 4, "batch_size": 5, "pack_tokens": 200, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}
 GRPO = {
     "steps": 6,
     "prompts_per_step": 3,
     "completions": 3,
-    "micro_batch_groups": 1,
+    "pack_tokens": 200,
     "max_new_tokens": 8,
     "lr": 1e-3,
     "threads": 1,

@@ -15,12 +15,12 @@ from nep.train.grpo import train_grpo
 from nep.train.run_state import RunPaths
 from nep.train.sft import train_sft
 
-SFT = Sft(epochs=3, batch_size=4, micro_batch_size=2, lr=1e-3, threads=1, checkpoint_every=2)
+SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
 GRPO = Grpo(
     steps=5,
     prompts_per_step=3,
     completions=3,
-    micro_batch_groups=2,
+    pack_tokens=200,
     max_new_tokens=6,
     lr=1e-3,
     threads=1,

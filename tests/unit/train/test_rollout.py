@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from nep.train.groups import Group, group_batch
-from nep.train.losses import policy_logits, token_log_probs
+from nep.train.groups import Group
+from nep.train.packing import pack_row
 from nep.train.rollout import Completion, Decoding, decoding_for, multimodal_tokens, pick, rollout, uniforms
+from nep.train.scoring import Scorer
 
 LIMIT, WIDTH = 14, 3
 
@@ -51,11 +52,9 @@ def test_log_probs_equal_those_of_a_teacher_forced_pass(parts, decoding: Decodin
         Group(prompt, [completion.tokens for completion in group], torch.zeros(WIDTH))
         for prompt, group in zip(prompts, groups, strict=True)
     ]
-    batch = group_batch(packed, parts.visuals, pad=0, device=torch.device("cpu"))
+    row = pack_row([group.tree() for group in packed], parts.visuals, True, torch.device("cpu"))
     with torch.no_grad():
-        logits = parts.model(**batch.micro.inputs, use_cache=False).logits[batch.rows]
-    shaped = policy_logits(logits, decoding.banned, decoding.temperature)
-    expected = token_log_probs(shaped, batch.micro.targets)
+        expected, _ = Scorer(parts.model)(row.inputs, row.rows, row.targets, decoding)
     computed = torch.cat([completion.log_probs for completion in flat(groups)])
     torch.testing.assert_close(computed, expected, atol=1e-5, rtol=0)
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from nep.config import Grpo, Sft
+from nep.data.selection import select_sft
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json
 from nep.train.grpo import load_questions
@@ -139,7 +140,7 @@ def test_a_sample_above_the_limit_is_refused_not_truncated(parts, builder: Sampl
     sft = Sft(max_tokens=40)
     files = dataset_files(sft, parts.run / "convert")
     with pytest.raises(InputError, match=r"record video-\d/sft: \d+ tokens, above sft.max_tokens = 40"):
-        load_samples(sft, 0, files, builder, parts.cache)
+        load_samples(sft, select_sft(files, sft, 0), builder, parts.cache)
     grpo = Grpo(max_prompt_tokens=40)
     questions = {"next_event_mc": parts.run / "convert" / "grpo" / "next_event_mc.jsonl"}
     with pytest.raises(InputError, match=r"record question-\d: \d+ prompt tokens, above grpo.max_prompt_tokens = 40"):
@@ -155,6 +156,7 @@ def test_rows_whose_video_is_not_cached_are_left_out_and_counted(parts, builder:
     rows = rows_of(parts)
     rows[0] = {**rows[0], "video_id": "gone"}
     write_json(tmp_path / "sft" / "next_event.json", rows)
-    samples, left_out = load_samples(Sft(), 0, dataset_files(Sft(), tmp_path), builder, parts.cache)
+    chosen = select_sft(dataset_files(Sft(), tmp_path), Sft(), 0)
+    samples, left_out = load_samples(Sft(), chosen, builder, parts.cache)
     assert len(samples) == len(rows) - 1
     assert left_out == {"without_video": 1}
