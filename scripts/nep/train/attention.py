@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
-from transformers import AttentionInterface, PretrainedConfig
+from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.integrations.flex_attention import flex_attention_forward
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 ATTENTION = "packed"
 
@@ -23,24 +24,22 @@ class Packing:
     """Which tokens of a row see each other.
 
     Attributes:
-        spans: (start, stop) of each tree. masks: for each, (1, 1, L, L) bool where it has several branches, else None
-            (causal). block_mask: the same for a whole row, on CUDA; else None.
+        lengths: of the trees. masks: for each, (1, 1, L, L) bool where it has several branches, else None (causal).
+        block_mask: the same for a whole row, on CUDA; else None.
     """
 
-    spans: tuple[tuple[int, int], ...]
+    lengths: tuple[int, ...]
     masks: tuple[Tensor | None, ...]
     block_mask: BlockMask | None
 
 
 def packing_of(prefixes: Sequence[int], branches: Sequence[Sequence[int]], device: torch.device) -> Packing:
     """The packing of a row of trees: lengths of their prefixes, and of the branches that follow each."""
-    lengths = [prefix + sum(parts) for prefix, parts in zip(prefixes, branches, strict=True)]
-    stops = torch.tensor(lengths).cumsum(0).tolist()
-    spans = tuple((stop - length, stop) for stop, length in zip(stops, lengths, strict=True))
+    trees = list(zip(prefixes, branches, strict=True))
+    lengths = tuple(prefix + sum(parts) for prefix, parts in trees)
     if device.type == "cuda":
-        return Packing(spans, (None,) * len(spans), _block_mask(prefixes, branches, device))
-    trees = zip(prefixes, branches, strict=True)
-    return Packing(spans, tuple(tree_mask(*tree) if len(tree[1]) > 1 else None for tree in trees), None)
+        return Packing(lengths, (None,) * len(lengths), _block_mask(prefixes, branches, device))
+    return Packing(lengths, tuple(tree_mask(*tree) if len(tree[1]) > 1 else None for tree in trees), None)
 
 
 def tree_mask(prefix: int, branches: Sequence[int]) -> Tensor:
@@ -64,11 +63,11 @@ def packed_attention(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if packing.block_mask is not None:
         return flex_attention_forward(module, query, key, value, packing.block_mask, **options)[0], None
+    # Split, not sliced: the gradient of each slice would be as large as the row.
+    parts = [tensor.split(packing.lengths, dim=2) for tensor in (query, key, value)]
     outputs = [
-        sdpa_attention_forward(
-            module, query[:, :, start:stop], key[:, :, start:stop], value[:, :, start:stop], mask, **options
-        )[0]
-        for (start, stop), mask in zip(packing.spans, packing.masks, strict=True)
+        sdpa_attention_forward(module, *tree, mask, **options)[0]
+        for *tree, mask in zip(*parts, packing.masks, strict=True)
     ]
     return torch.cat(outputs, dim=1), None
 
@@ -79,10 +78,10 @@ def can_pack(config: PretrainedConfig) -> bool:
     return set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
 
 
-def implementations(config: PretrainedConfig) -> dict[str, str]:
-    """The `attn_implementation` of a vision-language model: packed in the language model, SDPA in the others."""
-    names = dict.fromkeys(config.sub_configs, "sdpa")
-    return {"": "sdpa", **names, "text_config": ATTENTION} if can_pack(config) else {"": "sdpa", **names}
+def use_packed_attention(model: PreTrainedModel) -> None:
+    """Make the language model of a vision-language model understand packings, where it can; the others keep SDPA."""
+    if can_pack(model.config):
+        model.set_attn_implementation({"text_config": ATTENTION})
 
 
 def _segments(prefix: int, branches: Sequence[int]) -> Tensor:
@@ -104,3 +103,4 @@ def _block_mask(prefixes: Sequence[int], branches: Sequence[Sequence[int]], devi
 
 
 AttentionInterface.register(ATTENTION, packed_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)

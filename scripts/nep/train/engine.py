@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from nep.config import Training
 from nep.errors import InputError
 from nep.files import read_json
-from nep.train.attention import can_pack, implementations
+from nep.train.attention import can_pack
 from nep.train.packing import PackedRow
 from nep.train.scoring import Policy, Scorer
 from nep.train.world import World, import_deepspeed
@@ -29,10 +29,7 @@ def load_model(folder: Path, training: Training, device: torch.device) -> PreTra
     """A Hugging Face vision-language checkpoint in the precision of `training`. Raises InputError if it cannot load."""
     try:
         model = AutoModelForImageTextToText.from_pretrained(
-            folder,
-            dtype=DTYPES[training.precision],
-            attn_implementation=implementations(AutoConfig.from_pretrained(folder, local_files_only=True)),
-            local_files_only=True,
+            folder, dtype=DTYPES[training.precision], attn_implementation="sdpa", local_files_only=True
         )
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: cannot be loaded as a vision-language checkpoint ({error})") from None

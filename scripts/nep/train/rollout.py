@@ -17,6 +17,7 @@ from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from nep.train.groups import next_position
 from nep.train.losses import policy_logits
+from nep.train.padding import pad_positions, pad_rows
 from nep.train.samples import Sample, end_tokens
 from nep.train.visual import Visuals
 
@@ -140,17 +141,6 @@ def _prefill(
         logits_to_keep=last,
         **visuals.inputs([key for prompt in prompts for key in prompt.video_keys]),
     ).logits[:, 0]
-
-
-def pad_rows(rows: Sequence[Tensor], value: int) -> Tensor:
-    """(L_i,) sequences as (B, max L_i), padded on the right."""
-    return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
-
-
-def pad_positions(positions: Sequence[Tensor]) -> Tensor:
-    """(3, L_i) positions as (3, B, max L_i), or (1, L_i) ones as (B, max L_i); pads get position 0."""
-    padded = torch.nn.utils.rnn.pad_sequence([item.T for item in positions], batch_first=True).permute(2, 0, 1)
-    return padded[0] if padded.shape[0] == 1 else padded
 
 
 def _prompt_mask(prompts: Sequence[Sample], width: int, device: torch.device) -> Tensor:

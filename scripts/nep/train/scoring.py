@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from nep.train.attention import use_packed_attention
 from nep.train.losses import policy_logits, token_entropies, token_log_probs
 
 # 1,024 rows of 152k fp32 logits take 0.6 GB.
@@ -27,6 +28,8 @@ class Scorer(nn.Module):
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
+        # Another attention would ignore the packing of a row, and let its sequences see each other.
+        use_packed_attention(model)
         self.model = model
 
     def forward(self, inputs: Mapping[str, Any], rows: Tensor, targets: Tensor, policy: Policy | None = None) -> Tensor:

@@ -125,7 +125,7 @@ def test_the_block_mask_of_a_row_is_that_of_its_trees() -> None:
         *(tree_mask(prefix, parts)[0, 0].int() for prefix, parts in zip(prefixes, branches, strict=True))
     ).bool()
     packing = packing_of(prefixes, branches, torch.device("cpu"))
-    assert packing.spans == ((0, 11), (11, 20), (20, 25))
+    assert packing.lengths == (11, 9, 5)
     assert [mask is None for mask in packing.masks] == [False, True, False]
     from nep.train.attention import _block_mask
 
