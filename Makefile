@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data lint schema dag requirements
+.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data bench-train lint schema dag requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ bench-data: setup-tests ## measure the data path against its peers; results and 
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
+
+bench-train: setup-tests ## measure training against its peers; results and plot in benchmarks/results (half an hour)
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_sft.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_update.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
 schema: setup ## write config/schema.json from scripts/nep/config.py
 	$(BIN)/python scripts/write_config_schema.py

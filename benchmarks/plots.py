@@ -1,0 +1,49 @@
+"""What the plots of the benchmarks share: bars of ratios with their targets, and the same bytes each time."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from measure import RESULTS
+
+MET, MISSED, TARGET = "#2c7fb8", "#d95f0e", "#333333"
+
+
+def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels side by side."""
+    plt.rcParams["svg.hashsalt"] = "nep"
+    plt.rcParams["font.size"] = 8
+    figure, axes = plt.subplots(1, panels, figsize=(10, 4.6), squeeze=False, layout="constrained")
+    return figure, list(axes[0])
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write `benchmarks/results/<name>.svg`."""
+    figure.savefig(RESULTS / f"{name}.svg", metadata={"Date": None})
+
+
+def draw_ratios(axes: Axes, rows: list[dict[str, Any]], label_of_axis: str) -> None:
+    """A bar for each ratio, a mark at its target."""
+    labels = [f"{row['what']} {row['clip']}, against {row['against']}" for row in rows]
+    places = range(len(rows))
+    axes.barh(places, [row["ratio"] for row in rows], color=[MET if is_met(row) else MISSED for row in rows])
+    axes.plot([row["target"] for row in rows], places, linestyle="", marker="|", markersize=9, color=TARGET)
+    for place, row in zip(places, rows, strict=True):
+        axes.annotate(f" {label(row['ratio'])}", (max(row["ratio"], row["target"]), place), va="center")
+    axes.set_yticks(places, labels)
+    axes.invert_yaxis()
+    axes.set_xscale("log")
+    axes.set_xlabel(label_of_axis)
+    axes.margins(x=0.15)
+
+
+def label(ratio: float) -> str:
+    """Three digits or more."""
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
+def is_met(row: dict[str, Any]) -> bool:
+    """Whether a ratio is on the right side of its target."""
+    return row["ratio"] <= row["target"] if row.get("at_most") else row["ratio"] >= row["target"]

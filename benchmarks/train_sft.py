@@ -1,0 +1,108 @@
+"""Samples a second of SFT: this project's trainer and LLaMA-Factory's, on the same rows, clips and budget.
+
+    make bench-train     or, with .venv-interop made:     PYTHONPATH=scripts .venv/bin/python benchmarks/train_sft.py
+
+A small run of the workflow makes videos, a random model and the data set; its export for LLaMA-Factory holds the same
+rows and recipe. CPU, fp32, one thread each, one after the other; the tiny model and one of about 100 million weights.
+Counted is training alone: from the first to the last step in `timings.jsonl`, and LLaMA-Factory's `train_runtime`, both
+without imports, tokenising and saving. Writes `benchmarks/results/train_sft.json`.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from measure import ROOT, WORK, write_result
+from nep.errors import InputError
+from nep.files import read_json, read_jsonl
+
+PEER = ROOT / ".venv-interop/bin/llamafactory-cli"
+MODELS = {"tiny": {}, "100 M": {"hidden_size": 768, "layers": 16, "heads": 12}}
+TARGETS = {"tiny": 3, "100 M": 1.5}
+SAMPLES, BATCH, EPOCHS = 64, 16, {"tiny": 6, "100 M": 1}
+Measured = dict[str, Any]
+
+
+def main() -> None:
+    """Measure, write the result file and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    names = parser.parse_args().models
+    if not PEER.is_file():
+        raise InputError(f"{PEER} is missing: `make bench-train` makes it")
+    measured, ratios = {}, []
+    for name in names:
+        run = prepare(name)
+        measured[name] = {"nep": by_nep(run), "LLaMA-Factory": by_llamafactory(run, name)}
+        ratio = measured[name]["nep"]["samples_per_s"] / measured[name]["LLaMA-Factory"]["samples_per_s"]
+        row = {"what": "SFT", "against": "LLaMA-Factory", "clip": name, "ratio": ratio, "target": TARGETS[name]}
+        ratios.append(row)
+        print("{clip}: {ratio:.2f} times LLaMA-Factory's samples a second (target {target})".format(**row))
+    write_result("train_sft", {"samples": SAMPLES, "batch": BATCH, "measured": measured, "ratios": ratios})
+
+
+def prepare(name: str) -> Path:
+    """Run the workflow up to the trained model and the export; the run's folder."""
+    run = f"bench-sft-{name.replace(' ', '').lower()}"
+    shutil.rmtree(ROOT / "results" / run, ignore_errors=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    sft = {"datasets": {"next_event": SAMPLES}, "lr": 1e-3, "epochs": EPOCHS[name], "batch_size": BATCH, "threads": 1}
+    config = {
+        "run": run,
+        "demo": {
+            "videos": {"train": 80, "test": 2, "archives": 1, "processes": 1},
+            "model": {**MODELS[name], "pretrain_steps": 0, "threads": 1},
+        },
+        "source": {"kind": "folder", "path": f"results/{run}/hub"},
+        "model": {"kind": "folder", "path": f"results/{run}/tiny_model"},
+        "vision": {"sampling": "fps", "fps": 2, "frames": 16, "max_pixels": 16384},
+        "experiments": {"nep": {"sft": {**sft, "validation_samples": 0}}},
+    }
+    path = WORK / f"{run}.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    snakemake = [Path(sys.executable).with_name("snakemake"), "sft", "export_llamafactory", "--cores", "1"]
+    with (WORK / f"{run}.log").open("w") as log:
+        command = [*snakemake, "--profile", "profiles/local", "--configfile", path]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=log, stderr=log)
+    return ROOT / "results" / run
+
+
+def by_nep(run: Path) -> Measured:
+    """What the trainer wrote of its own steps."""
+    timings, metrics = read_jsonl(run / "nep/sft/timings.jsonl"), read_jsonl(run / "nep/sft/metrics.jsonl")
+    samples = sum(row["samples_per_second"] * row["seconds"] for row in timings)
+    return {
+        "samples_per_s": samples / sum(row["seconds"] for row in timings),
+        "data_wait": sum(row["data_wait_seconds"] for row in timings) / sum(row["seconds"] for row in timings),
+        "mfu": statistics.median(row["mfu"] for row in timings),
+        "losses": [row["loss"] for row in metrics],
+    }
+
+
+def by_llamafactory(run: Path, name: str) -> Measured:
+    """Its training on the export, with what a CPU needs instead of the recipe's own."""
+    values = yaml.safe_load((run / "export/llamafactory/nep/train.yaml").read_text(encoding="utf-8"))
+    del values["deepspeed"]
+    values |= {"use_cpu": True, "preprocessing_num_workers": 1, "save_strategy": "no"}
+    config = WORK / f"{run.name}.llamafactory.yaml"
+    config.write_text(yaml.safe_dump(values), encoding="utf-8")
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(WORK / "hf")}
+    with (WORK / f"{run.name}.llamafactory.log").open("w") as log:
+        subprocess.run([PEER, "train", config], cwd=run, env=environment, check=True, stdout=log, stderr=log)
+    state = read_json(run / values["output_dir"] / "trainer_state.json")
+    results = read_json(run / values["output_dir"] / "train_results.json")
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    if state["global_step"] * BATCH != SAMPLES * EPOCHS[name]:
+        raise RuntimeError(f"LLaMA-Factory took {state['global_step']} steps")
+    return {"samples_per_s": SAMPLES * EPOCHS[name] / results["train_runtime"], "losses": losses}
+
+
+if __name__ == "__main__":
+    main()

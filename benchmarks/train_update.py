@@ -1,0 +1,158 @@
+"""CPU seconds of a GRPO update: the shared prompt and packed rows, and every completion as a sequence of its own.
+
+    PYTHONPATH=scripts .venv/bin/python benchmarks/train_update.py
+
+A random Qwen2.5-VL language model of about 100 million parameters, fp32, one thread; a group of 8 completions of R
+tokens behind a prompt of 410, forward and backward of the policy loss. nep: one row, scored as the trainer does. naive:
+a batch of eight whole sequences, logits only where completion tokens are predicted. In turn, each in a fresh process;
+log-probs and gradients are compared first. At best the ratio is that of the tokens, G(P+R)/(P+GR). Writes
+`benchmarks/results/train_update.json`.
+"""
+
+import argparse
+from functools import cache, partial
+
+import torch
+from torch import Tensor
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from measure import interleaved, median_cpu, write_result
+from nep.train.groups import Group, token_advantages
+from nep.train.losses import token_log_probs
+from nep.train.packing import pack_row
+from nep.train.samples import Sample
+from nep.train.scoring import Scorer
+
+PROMPT, COMPLETIONS = 410, 8
+LENGTHS = (32, 128)
+TARGET = 0.7
+TOLERANCE = 1e-5
+CPU = torch.device("cpu")
+HIDDEN, LAYERS, VOCABULARY = 768, 14, 8000
+
+
+class NoVisuals:
+    """A prompt of text: what stands in it costs the language model the same."""
+
+    def inputs(self, keys: list[str]) -> dict[str, Tensor]:
+        """No model inputs."""
+        return {}
+
+
+def main() -> None:
+    """Compare, measure, write the result file and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    seconds, ratios, errors = {}, [], {}
+    for length in LENGTHS:
+        errors[f"R={length}"] = relative_error(length)
+        if errors[f"R={length}"] > TOLERANCE:
+            raise RuntimeError(f"R={length}: the gradients differ by {errors[f'R={length}']:.1e}")
+        ways = {name: partial(repeated, name, length) for name in WAYS}
+        costs = interleaved(ways, rounds, warm_up=partial(warm_up, length))
+        seconds[f"R={length}"] = {name: median_cpu(each) for name, each in costs.items()}
+        ratio = seconds[f"R={length}"]["naive"] / seconds[f"R={length}"]["nep"]
+        tokens = COMPLETIONS * (PROMPT + length) / (PROMPT + COMPLETIONS * length)
+        ratios.append(
+            {
+                "what": "GRPO update",
+                "against": "naive",
+                "clip": f"R={length}",
+                "ratio": ratio,
+                "target": TARGET * tokens,
+            }
+        )
+        print(
+            f"R={length}: {ratio:.2f} times less than naive; the tokens' ratio is {tokens:.2f}, target {TARGET} of it"
+        )
+    parameters = sum(weight.numel() for weight in model().parameters())
+    setting = {"parameters": parameters, "prompt": PROMPT, "completions": COMPLETIONS, "rounds": rounds}
+    write_result("train_update", {**setting, "gradient_error": errors, "cpu_s": seconds, "ratios": ratios})
+
+
+@cache
+def model() -> Qwen2_5_VLForConditionalGeneration:
+    """The policy; its vision tower is as good as absent."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": VOCABULARY,
+            "hidden_size": HIDDEN,
+            "intermediate_size": 4 * HIDDEN,
+            "num_hidden_layers": LAYERS,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 4096,
+            "bos_token_id": 0,
+            "eos_token_id": 1,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [8, 12, 12]},
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_heads": 2,
+            "out_hidden_size": HIDDEN,
+        },
+        tie_word_embeddings=True,
+    )
+    config._attn_implementation = "sdpa"
+    made = Qwen2_5_VLForConditionalGeneration(config).float()
+    made.model.visual.requires_grad_(False)
+    return made
+
+
+def group(length: int) -> Group:
+    """Random tokens and advantages."""
+    noise = torch.Generator().manual_seed(length)
+    prompt = torch.randint(0, VOCABULARY, (PROMPT,), generator=noise)
+    sample = Sample("prompt", prompt, torch.arange(PROMPT).expand(3, -1), PROMPT, ())
+    completions = [torch.randint(0, VOCABULARY, (length,), generator=noise) for _ in range(COMPLETIONS)]
+    return Group(sample, completions, torch.randn(COMPLETIONS, generator=noise))
+
+
+def by_nep(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
+    """One packed row."""
+    made = group(length)
+    row = pack_row([made.tree()], NoVisuals(), packs=True, device=CPU)
+    log_probs = Scorer(policy)(row.inputs, row.rows, row.targets)[0]
+    (-log_probs * token_advantages([made])).mean().backward()
+
+
+def by_naive(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
+    """A batch of whole sequences."""
+    made = group(length)
+    tokens = torch.stack([torch.cat([made.prompt.input_ids, completion]) for completion in made.completions])
+    logits = policy(input_ids=tokens, use_cache=False, logits_to_keep=length + 1).logits[:, :-1]
+    log_probs = token_log_probs(logits.flatten(0, 1), tokens[:, PROMPT:].flatten())
+    (-log_probs * token_advantages([made])).mean().backward()
+
+
+WAYS = {"nep": by_nep, "naive": by_naive}
+
+
+def repeated(name: str, length: int) -> None:
+    """The measured call."""
+    WAYS[name](model(), length)
+
+
+def warm_up(length: int) -> None:
+    """Imports, weights and both ways' first call."""
+    for way in WAYS.values():
+        way(model(), length)
+
+
+def relative_error(length: int) -> float:
+    """Norm of the difference of both ways' gradients, relative to the norm of the naive ones."""
+    found = []
+    for way in WAYS.values():
+        model().zero_grad(set_to_none=True)
+        way(model(), length)
+        found.append(torch.cat([weight.grad.flatten() for weight in model().parameters() if weight.grad is not None]))
+    return float((found[0] - found[1]).norm() / found[1].norm())
+
+
+if __name__ == "__main__":
+    main()
