@@ -81,6 +81,11 @@ def validation_files(experiment):
     return [f"{RUN}/convert/sft/{name}.validation.json" for name in CONFIG.experiments[experiment].sft.datasets]
 
 
+def reward_files(grpo):
+    """The user's own reward functions: files that a training waits for, and runs again with when they change."""
+    return [path for path in grpo.reward_modules if Path(path).is_file()]
+
+
 # What other programs can train of an experiment.
 EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 

@@ -8,6 +8,7 @@ rule train_grpo:
         datasets=lambda wildcards: dataset_files("grpo", wildcards.experiment),
         cache=f"{RUN}/encode/index.jsonl",
         model=lambda wildcards: manifest_of(start_model(wildcards)),
+        rewards=lambda wildcards: reward_files(CONFIG.experiments[wildcards.experiment].grpo),
         deepspeed=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.deepspeed,
     output:
         manifest=f"{RUN}/{{experiment}}/grpo/manifest.json",

@@ -4,9 +4,10 @@
 block as JSON and reads it back with the class of that block.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+import re
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, field_validator, model_validator
 
 from nep.errors import InputError, did_you_mean
 
@@ -14,6 +15,13 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Variant = Literal["direct", "reason"]
 Control = Literal["shuffled_frames", "constant_frame"]
+AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
+LossMean = Literal["token", "sequence", "constant"]
+KlName = Literal["k1", "k2", "k3"]
+BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
+
+
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Block(BaseModel):
@@ -220,7 +228,15 @@ class Sft(Training):
 
 
 class Grpo(Training):
-    """Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) with the published settings as defaults."""
+    """Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) with the published settings as defaults.
+
+    `ratio: sequence` is GSPO's and needs its own, far smaller `clip_low` and `clip_high`. `refill_rounds`: how often in
+    a step groups without signal are replaced (DAPO); `overlong_buffer`: tokens before the limit over which a penalty
+    grows to 1 (DAPO; 0: none); `shuffled_bonus`: T-GRPO's reward for right answers that the order of the frames helped.
+    `rewards` has weights by name; `package.module:function` is a Python function of (completion, answer, row) below the
+    folder that the run is started in. `think_words`: the bounds of `think_length`. `entropy_floor`: the share of the
+    first step's entropy below which a warning comes.
+    """
 
     datasets: dict[str, int | None] = {"next_event_mc": None}
     lr: float = Field(1e-6, gt=0)
@@ -233,12 +249,50 @@ class Grpo(Training):
     temperature: float = Field(1.0, gt=0)
     max_prompt_tokens: int = Field(4096, ge=16)
     max_new_tokens: int = Field(2048, ge=1)
-    clip: float = Field(0.2, gt=0)
+    advantages: AdvantageName = "group_std"
+    loss_mean: LossMean = "token"
+    ratio: Literal["token", "sequence"] = "token"
+    clip_low: float = Field(0.2, gt=0, lt=1)
+    clip_high: float = Field(0.2, gt=0)
+    dual_clip: float | None = Field(None, gt=1)
+    kl: KlName = "k3"
     kl_coef: float = Field(1e-2, ge=0)
     entropy_coef: float = Field(1e-3, ge=0)
-    rewards: dict[Literal["letter", "format"], float] = {"letter": 1.0}
+    refill_rounds: int = Field(0, ge=0)
+    overlong_buffer: int = Field(0, ge=0)
+    shuffled_bonus: float = Field(0.0, ge=0)
+    rewards: dict[str, FiniteFloat] = {"letter": 1.0}
+    think_words: tuple[int, int] = (10, 300)
+    on_reward_error: Literal["stop", "zero"] = "stop"
+    entropy_floor: Fraction = 0.1
     validate_every: int = Field(25, ge=1)
     checkpoint_every: int = Field(25, ge=1)
+
+    @field_validator("rewards")
+    @classmethod
+    def _rewards_have_names(cls, rewards: dict[str, float]) -> dict[str, float]:
+        built_in = list(get_args(BuiltInReward))
+        for name in rewards:
+            if name not in built_in and not IMPORT_PATH.fullmatch(name):
+                hint = did_you_mean(name, built_in) or f"there are {', '.join(built_in)}"
+                raise ValueError(f"no reward {name!r}; {hint} (your own: package.module:function)")
+        return rewards
+
+    @model_validator(mode="after")
+    def _bounds_are_possible(self) -> "Grpo":
+        fewest, most = self.think_words
+        if not 0 <= fewest <= most:
+            raise ValueError(f"think_words {list(self.think_words)}: needs 0 <= fewest <= most")
+        if self.overlong_buffer > self.max_new_tokens:
+            raise ValueError(
+                f"overlong_buffer ({self.overlong_buffer}) must not exceed max_new_tokens ({self.max_new_tokens})"
+            )
+        return self
+
+    @property
+    def reward_modules(self) -> list[str]:
+        """Files of the user's own reward functions, relative to the folder that the run is started in."""
+        return sorted({name.partition(":")[0].replace(".", "/") + ".py" for name in self.rewards if ":" in name})
 
 
 class Experiment(Block):

@@ -85,8 +85,8 @@ def training_config(job: ExperimentExport) -> dict[str, Any]:
                 "micro_batch_size_per_device_for_update": 1,
                 "micro_batch_size_per_device_for_experience": 1,
                 "max_grad_norm": grpo.grad_clip,
-                "clip_ratio_low": grpo.clip,
-                "clip_ratio_high": grpo.clip,
+                "clip_ratio_low": grpo.clip_low,
+                "clip_ratio_high": grpo.clip_high,
                 "model": {
                     "model_path": job.grpo_model,
                     "enable_gradient_checkpointing": grpo.gradient_checkpointing,

@@ -11,6 +11,18 @@ from nep.errors import InputError
 from nep.files import read_json, write_text
 
 BASE_MODEL = "models/base"
+# What makes another algorithm of GRPO, and has no place in the exports.
+NOT_EXPORTED = (
+    "advantages",
+    "loss_mean",
+    "ratio",
+    "dual_clip",
+    "kl",
+    "refill_rounds",
+    "overlong_buffer",
+    "shuffled_bonus",
+)
+EXPORTED_REWARDS = {"letter", "format"}
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,10 @@ class ExperimentExport:
 
     @property
     def grpo(self) -> Grpo:
-        """The recipe of GRPO. Raises InputError where the experiment has none."""
+        """The recipe of GRPO. Raises InputError where the experiment has none, or one that an export cannot say."""
         if self.experiment.grpo is None:
             raise InputError(f"experiments.{self.name}: no 'grpo', which is what the export for {self.consumer} holds")
+        _check_exportable(self.name, self.experiment.grpo)
         return self.experiment.grpo
 
     def sft_rows(self) -> dict[str, list[Row]]:
@@ -71,6 +84,16 @@ class ExperimentExport:
     def model_family(self) -> str:
         """`model_type` of the base model."""
         return read_json(self.run / BASE_MODEL / "config.json").get("model_type")
+
+
+def _check_exportable(name: str, grpo: Grpo) -> None:
+    """Raise InputError for settings of GRPO that the files for other trainers would silently lose."""
+    lost = [key for key in NOT_EXPORTED if getattr(grpo, key) != Grpo.model_fields[key].default]
+    lost += [f"rewards.{reward}" for reward in grpo.rewards if reward not in EXPORTED_REWARDS]
+    if lost:
+        raise InputError(
+            f"experiments.{name}.grpo: {', '.join(lost)} cannot be exported; take them out of a copy of the experiment"
+        )
 
 
 def write_readme(

@@ -40,10 +40,9 @@ class Group:
         return Tree(self.prompt.input_ids, self.prompt.position_ids, self.prompt.video_keys, branches)
 
 
-def token_advantages(groups: Sequence[Group]) -> Tensor:
-    """(N,) fp32: for each completion token, by group, completion and place, its completion's advantage."""
-    lengths = torch.tensor([len(completion) for group in groups for completion in group.completions])
-    return torch.cat([group.advantages for group in groups]).repeat_interleave(lengths)
+def completion_numbers(lengths: Sequence[int]) -> Tensor:
+    """(N,) int64: the number 0, 1, … of each token's completion."""
+    return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
 
 
 def next_position(prompt: Sample) -> int:

@@ -7,46 +7,41 @@ the old log-probs are the detached current ones.
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
+from transformers import AutoProcessor, PreTrainedModel
 
 from nep.config import Grpo
 from nep.data.selection import select_grpo
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.train.advantages import group_normalised, zero_variance
-from nep.train.batches import draw
+from nep.train.advantages import advantages_of, zero_variance
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine, load_model
-from nep.train.groups import Group, token_advantages
-from nep.train.losses import clipped_policy_loss, grpo_loss, k3_divergence
+from nep.train.experience import Collector, Experience, Question
+from nep.train.groups import Group, completion_numbers
+from nep.train.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.metrics import StepLog, peak_memory_bytes
-from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, separate
-from nep.train.rewards import is_accurate, score, weighted
-from nep.train.rollout import Completion, decoding_for, rollout, uniforms
+from nep.train.packing import Tree, deal_packs, pack_row, separate
+from nep.train.rewards import Rewards, is_accurate
+from nep.train.rollout import decoding_for, rollout
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
-from nep.train.samples import Sample, SampleBuilder, video_keys
+from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import learning_rate
 from nep.train.scoring import Scorer
+from nep.train.signs import EntropyWatch
 from nep.train.visual import Visuals
 from nep.train.world import World, start_world
 
 STAGE = "grpo"
 
 
-@dataclass(frozen=True)
-class Question:
-    """A prompt and the letter that is right."""
-
-    prompt: Sample
-    answer: str
+# A tree and the advantages of its branches, (branches,) fp32.
+Part = tuple[Tree, Tensor]
 
 
 def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
@@ -54,17 +49,20 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     world = start_world(grpo.threads)
     if grpo.prompts_per_step < world.size:
         raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {world.size} processes")
-    files = dataset_files(grpo, paths.convert)
-    fingerprint = recipe_fingerprint(STAGE, grpo, seed, world.size, list(files.values()), paths)
+    files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
+    read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
+    fingerprint = recipe_fingerprint(STAGE, grpo, seed, world.size, read, paths)
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     engine = Engine(paths.model, grpo, world)
-    trainer = GrpoTrainer(grpo, seed, engine, files, paths)
+    trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
     checkpoints = Checkpoints(work, engine)
     start = checkpoints.restore()
     metrics, validation, timings = (
         StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
     )
+    entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if world.leads else []
+    watch = EntropyWatch(grpo.entropy_floor, entropies)
     if start == 0:
         validation.write({"step": 0, **trainer.validate()})
     bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
@@ -72,6 +70,8 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
         row, timing = trainer.step(step)
         metrics.write({"step": step + 1, **row})
         timings.write({"step": step + 1, **timing})
+        if world.leads and (warning := watch.warning(row["entropy"])):
+            tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
         bar.update()
         bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
         ends = step + 1 == grpo.steps
@@ -89,48 +89,57 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
 class GrpoTrainer:
     """Steps and validations of a run, each a function of (seed, step) and the current weights."""
 
-    def __init__(self, grpo: Grpo, seed: int, engine: Engine, files: dict[str, Path], paths: RunPaths) -> None:
+    def __init__(
+        self, grpo: Grpo, seed: int, engine: Engine, files: dict[str, Path], rewards: Rewards, paths: RunPaths
+    ) -> None:
         self._grpo = grpo
-        self._seed = seed
         self._engine = engine
+        self._rewards = rewards
         self._world: World = engine.world
-        self._processor: ProcessorMixin = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
+        processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
         cache = VisionCache(paths.encode)
-        self._visuals = Visuals(cache, self._processor, grpo, self._world.device)
-        self._decoding = decoding_for(engine.model, self._processor, grpo.temperature, grpo.max_new_tokens)
-        builder = SampleBuilder(self._processor, engine.model, cache)
-        self._train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
-        self._visuals.check(engine.model, [question.prompt for question in self._train])
+        self._visuals = Visuals(cache, processor, grpo, self._world.device)
+        self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
+        builder = SampleBuilder(processor, engine.model, cache)
+        train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        self._visuals.check(engine.model, [question.prompt for question in train])
+        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._decoding, self._world)
         self._reference = load_reference(paths.model, grpo, self._world.device)
 
     def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
-        """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`."""
+        """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
+
+        Rewards, accuracy, lengths and entropy are those of the groups as first rolled out, a fair sample of the policy.
+        """
         began = time.monotonic()
         grpo, world = self._grpo, self._world
-        drawn = draw(len(self._train), grpo.prompts_per_step, self._seed, step)
-        slots = range(world.rank, grpo.prompts_per_step, world.size)
-        questions = [self._train[drawn[slot]] for slot in slots]
-        completions = self._roll_out(step, slots, questions)
+        first, kept, replaced = self._collector.collect(self._decoding_model(), step)
+        self._engine.model.train()
         rolled = time.monotonic()
 
-        counted, groups = self._groups(questions, completions)
-        totals = dict(zip(counted, world.total(list(counted.values())), strict=True))
+        totals = self._totals(first)
+        least_entropy = self._least_entropy(first)
+        flat = zero_variance(torch.stack([item.rewards for item in kept])).sum().item()
+        tokens, flat_groups = world.total([sum(item.sums["tokens"] for item in kept), flat])
         rate = learning_rate(step, grpo.steps, grpo.lr, grpo.warmup_ratio, grpo.schedule)
-        sums = self._accumulate(groups, totals["tokens"])
+        sums = self._accumulate(self._groups(kept), tokens)
         norm = self._engine.step(rate)
-        loss, divergence, entropy = world.total(sums)
+        loss, divergence = world.total(sums)
         ended = time.monotonic()
 
         number = grpo.prompts_per_step * grpo.completions
         row = {
             "loss": loss,
             "kl": divergence,
-            "entropy": entropy,
+            "entropy": totals["entropy"] / totals["tokens"],
+            "entropy_min": least_entropy,
             **{name: totals[name] / number for name in totals if name.startswith("reward")},
             "accuracy": totals["accuracy"] / number,
             "completion_tokens": totals["tokens"] / number,
-            "zero_variance_groups": totals["zero_variance_groups"] / grpo.prompts_per_step,
+            "zero_variance_groups": flat_groups / grpo.prompts_per_step,
+            "refilled_groups": replaced,
             "truncated": totals["truncated"] / number,
+            "repeated": totals["repeated"] / number,
             "grad_norm": norm,
             "lr": rate,
         }
@@ -144,117 +153,100 @@ class GrpoTrainer:
         return row, timing
 
     def validate(self) -> dict[str, float | None]:
-        """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none."""
+        """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none.
+
+        `text_only_accuracy` is that of the same questions without their video: what the texts alone give away.
+        """
         grpo, world = self._grpo, self._world
         model = self._decoding_model()
-        rewards, accurate = 0.0, 0.0
+        rewards, accurate, guessed = 0.0, 0, 0
         own = self._validation[world.rank :: world.size]
         for start in range(0, len(own), grpo.prompts_per_step):
             questions = own[start : start + grpo.prompts_per_step]
-            prompts = [question.prompt for question in questions]
-            completions = rollout(model, prompts, self._visuals, self._decoding, draws=None)
-            for question, (completion,) in zip(questions, completions, strict=True):
-                text = self._text(completion)
-                rewards += weighted(score(text, question.answer, grpo.rewards), grpo.rewards)
+            seen = self._greedy(model, [question.prompt for question in questions])
+            unseen = self._greedy(model, [question.text_only for question in questions])
+            for question, text, guess in zip(questions, seen, unseen, strict=True):
+                rewards += self._rewards.score(text, question.row).total
                 accurate += is_accurate(text, question.answer)
+                guessed += is_accurate(guess, question.answer)
         self._engine.model.train()
-        reward, accuracy, count = world.total([rewards, accurate, len(own)])
-        return {"reward": reward / count, "accuracy": accuracy / count} if count else {"reward": None, "accuracy": None}
+        *sums, count = world.total([rewards, accurate, guessed, len(own)])
+        means = [value / count if count else None for value in sums]
+        return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
 
-    def _roll_out(self, step: int, slots: Sequence[int], questions: list[Question]) -> list[list[Completion]]:
-        grpo = self._grpo
-        prompts = [question.prompt for question in questions]
-        draws = torch.stack(
-            [
-                uniforms(self._seed, step, slot, prompt, grpo.completions, grpo.max_new_tokens)
-                for slot, prompt in zip(slots, prompts, strict=True)
-            ]
-        )
-        completions = rollout(self._decoding_model(), prompts, self._visuals, self._decoding, draws)
-        self._engine.model.train()
-        return completions
+    def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:
+        groups = rollout(model, prompts, self._visuals, self._decoding, draws=None)
+        return [self._collector.text(completion) for (completion,) in groups]
 
     def _decoding_model(self) -> PreTrainedModel:
         # Gradient checkpointing switches the cache off in training mode.
         return self._engine.plain_model().eval()
 
-    def _groups(
-        self, questions: list[Question], completions: list[list[Completion]]
-    ) -> tuple[dict[str, float], list[Group]]:
-        """This process's groups with their advantages, and its sums over completions for the metrics."""
-        weights = self._grpo.rewards
-        texts = [[self._text(completion) for completion in group] for group in completions]
-        scores = [
-            [score(text, question.answer, weights) for text in group]
-            for question, group in zip(questions, texts, strict=True)
+    def _totals(self, experiences: list[Experience]) -> dict[str, float]:
+        """Sums over the completions of all processes, by the name of the metric."""
+        names = list(experiences[0].sums)
+        sums = [sum(item.sums[name] for item in experiences) for name in names]
+        return dict(zip(names, self._world.total(sums), strict=True))
+
+    def _least_entropy(self, experiences: list[Experience]) -> float:
+        """The lowest mean entropy of a completion, over all processes."""
+        found = [0.0] * self._world.size
+        found[self._world.rank] = min(item.least_entropy for item in experiences)
+        return min(self._world.total(found))
+
+    def _groups(self, experiences: list[Experience]) -> list[Group]:
+        """The groups of this process with their advantages."""
+        rewards = torch.stack([item.rewards for item in experiences])
+        advantages = advantages_of(rewards, self._grpo.advantages)
+        return [
+            Group(item.question.prompt, [completion.tokens for completion in item.completions], values)
+            for item, values in zip(experiences, advantages, strict=True)
         ]
-        rewards = torch.tensor([[weighted(item, weights) for item in group] for group in scores])
-        counted = {
-            "reward": rewards.sum().item(),
-            **{f"reward_{name}": sum(item[name] for group in scores for item in group) for name in weights},
-            "accuracy": sum(
-                is_accurate(text, question.answer)
-                for question, group in zip(questions, texts, strict=True)
-                for text in group
-            ),
-            "tokens": sum(len(completion.tokens) for group in completions for completion in group),
-            "truncated": sum(not completion.finished for group in completions for completion in group),
-            "zero_variance_groups": int(zero_variance(rewards).sum()),
-        }
-        groups = [
-            Group(question.prompt, [completion.tokens for completion in group], advantages)
-            for question, group, advantages in zip(questions, completions, group_normalised(rewards), strict=True)
-        ]
-        return counted, groups
 
     def _accumulate(self, groups: list[Group], tokens: float) -> list[float]:
-        """Gradients of all groups; this process's share of mean loss, mean KL and mean entropy."""
-        rows = self._packs(groups)
-        sums = torch.zeros(3, dtype=torch.float64)
-        for index, (row, advantages, counts) in enumerate(rows):
-            terms = self._terms(row, advantages).sum(dim=1) / tokens * counts
-            self._engine.accumulate(terms[0], last=index == len(rows) - 1)
-            sums += terms.detach().double().cpu()
+        """Gradients of all groups; this process's share of the loss and of the mean KL."""
+        totals = StepTotals(tokens, self._grpo.prompts_per_step * self._grpo.completions, self._grpo.max_new_tokens)
+        packs = self._packs(groups)
+        sums = torch.zeros(2, dtype=torch.float64)
+        for index, (parts, counts) in enumerate(packs):
+            batch = self._scored(parts)
+            losses, divergence = token_losses(batch, self._grpo)
+            loss = normalised(losses, batch.completion, self._grpo.loss_mean, totals) * counts
+            self._engine.accumulate(loss, last=index == len(packs) - 1)
+            sums += torch.stack([loss, divergence.sum() / tokens * counts]).detach().double().cpu()
         return sums.tolist()
 
-    def _packs(self, groups: list[Group]) -> list[tuple[PackedRow, Tensor, bool]]:
-        """The groups as rows, each with its tokens' advantages; all processes get equally many.
+    def _packs(self, groups: list[Group]) -> list[tuple[list[Part], bool]]:
+        """The groups' trees, dealt to rows; all processes get equally many rows.
 
-        A row that does not count fills up: its process still takes part in the collectives.
+        Without KL and entropy terms, groups whose advantages are 0 are left out: their gradient is 0. A row that does
+        not count fills up: its process still takes part in the collectives.
         """
-        packs, device = self._engine.packs, self._world.device
-        parts = [(group.tree(), token_advantages([group])) for group in groups]
-        if not packs:
-            parts = [part for tree, advantages in parts for part in _one_by_one(tree, advantages)]
+        packs, penalised = self._engine.packs, self._grpo.kl_coef or self._grpo.entropy_coef
+        parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, packs)]
         limit = self._grpo.pack_tokens if packs else 1
-        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0]
-        missing = self._world.largest(len(dealt)) - len(dealt)
-        chosen = [(pack, True) for pack in dealt] + [(dealt[0], False)] * missing
-        return [
-            (
-                pack_row([tree for tree, _ in pack], self._visuals, packs, device),
-                torch.cat([advantages for _, advantages in pack]).to(device),
-                counts,
-            )
-            for pack, counts in chosen
-        ]
+        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
+        missing = max(1, self._world.largest(len(dealt))) - len(dealt)
+        return [(pack, True) for pack in dealt] + [(_parts(groups[0], packs)[:1], False)] * missing
 
-    def _terms(self, row: PackedRow, advantages: Tensor) -> Tensor:
-        """(3, N): loss, KL and entropy of each completion token."""
-        grpo = self._grpo
-        policy = self._decoding
-        log_probs, entropies = self._engine.score(row, policy)
-        divergence = torch.zeros_like(log_probs)
+    def _scored(self, parts: list[Part]) -> CompletionTokens:
+        """One row's tokens under the policy and the start model."""
+        device = self._world.device
+        row = pack_row([tree for tree, _ in parts], self._visuals, self._engine.packs, device)
+        log_probs, entropies = self._engine.score(row, self._decoding)
+        reference = None
         if self._reference is not None:
             with torch.no_grad():
-                reference, _ = self._reference(row.inputs, row.rows, row.targets, policy)
-            divergence = k3_divergence(log_probs, reference)
-        policy_loss = clipped_policy_loss(log_probs, log_probs.detach(), advantages, grpo.clip)
-        loss = grpo_loss(policy_loss, divergence, entropies, grpo.kl_coef, grpo.entropy_coef)
-        return torch.stack([loss, divergence, entropies])
-
-    def _text(self, completion: Completion) -> str:
-        return self._processor.tokenizer.decode(completion.tokens, skip_special_tokens=True)
+                reference, _ = self._reference(row.inputs, row.rows, row.targets, self._decoding)
+        completion = completion_numbers([len(branch.tokens) for tree, _ in parts for branch in tree.branches])
+        return CompletionTokens(
+            log_probs=log_probs,
+            old_log_probs=log_probs.detach(),
+            reference_log_probs=reference,
+            entropies=entropies if self._grpo.entropy_coef else None,
+            advantages=torch.cat([advantages for _, advantages in parts])[completion].to(device),
+            completion=completion.to(device),
+        )
 
 
 def load_reference(folder: Path, grpo: Grpo, device: torch.device) -> Scorer | None:
@@ -264,10 +256,11 @@ def load_reference(folder: Path, grpo: Grpo, device: torch.device) -> Scorer | N
     return Scorer(load_model(folder, grpo, device)).requires_grad_(False).eval()
 
 
-def _one_by_one(tree: Tree, advantages: Tensor) -> Iterator[tuple[Tree, Tensor]]:
-    """Each branch of a group's tree as a sequence of its own, with its tokens' advantages."""
-    lengths = [branch.tokens.shape[0] for branch in tree.branches]
-    return zip(separate(tree), advantages.split(lengths), strict=True)
+def _parts(group: Group, packs: bool) -> list[Part]:
+    """A group's tree with its advantages, or, for a model that cannot pack, each completion as a tree of its own."""
+    if packs:
+        return [(group.tree(), group.advantages)]
+    return list(zip(separate(group.tree()), group.advantages.split(1), strict=True))
 
 
 def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:
@@ -292,12 +285,14 @@ def load_questions(
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:
         prompt = builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
+        words = row["problem"].replace(VIDEO_MARK, "")
+        text_only = builder.prompt(row["id"], [{"role": "user", "content": words}], [])
         if len(prompt) > grpo.max_prompt_tokens:
             raise InputError(
                 f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
                 f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
             )
-        parts[row["part"]].append(Question(prompt, row["answer"]))
+        parts[row["part"]].append(Question(prompt, text_only, row))
     if not parts["train"]:
         raise InputError(
             f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
 from nep.train.groups import next_position
-from nep.train.losses import policy_logits
+from nep.train.losses import policy_logits, token_entropies, token_log_probs
 from nep.train.padding import pad_positions, pad_rows
 from nep.train.samples import Sample, end_tokens
 from nep.train.visual import Visuals
@@ -29,11 +29,13 @@ class Completion:
     Attributes:
         tokens: (R,) int64, R ≥ 1, with the end token where there is one.
         log_probs: (R,) fp32, of the distribution sampled from (temperature and banned tokens applied).
+        entropies: (R,) fp32, nats, of that distribution.
         finished: whether it ends with an end token, and not at the limit.
     """
 
     tokens: Tensor
     log_probs: Tensor
+    entropies: Tensor
     finished: bool
 
 
@@ -74,7 +76,7 @@ def multimodal_tokens(model: PreTrainedModel, processor: ProcessorMixin) -> list
     return sorted(value for value in configured | named if isinstance(value, int))
 
 
-def uniforms(seed: int, step: int, slot: int, prompt: Sample, completions: int, limit: int) -> Tensor:
+def uniforms(seed: int, step: int, slot: int | str, prompt: Sample, completions: int, limit: int) -> Tensor:
     """(completions, limit) fp64 numbers in [0, 1) that decide a group's tokens; `slot` is its place in the step."""
     digest = hashlib.sha256(f"{seed}/{step}/{slot}/{prompt.id}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
@@ -100,11 +102,12 @@ def rollout(
     dimensions = prompts[0].position_ids.shape[0]
 
     alive = torch.ones(len(prompts), width, dtype=torch.bool, device=device)
-    tokens, log_probs = [], []
+    tokens, log_probs, entropies = [], [], []
     for place in range(decoding.limit):
         logits = policy_logits(logits, decoding.banned, decoding.temperature)
         chosen = logits.argmax(-1) if draws is None else pick(logits, draws[:, :, place].to(device))
-        log_probs.append(logits.log_softmax(-1).gather(-1, chosen[..., None])[..., 0])
+        log_probs.append(token_log_probs(logits, chosen))
+        entropies.append(token_entropies(logits))
         tokens.append(chosen)
         alive = alive & ~decoding.ends[chosen]
         if place + 1 == decoding.limit or not alive.any():
@@ -117,7 +120,7 @@ def rollout(
             past_key_values=cache,
             use_cache=True,
         ).logits
-    return _completions(torch.stack(tokens, -1), torch.stack(log_probs, -1), decoding.ends)
+    return _completions(*(torch.stack(kind, -1) for kind in (tokens, log_probs, entropies)), decoding.ends)
 
 
 def pick(logits: Tensor, draws: Tensor) -> Tensor:
@@ -155,9 +158,9 @@ def _in_dimensions(positions: Tensor, dimensions: int) -> Tensor:
     return positions if dimensions == 1 else positions.expand(dimensions, -1, -1)
 
 
-def _completions(tokens: Tensor, log_probs: Tensor, ends: Tensor) -> list[list[Completion]]:
+def _completions(tokens: Tensor, log_probs: Tensor, entropies: Tensor, ends: Tensor) -> list[list[Completion]]:
     """Cut (B, n, T) tokens after the first end token of each completion."""
-    tokens, log_probs, ended = tokens.cpu(), log_probs.cpu(), ends[tokens].cpu()
+    tokens, log_probs, entropies, ended = tokens.cpu(), log_probs.cpu(), entropies.cpu(), ends[tokens].cpu()
     finished = ended.any(-1)
     lengths = torch.where(finished, ended.int().argmax(-1) + 1, tokens.shape[-1])
     return [
@@ -165,6 +168,7 @@ def _completions(tokens: Tensor, log_probs: Tensor, ends: Tensor) -> list[list[C
             Completion(
                 tokens=tokens[row, column, : lengths[row, column]],
                 log_probs=log_probs[row, column, : lengths[row, column]],
+                entropies=entropies[row, column, : lengths[row, column]],
                 finished=bool(finished[row, column]),
             )
             for column in range(tokens.shape[1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nep.train.groups import Group, next_position, token_advantages
+from nep.train.groups import Group, completion_numbers, next_position
 from nep.train.losses import token_log_probs
 from nep.train.packing import pack_row
 from nep.train.scoring import Scorer
@@ -29,6 +29,11 @@ def shared(parts, groups: list[Group]) -> tuple[Tensor, Tensor]:
     """(N,) log-probs and advantages from the group form."""
     row = pack_row([group.tree() for group in groups], parts.visuals, True, torch.device("cpu"))
     return Scorer(parts.model)(row.inputs, row.rows, row.targets)[0], token_advantages(groups)
+
+
+def token_advantages(groups: list[Group]) -> Tensor:
+    completion = completion_numbers([len(tokens) for group in groups for tokens in group.completions])
+    return torch.cat([group.advantages for group in groups])[completion]
 
 
 def separate(parts, groups: list[Group]) -> tuple[Tensor, Tensor]:

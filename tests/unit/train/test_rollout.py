@@ -45,7 +45,7 @@ def test_greedy_rollout_equals_generate(parts, decoding: Decoding) -> None:
         assert completion.tokens.tolist() == generated.tolist()
 
 
-def test_log_probs_equal_those_of_a_teacher_forced_pass(parts, decoding: Decoding) -> None:
+def test_log_probs_and_entropies_equal_those_of_a_teacher_forced_pass(parts, decoding: Decoding) -> None:
     prompts = parts.prompts[:3]
     groups = rollout(parts.model, prompts, parts.visuals, decoding, draws_for(prompts))
     packed = [
@@ -54,9 +54,11 @@ def test_log_probs_equal_those_of_a_teacher_forced_pass(parts, decoding: Decodin
     ]
     row = pack_row([group.tree() for group in packed], parts.visuals, True, torch.device("cpu"))
     with torch.no_grad():
-        expected, _ = Scorer(parts.model)(row.inputs, row.rows, row.targets, decoding)
+        expected, entropies = Scorer(parts.model)(row.inputs, row.rows, row.targets, decoding)
     computed = torch.cat([completion.log_probs for completion in flat(groups)])
     torch.testing.assert_close(computed, expected, atol=1e-5, rtol=0)
+    measured = torch.cat([completion.entropies for completion in flat(groups)])
+    torch.testing.assert_close(measured, entropies, atol=1e-5, rtol=0)
 
 
 def test_a_completion_depends_only_on_seed_step_and_prompt(parts, decoding: Decoding) -> None:
