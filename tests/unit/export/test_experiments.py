@@ -200,6 +200,15 @@ def test_what_cannot_be_said_in_a_consumers_words_is_an_error(
     assert not (job.run / job.folder).exists()
 
 
+@pytest.mark.parametrize("change", [{"ratio": "sequence"}, {"refill_rounds": 2}, {"rewards": {"similarity": 1.0}}])
+def test_another_algorithm_or_reward_is_refused_and_not_lost(change: dict[str, Any], make_job: Make) -> None:
+    experiment = make_job("swift").experiment
+    changed = experiment.model_copy(update={"grpo": experiment.grpo.model_copy(update=change)})
+    job = make_job("swift", experiment=changed)
+    with pytest.raises(InputError, match=r"grpo: (ratio|refill_rounds|rewards\.similarity) cannot be exported"):
+        job.grpo_rows()
+
+
 def test_questions_with_another_instruction_are_not_asked_twice(make_job: Make, tmp_path: Path) -> None:
     job = make_job("easyr1", name="other")
     prompts = read_yaml(job.prompts)

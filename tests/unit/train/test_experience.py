@@ -19,19 +19,8 @@ from nep.train.shuffled import ShuffledCache, shuffled_order
 from nep.train.visual import Visuals
 from nep.train.world import World
 
-ROOT = Path(__file__).parents[3]
-PARITY = "tests.unit.train.test_experience:parity"
+PARITY, NEVER = "support.own_rewards:parity", "support.own_rewards:never"
 STEPS = {"steps": 2, "prompts_per_step": 4, "completions": 2, "max_new_tokens": 4, "lr": 1e-3, "threads": 1}
-
-
-def parity(completion: str, answer: str, row: dict) -> float:
-    """A reward that a random model earns now and then."""
-    return float(len(completion) % 2)
-
-
-def never(completion: str, answer: str, row: dict) -> float:
-    """A reward without any signal."""
-    return 0.0
 
 
 class ThreadWorld(World):
@@ -79,12 +68,7 @@ def flat(experience: Experience) -> bool:
     return bool(zero_variance(experience.rewards[None]))
 
 
-@pytest.fixture
-def at_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-
-
-def test_groups_without_signal_are_replaced_and_the_others_stay(parts, at_root) -> None:
+def test_groups_without_signal_are_replaced_and_the_others_stay(parts) -> None:
     plain, same, none = collect(parts, 1)
     assert said(plain) == said(same)
     assert none == 0
@@ -96,20 +80,20 @@ def test_groups_without_signal_are_replaced_and_the_others_stay(parts, at_root) 
     assert sum(map(flat, kept)) < sum(without)
     for before, after, was_flat in zip(first, kept, without, strict=True):
         assert (said([before]) != said([after])) == was_flat
-    questions = {item.question.prompt.id for item in first}
-    assert not questions & {item.question.prompt.id for item, was in zip(kept, without, strict=True) if was}
+    once = said(collect(parts, 1, refill_rounds=1)[1])
+    asked = {prompt for prompt, _ in said(first)}
+    assert not asked & {prompt for (prompt, _), was_flat in zip(once, without, strict=True) if was_flat}
 
 
-def test_two_processes_collect_what_one_collects(parts, at_root) -> None:
+def test_two_processes_collect_what_one_collects(parts) -> None:
     alone, both = (collect(parts, processes, refill_rounds=3, shuffled_bonus=0.3) for processes in (1, 2))
     assert said(alone[0]) == said(both[0])
     assert said(alone[1]) == said(both[1])
     assert alone[2] == both[2] > 0
 
 
-def test_refilling_ends_after_its_rounds(parts, at_root) -> None:
-    name = PARITY.replace("parity", "never")
-    _, kept, replaced = collect(parts, 1, refill_rounds=2, rewards={name: 1.0})
+def test_refilling_ends_after_its_rounds(parts) -> None:
+    _, kept, replaced = collect(parts, 1, refill_rounds=2, rewards={NEVER: 1.0})
     assert replaced == 2 * len(kept)
     assert all(map(flat, kept))
 
@@ -141,9 +125,7 @@ def test_shuffled_features_are_those_of_shuffled_frames(parts) -> None:
     torch.testing.assert_close(cache.features(key), computed, atol=1e-4, rtol=1e-4)
 
 
-def test_a_run_with_all_of_it_writes_its_figures_and_repeats_itself(
-    paths_to, tmp_path: Path, torch_settings, at_root
-) -> None:
+def test_a_run_with_all_of_it_writes_its_figures_and_repeats_itself(paths_to, tmp_path: Path, torch_settings) -> None:
     grpo = Grpo(
         **STEPS,
         rewards={"letter": 1.0, PARITY: 0.5},
@@ -169,12 +151,12 @@ def test_a_run_with_all_of_it_writes_its_figures_and_repeats_itself(
 
 @pytest.mark.parametrize(("kl_coef", "passes"), [(0.0, 1), (1e-2, 3)])
 def test_groups_without_signal_have_a_backward_pass_only_where_kl_needs_it(
-    paths_to, tmp_path: Path, engine_of, monkeypatch: pytest.MonkeyPatch, at_root, kl_coef: float, passes: int
+    paths_to, tmp_path: Path, engine_of, monkeypatch: pytest.MonkeyPatch, kl_coef: float, passes: int
 ) -> None:
     """No group has a signal: one pass with weight 0 is left, for the optimiser's step."""
     grpo = Grpo(
         **{**STEPS, "prompts_per_step": 3, "pack_tokens": 1},
-        rewards={PARITY.replace("parity", "never"): 1.0},
+        rewards={NEVER: 1.0},
         kl_coef=kl_coef,
         entropy_coef=0.0,
     )
@@ -189,7 +171,7 @@ def test_groups_without_signal_have_a_backward_pass_only_where_kl_needs_it(
     assert row["grad_norm"] == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_failing_reward_names_its_sample(paths_to, tmp_path: Path, torch_settings, at_root) -> None:
+def test_a_failing_reward_names_its_sample(paths_to, tmp_path: Path, torch_settings) -> None:
     grpo = Grpo(**STEPS, rewards={"math:sqrt": 1.0})
     with pytest.raises(InputError, match=r"record question-\d: reward 'math:sqrt': TypeError"):
         train_grpo(grpo, 0, "nep", paths_to(tmp_path))
