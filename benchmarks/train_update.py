@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from measure import interleaved, median_cpu, write_result
-from nep.train.groups import Group, token_advantages
+from nep.train.groups import Group
 from nep.train.losses import token_log_probs
 from nep.train.packing import pack_row
 from nep.train.samples import Sample
@@ -118,7 +118,7 @@ def by_nep(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
     made = group(length)
     row = pack_row([made.tree()], NoVisuals(), packs=True, device=CPU)
     log_probs = Scorer(policy)(row.inputs, row.rows, row.targets)[0]
-    (-log_probs * token_advantages([made])).mean().backward()
+    (-log_probs * made.advantages.repeat_interleave(length)).mean().backward()
 
 
 def by_naive(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
@@ -127,7 +127,7 @@ def by_naive(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
     tokens = torch.stack([torch.cat([made.prompt.input_ids, completion]) for completion in made.completions])
     logits = policy(input_ids=tokens, use_cache=False, logits_to_keep=length + 1).logits[:, :-1]
     log_probs = token_log_probs(logits.flatten(0, 1), tokens[:, PROMPT:].flatten())
-    (-log_probs * token_advantages([made])).mean().backward()
+    (-log_probs * made.advantages.repeat_interleave(length)).mean().backward()
 
 
 WAYS = {"nep": by_nep, "naive": by_naive}
