@@ -27,6 +27,7 @@ GRPO = {
     "checkpoint_every": 2,
     "validate_every": 3,
 }
+DAPO = {**GRPO, "kl_coef": 0.0, "entropy_coef": 0.0, "refill_rounds": 2, "overlong_buffer": 7, "shuffled_bonus": 0.3}
 LOSS_TOLERANCE = 1e-4
 TIMEOUT_S = 300
 
@@ -61,7 +62,7 @@ def curve(target: Path, stage: str) -> list[float]:
     return [row["loss"] for row in read_jsonl(target / "nep" / stage / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO)])
+@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO), ("grpo", DAPO)])
 def test_processes_and_zero_stages_give_the_same_loss_curve(
     run_folder: Path, tmp_path: Path, stage: str, block: dict
 ) -> None:
