@@ -33,7 +33,8 @@ def changed(place: str, value: object) -> dict:
 def test_minimal_configuration_gets_the_published_defaults() -> None:
     config = load_config(MINIMAL)
     grpo = config.experiments["nep"].grpo
-    assert (grpo.lr, grpo.completions, grpo.clip, grpo.kl_coef, grpo.entropy_coef) == (1e-6, 8, 0.2, 1e-2, 1e-3)
+    assert (grpo.lr, grpo.completions, grpo.kl_coef, grpo.entropy_coef) == (1e-6, 8, 1e-2, 1e-3)
+    assert (grpo.clip_low, grpo.clip_high, grpo.rewards) == (0.2, 0.2, {"letter": 1.0})
     assert (grpo.schedule, grpo.weight_decay, grpo.prompts_per_step) == ("constant", 0.01, 16)
     sft = config.experiments["nep"].sft
     assert (sft.lr, sft.epochs, sft.batch_size, sft.max_tokens, sft.schedule) == (1e-5, 3, 16, 32768, "cosine")
