@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nep.config import Grpo
 from nep.export import reward as exported
-from nep.train.rewards import REWARDS, score, weighted
+from nep.train.rewards import Rewards, format_reward, letter_reward
 
 PIECES = [
     *("<think>", "</think>", "<answer>", "</answer>", "A", "B", "C", "D", "E", "a", "A.", "(B)", "AB", "A)"),
@@ -21,12 +22,13 @@ NEARLY = st.tuples(BETWEEN, FREE, BETWEEN, FREE, BETWEEN).map(
     lambda parts: "{}<think>{}</think>{}<answer>{}</answer>{}".format(*parts)
 )
 LETTERS = st.sampled_from("ABCD")
+ROW = {"id": "a", "question": "", "answer": "B"}
 
 
 @given(st.one_of(FREE, NEARLY), LETTERS)
 def test_every_completion_gets_the_same_rewards(completion: str, answer: str) -> None:
-    assert exported.letter_reward(completion, answer) == REWARDS["letter"](completion, answer)
-    assert exported.format_reward(completion) == REWARDS["format"](completion, answer)
+    assert exported.letter_reward(completion, answer) == letter_reward(completion, answer, ROW)
+    assert exported.format_reward(completion) == format_reward(completion, answer, ROW)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_the_cases_that_matter(completion: str, letter: float, form: float) -> N
 def test_easyr1_and_verl_get_the_weighted_sum() -> None:
     weights = {"letter": 0.9, "format": 0.1}
     for completion in ("<think>a</think><answer>B</answer>", "<think>a</think><answer>A</answer>", "B"):
-        total = weighted(score(completion, "B", weights), weights)
+        total = Rewards(Grpo(rewards=weights)).score(completion, ROW).total
         easyr1 = exported.score_for_easyr1(
             {"response": completion, "response_length": 1, "ground_truth": "B"}, **weights
         )

@@ -8,11 +8,12 @@ from torch.nn import functional as F
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
-from nep.train.advantages import group_normalised
+from nep.train.advantages import group_std
 from nep.train.engine import Engine, deepspeed_config, freeze, load_model, part_of
 from nep.train.groups import Group
 from nep.train.grpo import GrpoTrainer
 from nep.train.grpo import dataset_files as grpo_files
+from nep.train.rewards import Rewards
 from nep.train.samples import Sample
 from nep.train.sft import sft_batch
 
@@ -76,7 +77,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
     rewards = torch.rand(4, 3, generator=noise)
     groups = [
         Group(prompt, [torch.randint(20, 250, (2 + index + k,), generator=noise) for k in range(3)], advantages)
-        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_normalised(rewards), strict=True))
+        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_std(rewards), strict=True))
     ]
     tokens = sum(group.generated for group in groups)
     updates = []
@@ -84,7 +85,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)
