@@ -14,6 +14,7 @@ from nep.errors import InputError, did_you_mean
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Variant = Literal["direct", "reason"]
+Part = Literal["vision_tower", "projector", "language_model"]
 Control = Literal["shuffled_frames", "constant_frame"]
 AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
@@ -192,6 +193,9 @@ class Training(Block):
 
     A step's sequences are packed without padding, at most `pack_tokens` in one row (one forward and backward pass).
 
+    `lr_factors` multiply `lr` for single parts of the model. `decay: matrices` keeps weight decay from biases and
+    norms. The newest `keep_checkpoints` checkpoints are kept.
+
     `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
     """
 
@@ -200,15 +204,18 @@ class Training(Block):
     processes: int = Field(1, ge=1)
     threads: int = Field(2, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
-    freeze: list[Literal["vision_tower", "projector", "language_model"]] = ["vision_tower", "projector"]
+    freeze: list[Part] = ["vision_tower", "projector"]
+    lr_factors: dict[Part, Annotated[float, Field(gt=0)]] = {}
     gradient_checkpointing: bool = False
     pack_tokens: int = Field(16384, ge=1)
     lr: float = Field(gt=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup_ratio: Fraction = 0.1
     weight_decay: float = Field(0.0, ge=0)
+    decay: Literal["all", "matrices"] = "all"
     grad_clip: float = Field(1.0, gt=0)
     checkpoint_every: int = Field(100, ge=1)
+    keep_checkpoints: int = Field(2, ge=1)
 
 
 class Sft(Training):

@@ -4,8 +4,9 @@ DeepSpeed is told of one micro-batch a step and never scales a loss by itself: t
 rows, already normalised over the whole effective batch, and `accumulate` says which row is the last one.
 """
 
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,13 @@ from nep.errors import InputError
 from nep.files import read_json
 from nep.train.attention import can_pack
 from nep.train.packing import PackedRow
+from nep.train.parts import freeze, parameter_groups
+from nep.train.preflight import check_memory
 from nep.train.scoring import Policy, Scorer
 from nep.train.world import World, import_deepspeed
 
-Part = Literal["vision_tower", "projector", "language_model"]
-PROJECTOR_MODULES = {"merger", "deepstack_merger_list", "multi_modal_projector", "mm_projector", "connector"}
-VISION_MODULES = {"visual", "vision_tower", "vision_model"}
+STAGES = (0, 1, 2, 3)
+LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -36,22 +38,6 @@ def load_model(folder: Path, training: Training, device: torch.device) -> PreTra
     return model.to(device)
 
 
-def part_of(parameter_name: str) -> Part:
-    """Which part of the model a parameter belongs to, by the module names on its path."""
-    modules = set(parameter_name.split("."))
-    if modules & PROJECTOR_MODULES:
-        return "projector"
-    return "vision_tower" if modules & VISION_MODULES else "language_model"
-
-
-def freeze(model: nn.Module, parts: list[Part]) -> None:
-    """Take the gradient from the parameters of `parts`. Raises InputError when nothing is left to train."""
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part_of(name) not in parts)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(f"freeze {parts}: nothing is left to train; take at least one part out of 'freeze'")
-
-
 class Engine:
     """The model under training.
 
@@ -63,17 +49,19 @@ class Engine:
         self.training = training
         self._folder = folder
         self._plain_copy: PreTrainedModel | None = None
+        config = deepspeed_config(training)
+        check_memory(folder, training, config, world)
         model = load_model(folder, training, world.device)
         freeze(model, training.freeze)
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trainable, lr=training.lr, weight_decay=training.weight_decay)
+        groups = parameter_groups(model, training)
+        self._scales = [group["lr"] / training.lr for group in groups]
+        self._decays = [group["weight_decay"] for group in groups]
+        optimizer = torch.optim.AdamW(groups)
         self._library = import_deepspeed()
-        self.deepspeed, *_ = self._library.initialize(
-            model=Scorer(model), optimizer=optimizer, config=deepspeed_config(training)
-        )
+        self.deepspeed, *_ = self._library.initialize(model=Scorer(model), optimizer=optimizer, config=config)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -98,17 +86,33 @@ class Engine:
         """Add the gradient of `loss` to that of the effective batch; `last` closes the batch.
 
         The gradient of the step is the SUM of the accumulated ones over rows and processes: DeepSpeed
-        averages over processes, which the factor `world.size` undoes.
+        averages over processes, which the factor `world.size` undoes. A loss that is not finite makes the whole
+        gradient so, on all processes, even where its own derivative is finite.
         """
         self.deepspeed.set_gradient_accumulation_boundary(last)
-        self.deepspeed.backward(loss * self.world.size)
+        factor = torch.where(loss.detach().isfinite(), float(self.world.size), torch.nan)
+        self.deepspeed.backward(loss * factor.to(loss))
 
     def step(self, rate: float) -> float:
-        """Clip, take one optimiser step at learning rate `rate`, and return the gradient norm before clipping."""
-        for group in self.deepspeed.optimizer.param_groups:
-            group["lr"] = rate
-        self.deepspeed.step()
-        return float(self.deepspeed.get_global_grad_norm())
+        """Clip, take one optimiser step at learning rate `rate`, and return the gradient norm before clipping.
+
+        Where the norm is not finite, DeepSpeed drops the gradient: weights and optimiser state stay as they are.
+        """
+        for group, scale, decay in zip(self.deepspeed.optimizer.param_groups, self._scales, self._decays, strict=True):
+            group.update(lr=rate * scale, weight_decay=decay)
+        norm = self._unpartitioned_norm()
+        if norm is None or math.isfinite(norm):
+            self.deepspeed.step()
+        else:
+            self.deepspeed.zero_grad()
+        return float(self.deepspeed.get_global_grad_norm()) if norm is None else norm
+
+    def _unpartitioned_norm(self) -> float | None:
+        """The gradient norm where DeepSpeed does not compute it: fp32 without ZeRO."""
+        if self.deepspeed.zero_optimization() or self.deepspeed.bfloat16_enabled():
+            return None
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        return float(nn.utils.get_total_norm(gradients))
 
     def plain_model(self) -> PreTrainedModel:
         """The current weights as a whole model on this process, for decoding and saving. All processes must call it.
@@ -127,11 +131,23 @@ class Engine:
 
 
 def deepspeed_config(training: Training) -> dict[str, Any]:
-    """The user's DeepSpeed file (ZeRO stage and buckets) with batch, precision and clipping filled in."""
+    """The user's DeepSpeed file (ZeRO stage, buckets, offload) with batch, precision and clipping filled in.
+
+    Raises InputError for what the engine cannot run.
+    """
     path = Path(training.deepspeed)
     config = read_json(path)
-    if not isinstance(config, dict) or "stage" not in config.get("zero_optimization", {}):
-        raise InputError(f"{path}: needs 'zero_optimization' with a 'stage' (2 or 3)")
+    zero = config.get("zero_optimization", {}) if isinstance(config, dict) else {}
+    if zero.get("stage") not in STAGES:
+        raise InputError(
+            f"{path}: needs 'zero_optimization' with a 'stage' (0, 1, 2 or 3), found {zero.get('stage')!r}"
+        )
+    for key, lowest in LOWEST_STAGE_TO_OFFLOAD.items():
+        device = zero.get(key, {}).get("device", "none")
+        if device not in ("none", "cpu"):
+            raise InputError(f"{path}: {key}.device is {device!r}; 'cpu' and 'none' can be had")
+        if device == "cpu" and zero["stage"] < lowest:
+            raise InputError(f"{path}: {key} needs ZeRO stage {lowest} or more, found stage {zero['stage']}")
     return {
         **config,
         "train_micro_batch_size_per_gpu": 1,

@@ -1,5 +1,7 @@
 """Exact gradients through DeepSpeed, freezing, and errors that name the cause."""
 
+import json
+import math
 from collections.abc import Callable
 
 import pytest
@@ -8,12 +10,12 @@ from torch.nn import functional as F
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
-from nep.train.advantages import group_std
-from nep.train.engine import Engine, deepspeed_config, freeze, load_model, part_of
+from nep.train.advantages import group_normalised
+from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.groups import Group
 from nep.train.grpo import GrpoTrainer
 from nep.train.grpo import dataset_files as grpo_files
-from nep.train.rewards import Rewards
+from nep.train.parts import freeze, parameter_groups, part_of
 from nep.train.samples import Sample
 from nep.train.sft import sft_batch
 
@@ -77,7 +79,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
     rewards = torch.rand(4, 3, generator=noise)
     groups = [
         Group(prompt, [torch.randint(20, 250, (2 + index + k,), generator=noise) for k in range(3)], advantages)
-        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_std(rewards), strict=True))
+        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_normalised(rewards), strict=True))
     ]
     tokens = sum(group.generated for group in groups)
     updates = []
@@ -85,7 +87,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)
@@ -112,11 +114,65 @@ def test_freezing_everything_is_refused(parts) -> None:
         freeze(parts.model, [])
 
 
-def test_a_deepspeed_file_without_a_stage_is_named(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("zero", "message"),
+    [
+        ({}, "needs 'zero_optimization' with a 'stage' \\(0, 1, 2 or 3\\), found None"),
+        ({"stage": 0, "offload_optimizer": {"device": "cpu"}}, "offload_optimizer needs ZeRO stage 1 or more"),
+        ({"stage": 2, "offload_param": {"device": "cpu"}}, "offload_param needs ZeRO stage 3 or more, found stage 2"),
+        ({"stage": 3, "offload_param": {"device": "nvme"}}, "offload_param.device is 'nvme'; 'cpu' and 'none'"),
+    ],
+)
+def test_a_deepspeed_file_that_the_engine_cannot_run_is_named(tmp_path, zero: dict, message: str) -> None:
     path = tmp_path / "zero.json"
-    path.write_text('{"zero_optimization": {}}')
-    with pytest.raises(InputError, match=r"zero\.json: needs 'zero_optimization' with a 'stage'"):
+    path.write_text(json.dumps({"zero_optimization": zero}))
+    with pytest.raises(InputError, match=rf"zero\.json: {message}"):
         deepspeed_config(Training(lr=1e-5, deepspeed=str(path)))
+
+
+def test_groups_have_the_rates_of_their_parts_and_spare_biases_and_norms(parts) -> None:
+    names = {parameter: name for name, parameter in parts.model.named_parameters()}
+    training = Training(lr=1e-3, weight_decay=0.1, lr_factors={"vision_tower": 0.1}, decay="matrices")
+    seen = {}
+    for group in parameter_groups(parts.model, training):
+        seen |= {names[parameter]: (group["lr"], group["weight_decay"]) for parameter in group["params"]}
+    assert seen.keys() == set(names.values())
+    assert seen["model.visual.blocks.0.attn.qkv.weight"] == (pytest.approx(1e-4), 0.1)
+    assert seen["model.visual.blocks.0.attn.qkv.bias"] == (pytest.approx(1e-4), 0.0)
+    assert seen["model.visual.merger.mlp.0.weight"] == (1e-3, 0.1)
+    assert seen["model.language_model.norm.weight"] == (1e-3, 0.0)
+    (group,) = parameter_groups(parts.model, Training(lr=1e-3, weight_decay=0.1))
+    assert len(group["params"]) == len(names)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("zero", ["zero0", "zero1", "zero2", "zero3", "zero2_offload", "zero3_offload"])
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing(engine_of, zero: str, precision: str, bad: str) -> None:
+    """Neither weights nor AdamW's moments; a loss of infinity has a finite derivative of its own."""
+    engine = engine_of(Sft(precision=precision, deepspeed=f"config/deepspeed/{zero}.json"))
+
+    def state() -> list[torch.Tensor]:
+        moments = [value for entry in base.state.values() for value in entry.values() if torch.is_tensor(value)]
+        return [tensor.detach().clone() for tensor in [*engine.plain_model().parameters(), *moments]]
+
+    base = getattr(engine.deepspeed.optimizer, "optimizer", engine.deepspeed.optimizer)
+    tokens = torch.arange(20, 28)[None]
+    factors = {"fine": (1.0, 0.0), "loss": (1.0, torch.inf), "gradient": (torch.nan, 0.0)}
+
+    def take_step(kind: str) -> float:
+        factor, added = factors[kind]
+        logits = engine.deepspeed({"input_ids": tokens}, torch.arange(7), tokens[0, 1:])
+        engine.accumulate(-logits.sum() * factor + added, last=True)
+        return engine.step(rate=1e-3)
+
+    assert 0 < take_step("fine") < torch.inf
+    before = state()
+    assert not math.isfinite(take_step(bad))
+    for after, earlier in zip(state(), before, strict=True):
+        assert torch.equal(after, earlier)
+    assert 0 < take_step("fine") < torch.inf
+    assert any(not torch.equal(after, earlier) for after, earlier in zip(state(), before, strict=True))
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path) -> None:

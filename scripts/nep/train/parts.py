@@ -1,0 +1,38 @@
+"""The parts of a vision-language model: which parameter belongs where, what is frozen, and AdamW's groups."""
+
+from typing import Any
+
+from torch import nn
+
+from nep.config import Part, Training
+from nep.errors import InputError
+
+PROJECTOR_MODULES = {"merger", "deepstack_merger_list", "multi_modal_projector", "mm_projector", "connector"}
+VISION_MODULES = {"visual", "vision_tower", "vision_model"}
+
+
+def part_of(parameter_name: str) -> Part:
+    """Which part of the model a parameter belongs to, by the module names on its path."""
+    modules = set(parameter_name.split("."))
+    if modules & PROJECTOR_MODULES:
+        return "projector"
+    return "vision_tower" if modules & VISION_MODULES else "language_model"
+
+
+def freeze(model: nn.Module, parts: list[Part]) -> None:
+    """Take the gradient from the parameters of `parts`. Raises InputError when nothing is left to train."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(part_of(name) not in parts)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError(f"freeze {parts}: nothing is left to train; take at least one part out of 'freeze'")
+
+
+def parameter_groups(model: nn.Module, training: Training) -> list[dict[str, Any]]:
+    """AdamW's groups of the trainable parameters: one for each pair of learning rate and weight decay in use."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = training.lr * training.lr_factors.get(part_of(name), 1.0)
+            decays = training.decay == "all" or parameter.ndim > 1
+            groups.setdefault((rate, training.weight_decay if decays else 0.0), []).append(parameter)
+    return [{"params": members, "lr": rate, "weight_decay": decay} for (rate, decay), members in groups.items()]
