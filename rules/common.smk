@@ -151,8 +151,8 @@ def start_model(wildcards):
 
 
 def launcher(training):
-    """How a training script starts: by itself, or under torchrun with several processes."""
-    several = f"torchrun --standalone --nproc_per_node {training.processes}"
+    """How a training script starts: by itself, or in several processes."""
+    several = f"python scripts/launch_training.py --standalone --nproc_per_node {training.processes}"
     return several if training.processes > 1 else "python"
 
 

@@ -1,13 +1,18 @@
-"""Train a model by GRPO on multiple-choice questions: `python` for one process, `torchrun --nproc_per_node n` for n."""
+"""Train a model by GRPO on multiple-choice questions.
+
+`python` for one process, `launch_training.py --nproc_per_node n` for n.
+"""
 
 from nep.config import Grpo
 from nep.errors import run_entry_point
+from nep.train import preemption
 from nep.train.grpo import train_grpo
 from nep.train.options import read_training_options
 
 
 def main() -> None:
     """Read the options and train."""
+    preemption.listen()
     options = read_training_options(__doc__, Grpo)
     train_grpo(options.recipe, options.seed, options.experiment, options.paths)
 

@@ -5,8 +5,10 @@
    `attention` keeps sequences apart (`groups`: a prompt once for all of its completions); `scoring` gives log-probs.
 3. `rollout` writes completions with the current weights, of which `experience` makes rewarded groups; `rewards`,
    `advantages` and `losses` are functions of them, and `signs` looks for trouble.
-4. `engine` adds up the gradients of rows and processes to that of the whole effective batch, and steps.
-5. `checkpoint`, `metrics`, `meter` and `run_state` keep what a killed run resumes from, and publish what it ends in.
+4. `engine` adds up the gradients of rows and processes to that of the whole effective batch, and steps; `parts` says
+   what is trained and at which rate, `preflight` whether it fits into memory.
+5. `checkpoint`, `metrics`, `meter` and `run_state` keep what a killed run resumes from, and publish what it ends in;
+   `preemption` and `launcher` let it be told to stop, `anomalies` notes the steps that were left out.
 """
 
 import os

@@ -2,18 +2,21 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from nep.errors import InputError
+from nep.train.checkpoint_writer import BackgroundWriter
 from nep.train.engine import Engine
+from nep.train.preemption import Preempted, is_requested
+from nep.train.schedule import is_due
 
-KEPT = 2
 PREFIX = "step-"
 WORKSPACE = ".partial"
 
 
 class Checkpoints:
-    """The checkpoints of one recipe in one folder; the newest `KEPT` stay.
+    """The checkpoints of one recipe in one folder; the newest `keep_checkpoints` stay.
 
     A checkpoint holds weights and optimiser state. Everything else of a run is a function of (seed, step).
     """
@@ -22,6 +25,9 @@ class Checkpoints:
         self._folder = folder
         self._engine = engine
         self._world = engine.world
+        self._writer = BackgroundWriter()
+        self._engine.deepspeed.checkpoint_engine.save = self._writer.save
+        self._unfinished: int | None = None
         if self._world.leads:
             folder.mkdir(parents=True, exist_ok=True)
             clear_leftovers(folder)
@@ -44,22 +50,55 @@ class Checkpoints:
             raise InputError(f"{self._folder}/{PREFIX}{steps[-1]}: cannot be loaded; delete it to resume before it")
         return steps[-1]
 
+    def after_step(self, step: int, steps: int) -> None:
+        """Save where one is due, and where the run has been told to stop. All processes must call it after each step.
+
+        Raises Preempted when the run was told to stop, and InputError when a checkpoint could not be written.
+        """
+        stop, busy = self._world.total([is_requested(), self._writer.is_busy])
+        if not busy:
+            self._finish()
+        if stop or is_due(step, self._engine.training.checkpoint_every, steps):
+            self.save(step)
+        if stop or step == steps:
+            self._finish()
+        if stop:
+            if self._world.leads:
+                print(f"stopped after step {step} of {steps}; the same command goes on from there", file=sys.stderr)
+            raise Preempted
+
     def save(self, step: int) -> None:
-        """Write the state after `step`, then drop all but the newest checkpoints. All processes must call it."""
-        name = f"{PREFIX}{step}"
-        workspace = self._folder / WORKSPACE
+        """Take the state after `step`; it is written while training goes on. All processes must call it."""
+        self._finish()
         self._engine.deepspeed.save_checkpoint(
-            str(workspace), tag=name, save_latest=False, exclude_frozen_parameters=True
+            str(self._folder / WORKSPACE), tag=f"{PREFIX}{step}", save_latest=False, exclude_frozen_parameters=True
         )
-        self._world.barrier()
+        self._unfinished = step
+
+    def _finish(self) -> None:
+        """Wait for the checkpoint under way, give it its name, and drop old ones."""
+        if self._unfinished is None:
+            return
+        step, self._unfinished = self._unfinished, None
+        self._writer.wait()
+        self._raise_together(self._writer.error(), step)
         if self._world.leads:
+            workspace, name = self._folder / WORKSPACE, f"{PREFIX}{step}"
             _flush(workspace / name)
             (workspace / name).rename(self._folder / name)
-            for old in self.steps()[:-KEPT]:
+            _flush(self._folder)
+            for old in self.steps()[: -self._engine.training.keep_checkpoints]:
                 # Out of the way first, so that a kill during the deletion leaves no half checkpoint under its name.
                 (self._folder / f"{PREFIX}{old}").rename(workspace / f"{PREFIX}{old}")
             shutil.rmtree(workspace)
-        self._world.barrier()
+
+    def _raise_together(self, error: BaseException | None, step: int) -> None:
+        (failures,) = self._world.total([error is not None])
+        if not failures:
+            return
+        kept = f"the checkpoint of step {self.steps()[-1]} stays valid" if self.steps() else "there is none before it"
+        reason = error or "another process could not write its part"
+        raise InputError(f"checkpoint of step {step}: {reason}; {kept}") from error
 
 
 def clear_leftovers(folder: Path) -> None:
@@ -70,6 +109,9 @@ def clear_leftovers(folder: Path) -> None:
 
 
 def _flush(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+    """Bring the names in `folder` to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

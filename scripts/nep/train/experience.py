@@ -112,6 +112,11 @@ class Collector:
             flags[slot] = float(zero_variance(experience.rewards[None]).item())
         return [slot for slot, flag in enumerate(self._world.total(flags)) if flag]
 
+    def record_ids(self, step: int) -> list[str]:
+        """Ids of the questions that `step` draws first, over all processes."""
+        drawn = draw(len(self._questions), self._grpo.prompts_per_step, self._seed, step)
+        return [self._questions[index].prompt.id for index in drawn]
+
     def _roll_out(self, model: PreTrainedModel, step: int, drawn: dict[int, int], suffix: str) -> dict[int, Experience]:
         """Slot → experience for `drawn`, slot → question; `suffix` tells the draws of a slot's groups apart."""
         if not drawn:

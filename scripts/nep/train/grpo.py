@@ -20,6 +20,7 @@ from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.train.advantages import advantages_of, zero_variance
+from nep.train.anomalies import Anomalies, finite
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine, load_model
 from nep.train.experience import Collector, Experience, Question
@@ -31,7 +32,7 @@ from nep.train.rewards import Rewards, is_accurate
 from nep.train.rollout import decoding_for, rollout
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
-from nep.train.schedule import learning_rate
+from nep.train.schedule import is_due, learning_rate
 from nep.train.scoring import Scorer
 from nep.train.signs import EntropyWatch
 from nep.train.visual import Visuals
@@ -62,28 +63,29 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
         StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
     )
     entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if world.leads else []
-    watch = EntropyWatch(grpo.entropy_floor, entropies)
-    if start == 0:
-        validation.write({"step": 0, **trainer.validate()})
+    watch = EntropyWatch(grpo.entropy_floor, [entropy for entropy in entropies if entropy is not None])
+    anomalies = Anomalies(work / "anomalies.jsonl", start, world)
+    if is_due(start, grpo.validate_every, grpo.steps) and start not in validation.kept_steps:
+        validation.write({"step": start, **trainer.validate()})
     bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
     for step in range(start, grpo.steps):
         row, timing = trainer.step(step)
-        metrics.write({"step": step + 1, **row})
+        anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.record_ids(step))
+        metrics.write({"step": step + 1, **{name: finite(value) for name, value in row.items()}})
         timings.write({"step": step + 1, **timing})
         if world.leads and (warning := watch.warning(row["entropy"])):
             tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
         bar.update()
         bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
-        ends = step + 1 == grpo.steps
-        if ends or (step + 1) % grpo.validate_every == 0:
+        checkpoints.after_step(step + 1, grpo.steps)
+        if is_due(step + 1, grpo.validate_every, grpo.steps):
             validation.write({"step": step + 1, **trainer.validate()})
-        if ends or (step + 1) % grpo.checkpoint_every == 0:
-            checkpoints.save(step + 1)
     bar.close()
     results = {"steps": grpo.steps, "samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
-    publish(engine, paths, [metrics, validation, timings], results)
+    results["skipped_steps"] = len(anomalies)
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], results)
 
 
 class GrpoTrainer:
@@ -151,6 +153,10 @@ class GrpoTrainer:
             "peak_memory_bytes": peak_memory_bytes(),
         }
         return row, timing
+
+    def record_ids(self, step: int) -> list[str]:
+        """Ids of the questions that `step` draws, over all processes; not of those that groups are refilled from."""
+        return self._collector.record_ids(step)
 
     def validate(self) -> dict[str, float | None]:
         """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none.

@@ -15,14 +15,19 @@ BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class StepLog:
-    """Rows with a key `step`, appended and flushed one by one. Only the leading process writes."""
+    """Rows with a key `step`, appended and flushed one by one. Only the leading process writes.
+
+    Attribute: `kept_steps`, those of the rows that an earlier run has left, on every process.
+    """
 
     def __init__(self, path: Path, last_step: int, writes: bool) -> None:
         """Open `path`, dropping rows after `last_step` (all of them for 0) and a line that a killed run left torn."""
         self.path = path
         self._writes = writes
+        lines = _lines_up_to(path, last_step)
+        self.kept_steps: list[int] = [json.loads(line)["step"] for line in lines]
         if writes:
-            write_text(path, "".join(_lines_up_to(path, last_step)))
+            write_text(path, "".join(lines))
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""

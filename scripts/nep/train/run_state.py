@@ -19,7 +19,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.inde
 FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
 LIBRARIES = ("torch", "transformers", "deepspeed")
-NOT_OF_THE_RECIPE = {"checkpoint_every", "deepspeed", "processes"}
+NOT_OF_THE_RECIPE = {"checkpoint_every", "deepspeed", "keep_checkpoints", "processes"}
 
 
 @dataclass(frozen=True)

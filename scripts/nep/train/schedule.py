@@ -15,3 +15,8 @@ def learning_rate(
         return peak
     progress = (step - warmup) / max(1, steps - warmup)
     return peak * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def is_due(step: int, every: int, steps: int) -> bool:
+    """Whether what is done every `every` steps, and at the end, is done after `step`."""
+    return step % every == 0 or step == steps

@@ -15,6 +15,7 @@ from nep.data.selection import Row, select_sft, select_sft_validation, validatio
 from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
+from nep.train.anomalies import Anomalies, finite
 from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
@@ -23,7 +24,7 @@ from nep.train.metrics import StepLog
 from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, tree_of
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
-from nep.train.schedule import learning_rate
+from nep.train.schedule import is_due, learning_rate
 from nep.train.visual import Visuals
 from nep.train.world import start_world
 
@@ -55,6 +56,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     metrics, validation, timings = (
         StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
     )
+    anomalies = Anomalies(work / "anomalies.jsonl", start, world)
     plan = SftPlan(len(samples), sft, seed)
     meter = Meter(engine, visuals)
 
@@ -64,8 +66,8 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     def prepare(step: int) -> SftBatch:
         return sft_batch([samples[index] for index in plan.batch(step)], sft, visuals, engine)
 
-    if start == 0:
-        validate(0)
+    if is_due(start, sft.validate_every, plan.steps) and start not in validation.kept_steps:
+        validate(start)
     bar = tqdm(total=plan.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
     for step, batch in meter.timed(prepared_ahead(range(start, plan.steps), prepare)):
         rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
@@ -76,27 +78,27 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
             own_loss += loss.item()
         norm = engine.step(rate)
         (loss_value,) = world.total([own_loss])
+        anomalies.check(step + 1, loss_value, norm, [samples[index].id for index in plan.batch(step)])
         metrics.write(
             {
                 "step": step + 1,
                 "epoch": plan.epoch(step + 1),
-                "loss": loss_value,
+                "loss": finite(loss_value),
                 "lr": rate,
-                "grad_norm": norm,
+                "grad_norm": finite(norm),
                 "tokens": batch.labelled,
             }
         )
         timings.write({"step": step + 1, **meter.row(batch.trees, batch.samples)})
         bar.update()
         bar.set_postfix(loss=f"{loss_value:.4f}")
-        ends = step + 1 == plan.steps
-        if ends or (step + 1) % sft.validate_every == 0:
+        checkpoints.after_step(step + 1, plan.steps)
+        if is_due(step + 1, sft.validate_every, plan.steps):
             validate(step + 1)
-        if ends or (step + 1) % sft.checkpoint_every == 0:
-            checkpoints.save(step + 1)
     bar.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
-    publish(engine, paths, [metrics, validation, timings], {**results, **skipped})
+    results["skipped_steps"] = len(anomalies)
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped})
 
 
 @dataclass(frozen=True)

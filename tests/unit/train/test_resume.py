@@ -46,14 +46,13 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
 
     def save(self: Checkpoints, step: int) -> None:
         calls.append(step)
-        if len(calls) == 2:
-            if place == "before":
-                raise KilledError
-            if place == "inside":
-                self._engine.deepspeed.save_checkpoint(str(self._folder / ".partial"), tag=f"step-{step}")
-                raise KilledError
+        if len(calls) == 2 and place == "before":
+            raise KilledError
         original(self, step)
         if len(calls) == 2:
+            self._writer.wait()
+            if place == "after":
+                self._finish()
             raise KilledError
 
     monkeypatch.setattr(Checkpoints, "save", save)
