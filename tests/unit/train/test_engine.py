@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
-from nep.train.advantages import group_normalised
+from nep.train.advantages import group_std
 from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.groups import Group
 from nep.train.grpo import GrpoTrainer
@@ -79,7 +79,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
     rewards = torch.rand(4, 3, generator=noise)
     groups = [
         Group(prompt, [torch.randint(20, 250, (2 + index + k,), generator=noise) for k in range(3)], advantages)
-        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_normalised(rewards), strict=True))
+        for index, (prompt, advantages) in enumerate(zip(parts.prompts[:4], group_std(rewards), strict=True))
     ]
     tokens = sum(group.generated for group in groups)
     updates = []
