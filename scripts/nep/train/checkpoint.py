@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,13 +43,35 @@ class Checkpoints:
         steps = self.steps()
         if not steps:
             return 0
+        folder = self._folder / f"{PREFIX}{steps[-1]}"
+        writers = len(list(folder.glob("*_optim_states.pt")))
+        if writers in (0, self._world.size):
+            self._load(folder)
+        else:
+            self._load_resized(folder)
+        return steps[-1]
+
+    def _load(self, folder: Path) -> None:
         # Frozen parameters are not in the checkpoint: they come from the start model.
         loaded, _ = self._engine.deepspeed.load_checkpoint(
-            str(self._folder), tag=f"{PREFIX}{steps[-1]}", load_module_strict=False
+            str(folder.parent), tag=folder.name, load_module_strict=False
         )
         if loaded is None:
-            raise InputError(f"{self._folder}/{PREFIX}{steps[-1]}: cannot be loaded; delete it to resume before it")
-        return steps[-1]
+            raise InputError(f"{folder}: cannot be loaded; delete it to resume before it")
+
+    def _load_resized(self, folder: Path) -> None:
+        """Load what another number of processes has written, by way of DeepSpeed's universal form."""
+        universal = self._folder / WORKSPACE / folder.name
+        if self._world.leads:
+            _convert(folder, universal)
+        self._world.barrier()
+        config = self._engine.deepspeed._config
+        config.load_universal_checkpoint = True
+        self._load(universal)
+        config.load_universal_checkpoint = False
+        self._world.barrier()
+        if self._world.leads:
+            shutil.rmtree(self._folder / WORKSPACE)
 
     def after_step(self, step: int, steps: int) -> None:
         """Save where one is due, and where the run has been told to stop. All processes must call it after each step.
@@ -106,6 +129,19 @@ def clear_leftovers(folder: Path) -> None:
     for path in folder.glob(".*"):
         if path.is_dir():
             shutil.rmtree(path)
+
+
+def _convert(folder: Path, universal: Path) -> None:
+    """Make the universal form of a checkpoint, in a process of its own as DeepSpeed's converter forks."""
+    arguments = ["--input_folder", str(folder), "--output_folder", str(universal), "--inject_missing_state"]
+    done = subprocess.run(
+        [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError(f"{folder}: cannot be converted to another number of processes:\n{done.stderr[-2000:]}")
 
 
 def _flush(folder: Path) -> None:

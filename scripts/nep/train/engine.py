@@ -98,6 +98,7 @@ class Engine:
 
         Where the norm is not finite, DeepSpeed drops the gradient: weights and optimiser state stay as they are.
         """
+        # Both at each step: a checkpoint of another world size gives all groups the settings of the first one.
         for group, scale, decay in zip(self.deepspeed.optimizer.param_groups, self._scales, self._decays, strict=True):
             group.update(lr=rate * scale, weight_decay=decay)
         norm = self._unpartitioned_norm()

@@ -52,7 +52,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
         raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {world.size} processes")
     files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
-    fingerprint = recipe_fingerprint(STAGE, grpo, seed, world.size, read, paths)
+    fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     engine = Engine(paths.model, grpo, world)

@@ -39,9 +39,7 @@ class RunPaths:
     out: Path
 
 
-def recipe_fingerprint(
-    stage: str, training: Training, seed: int, processes: int, datasets: list[Path], paths: RunPaths
-) -> str:
+def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list[Path], paths: RunPaths) -> str:
     """Hash of all that decides a run's result; a run resumes only from checkpoints of the same fingerprint.
 
     The trainer's own code and the libraries beneath it are part of it, as a run that they change must start anew. How
@@ -61,7 +59,6 @@ def recipe_fingerprint(
         "libraries": {name: version(name) for name in LIBRARIES},
         "training": training.model_dump(exclude=NOT_OF_THE_RECIPE),
         "deepspeed": read_json(Path(training.deepspeed)),
-        "processes": processes,
         "seed": seed,
         "model": manifest["fingerprint"],
         "files": {path.name: sha256_of_file(path) for path in [*datasets, *cache]},

@@ -35,9 +35,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
     world = start_world(sft.threads)
     files = dataset_files(sft, paths.convert)
-    fingerprint = recipe_fingerprint(
-        STAGE, sft, seed, world.size, [*files.values(), *map(validation_file, files.values())], paths
-    )
+    fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)

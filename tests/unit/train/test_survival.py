@@ -1,4 +1,4 @@
-"""Runs that are told to stop, killed, out of disk or fed with NaN; in real processes of the tiny model."""
+"""Runs that are told to stop, killed, out of disk, resized or fed with NaN; in real processes of the tiny model."""
 
 import random
 import shutil
@@ -141,6 +141,19 @@ def test_a_full_disk_leaves_the_checkpoint_before_valid(paths_to: Paths, undistu
     assert checkpoints(paths) == [before]
     assert run(SFT, paths) == [0], messages(paths)
     assert outputs(paths) == outputs(undisturbed(SFT))
+
+
+@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_a_run_goes_on_with_another_number_of_processes(
+    paths_to: Paths, undisturbed, tmp_path: Path, zero: int, before: int, after: int
+) -> None:
+    recipe = SFT.model_copy(update={"deepspeed": f"config/deepspeed/zero{zero}.json"})
+    paths = paths_to(tmp_path)
+    stop_when(start(recipe, paths, size=before), signal.SIGTERM, lambda: lines_in(paths.run, "metrics.jsonl") >= 6)
+    assert 6 <= checkpoints(paths)[-1] < STEPS
+    assert run(recipe, paths, size=after) == [0] * after, messages(paths)
+    assert losses(paths) == pytest.approx(losses(undisturbed(recipe)), abs=1e-5)
 
 
 def poison(paths: RunPaths, target: Path, videos: list[str]) -> RunPaths:
