@@ -16,6 +16,7 @@ from nep.train.groups import Group
 from nep.train.grpo import GrpoTrainer
 from nep.train.grpo import dataset_files as grpo_files
 from nep.train.parts import freeze, parameter_groups, part_of
+from nep.train.rewards import Rewards
 from nep.train.samples import Sample
 from nep.train.sft import sft_batch
 
@@ -87,7 +88,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)
