@@ -21,7 +21,8 @@ from torchcodec.decoders import VideoDecoder
 from clips import make_clips
 from measure import interleaved, median_cpu, write_result
 from nep.config import Vision
-from nep.encode.frames import RgbConverter, decode_clip, resize_frame
+from nep.encode.frames import RgbConverter, decode_clip
+from nep.encode.resizing import WithinBudget, resize_frame
 from nep.encode.sampling import frame_budget, linspace_indices, resized_size
 from nep.video.probe import decoded_frames, open_video
 
@@ -53,7 +54,7 @@ def main() -> None:
 
 def by_nep(path: Path) -> Pixels:
     """The encode stage's reader."""
-    return decode_clip(path, VISION, FACTOR).frames
+    return decode_clip(path, VISION, WithinBudget(FACTOR)).frames
 
 
 def by_pyav(path: Path) -> Pixels:

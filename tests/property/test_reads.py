@@ -11,7 +11,8 @@ from support.mini import MINI, MINI_SPLITS
 
 from nep.config import Vision
 from nep.encode import frames
-from nep.encode.frames import Clip, RgbConverter, decode_clip, resize_frame
+from nep.encode.frames import Clip, RgbConverter, decode_clip
+from nep.encode.resizing import WithinBudget, resize_frame
 from nep.encode.sampling import sampled_indices
 
 FACTOR = 28
@@ -38,7 +39,7 @@ def by_sequential_decode(path: Path, vision: Vision) -> Clip:
         convert = RgbConverter()
         pixels = [convert(decoded[index]) for index in indices]
         times = [float((decoded[index].pts - decoded[0].pts) * stream.time_base) for index in indices]
-    size = decode_clip(path, vision, FACTOR).frames.shape[1:3]
+    size = decode_clip(path, vision, WithinBudget(FACTOR)).frames.shape[1:3]
     resized = np.stack([resize_frame(picture, size) for picture in pixels])
     return Clip(resized, tuple(round(time, 6) for time in times), tuple(indices), len(decoded), fps)
 
@@ -64,11 +65,11 @@ def test_every_kind(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     if kind.name in SELECTED:
         monkeypatch.setattr(frames, "_decode_all", None)
     for vision, clip in wanted:
-        assert_equal(decode_clip(path, vision, FACTOR), clip)
+        assert_equal(decode_clip(path, vision, WithinBudget(FACTOR)), clip)
 
 
 @pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
 @pytest.mark.parametrize("name", MINI_SPLITS)
 def test_real_clips(name: str, mini: Path) -> None:
     for vision in (Vision(), Vision(sampling="fps", fps=2.0, frames=16, max_pixels=50_000)):
-        assert_equal(decode_clip(mini / name, vision, FACTOR), by_sequential_decode(mini / name, vision))
+        assert_equal(decode_clip(mini / name, vision, WithinBudget(FACTOR)), by_sequential_decode(mini / name, vision))

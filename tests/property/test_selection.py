@@ -9,7 +9,8 @@ import pytest
 from h264_kinds import SELECTED, encode, make_kinds, x264
 
 from nep.config import Vision
-from nep.encode.frames import Clip, ClipTask, RgbConverter, Unreadable, read_clip, resize_frame
+from nep.encode.frames import Clip, ClipTask, RgbConverter, Unreadable, read_clip
+from nep.encode.resizing import WithinBudget, resize_frame
 from nep.encode.sampling import frame_budget, resized_size, sampled_indices
 from nep.video.h264_headers import BitReader, BitWriter, IrregularStreamError
 from nep.video.probe import open_video
@@ -68,7 +69,7 @@ def drawn(draw: random.Random) -> Vision:
 
 
 def read(path: Path, vision: Vision) -> Clip | Unreadable:
-    return read_clip(ClipTask("a/first", path, vision, FACTOR))
+    return read_clip(ClipTask("a/first", path, vision, WithinBudget(FACTOR)))
 
 
 def assert_equal(found: Clip | Unreadable, expected: Clip) -> None:

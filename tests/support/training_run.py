@@ -87,6 +87,8 @@ def write_cache(folder: Path, checkpoint: Path, names: list[str]) -> None:
                 "width": WIDTH,
                 "pts": [0.25 * number for number in range(FRAMES)],
                 "fps": 12.0,
+                "modality": "video",
+                "placeholder": [["", len(features[key])]],
                 "grid": inputs["video_grid_thw"][0].tolist(),
                 "second_per_grid": 0.5,
             }

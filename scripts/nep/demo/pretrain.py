@@ -9,6 +9,7 @@ A still frame is shown once, or as a clip that stands still. Nothing here holds 
 """
 
 import itertools
+import math
 import random
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from nep.config import TinyModel
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
+from nep.encode.family import Placeholder
 from nep.records.schema import LETTERS
 from nep.train.padding import pad_positions, pad_rows
 from nep.train.samples import Sample, SampleBuilder
@@ -162,18 +164,16 @@ class StillFrames:
 
 
 class StillShapes:
-    """The grid of a still clip is square; its key tells the number of temporal steps."""
+    """The grid of a still clip is square; its key tells the number of temporal steps, of one second each."""
 
     def __init__(self, size: int, processor: ProcessorMixin) -> None:
         self._side = size // processor.video_processor.patch_size
+        self._merge = processor.video_processor.merge_size
 
-    def grid(self, key: str) -> tuple[int, int, int]:
-        """Grid (t, h, w) in patches."""
-        return int(key.split("/")[1]), self._side, self._side
-
-    def second_per_grid(self, key: str) -> float:
-        """Seconds between two steps of the temporal grid."""
-        return 1.0
+    def placeholder(self, key: str) -> Placeholder:
+        """What stands for a still clip in a prompt."""
+        grid = (int(key.split("/")[1]), self._side, self._side)
+        return Placeholder("video", (("", math.prod(grid) // self._merge**2),), grid, 1.0)
 
 
 def pretrain(

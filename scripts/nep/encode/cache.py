@@ -9,6 +9,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from nep.encode.family import Placeholder
 from nep.errors import InputError
 from nep.files import read_jsonl
 
@@ -45,17 +46,15 @@ class VisionCache:
         return self._tensor("frames", key)
 
     def features(self, key: str) -> Tensor:
-        """Features (t·h·w / merge², hidden). Raises InputError as `frames` does, and where none are cached."""
+        """Features (visual tokens, hidden), see `vision_features`. Raises InputError also where none are cached."""
         return self._tensor("features", key)
 
-    def grid(self, key: str) -> tuple[int, int, int]:
-        """Grid (t, h, w) in patches."""
-        t, h, w = self._row(key)["grid"]
-        return t, h, w
-
-    def second_per_grid(self, key: str) -> float:
-        """Seconds between two steps of the temporal grid."""
-        return self._row(key)["second_per_grid"]
+    def placeholder(self, key: str) -> Placeholder:
+        """What stands for the clip in a prompt."""
+        row = self._row(key)
+        grid = None if row["grid"] is None else tuple(row["grid"])
+        runs = tuple((text, count) for text, count in row["placeholder"])
+        return Placeholder(row["modality"], runs, grid, row["second_per_grid"])
 
     def _row(self, key: str) -> dict[str, Any]:
         if key not in self._rows:

@@ -10,10 +10,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from torchvision.transforms.functional import InterpolationMode, resize
 
 from nep.config import Vision
-from nep.encode.sampling import PixelBudget, frame_budget, resized_size, sampled_indices
+from nep.encode.resizing import Resizing
+from nep.encode.sampling import sampled_indices
 from nep.records.quarantine import Reason, Rejection
 from nep.video.h264_headers import IrregularStreamError
 from nep.video.packets import video_packets
@@ -23,12 +23,12 @@ from nep.video.selection import index_pictures, selected_frames
 
 @dataclass(frozen=True)
 class ClipTask:
-    """A clip to read: its cache key, its file, the frame and pixel budget, and patch size × merge size in pixels."""
+    """A clip to read: its cache key, its file, the frame and pixel budget, and how its frames are resized."""
 
     key: str
     path: Path
     vision: Vision
-    factor: int
+    resizing: Resizing
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def read_clip(task: ClipTask) -> Clip | Unreadable:
     """Read one clip in a worker process."""
     torch.set_num_threads(1)
     try:
-        return decode_clip(task.path, task.vision, task.factor)
+        return decode_clip(task.path, task.vision, task.resizing)
     except Rejection as rejection:
         return Unreadable(rejection.reason, rejection.detail)
 
 
-def decode_clip(path: Path, vision: Vision, factor: int) -> Clip:
+def decode_clip(path: Path, vision: Vision, resizing: Resizing) -> Clip:
     """Decode and resize the sampled frames of a video.
 
     Raises Rejection: `undecodable_segment` for a file that is missing or cannot be read, `too_few_frames` for one of
@@ -69,31 +69,22 @@ def decode_clip(path: Path, vision: Vision, factor: int) -> Clip:
         raise Rejection(Reason.UNDECODABLE_SEGMENT, f"no file {path.name}")
     with decoding(Reason.UNDECODABLE_SEGMENT):
         try:
-            return _decode_selected(path, vision, factor)
+            return _decode_selected(path, vision, resizing)
         except IrregularStreamError:
-            return _decode_all(path, vision, factor)
-
-
-def resize_frame(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize an RGB frame (H, W, 3) uint8 to `size` = (height, width): bicubic with antialias, rounded to uint8."""
-    # In floats from the start: torchvision would make them of uint8 too, but after a slow change of layout.
-    tensor = torch.from_numpy(frame).float().permute(2, 0, 1)
-    resized = resize(tensor, list(size), interpolation=InterpolationMode.BICUBIC, antialias=True)
-    return resized.clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+            return _decode_all(path, vision, resizing)
 
 
 class _Sampled:
     """The sampled frames of a clip of `total` frames, as they come."""
 
-    def __init__(self, stream: VideoStream, total: int, vision: Vision, factor: int) -> None:
+    def __init__(self, stream: VideoStream, total: int, vision: Vision, resizing: Resizing) -> None:
         if total < 2:
             raise Rejection(Reason.TOO_FEW_FRAMES, f"{total} frames, at least 2 are needed")
         self._fps = float(frame_rate(stream))
         self._total = total
         self._vision = vision
-        self._factor = factor
+        self._resizing = resizing
         self._convert = RgbConverter()
-        self._size: tuple[int, int] | None = None
         self._frames: dict[int, NDArray[np.uint8]] = {}
         self._seconds: dict[int, float] = {}
         self.indices = sampled_indices(vision, total, self._fps)
@@ -101,8 +92,7 @@ class _Sampled:
     def add(self, index: int, frame: VideoFrame, seconds: Fraction) -> None:
         """Convert and resize frame number `index`, which is shown `seconds` after the first one."""
         pixels = self._convert(frame)
-        self._size = self._size or _size(pixels, self._vision, len(self.indices), self._factor)
-        self._frames[index] = resize_frame(pixels, self._size)
+        self._frames[index] = self._resizing(pixels, self._vision, len(self.indices))
         self._seconds[index] = round(float(seconds), 6)
 
     def clip(self) -> Clip | None:
@@ -118,12 +108,12 @@ class _Sampled:
         )
 
 
-def _decode_selected(path: Path, vision: Vision, factor: int) -> Clip:
+def _decode_selected(path: Path, vision: Vision, resizing: Resizing) -> Clip:
     """Decode only what the sampled frames need. Raises IrregularStreamError where that is not known to be exact."""
     with open_video(path) as (container, stream):
         index = index_pictures(container, stream)
     with open_video(path) as (container, stream):
-        sampled = _Sampled(stream, len(index.shown), vision, factor)
+        sampled = _Sampled(stream, len(index.shown), vision, resizing)
         first = index.pts[index.shown[0]]
         for place, frame in selected_frames(container, stream, index, sampled.indices):
             sampled.add(place, frame, (frame.pts - first) * stream.time_base)
@@ -133,22 +123,22 @@ def _decode_selected(path: Path, vision: Vision, factor: int) -> Clip:
     return clip
 
 
-def _decode_all(path: Path, vision: Vision, factor: int) -> Clip:
+def _decode_all(path: Path, vision: Vision, resizing: Resizing) -> Clip:
     """Decode every frame; where packets give no frame, sample again, of those that there are."""
     with open_video(path) as (container, stream):
         announced = sum(1 for _ in video_packets(container, stream))
-    clip, decoded = _decode_as(path, announced, vision, factor)
+    clip, decoded = _decode_as(path, announced, vision, resizing)
     if clip is None or decoded != announced:
-        clip, decoded = _decode_as(path, decoded, vision, factor)
+        clip, decoded = _decode_as(path, decoded, vision, resizing)
     if clip is None:
         raise Rejection(Reason.UNDECODABLE_SEGMENT, "the number of decoded frames changes from one pass to the next")
     return clip
 
 
-def _decode_as(path: Path, total: int, vision: Vision, factor: int) -> tuple[Clip | None, int]:
+def _decode_as(path: Path, total: int, vision: Vision, resizing: Resizing) -> tuple[Clip | None, int]:
     """The clip sampled as one of `total` frames, None if a sampled frame is missing; and the number of frames found."""
     with open_video(path) as (container, stream):
-        sampled = _Sampled(stream, total, vision, factor)
+        sampled = _Sampled(stream, total, vision, resizing)
         wanted = set(sampled.indices)
         count = first = 0
         for index, frame in enumerate(decoded_frames(container, stream)):
@@ -159,11 +149,6 @@ def _decode_as(path: Path, total: int, vision: Vision, factor: int) -> tuple[Cli
             if index in wanted:
                 sampled.add(index, frame, (frame.pts - first) * stream.time_base)
     return sampled.clip(), count
-
-
-def _size(pixels: NDArray[np.uint8], vision: Vision, count: int, factor: int) -> tuple[int, int]:
-    budget: PixelBudget = frame_budget(vision, count, factor)
-    return resized_size(pixels.shape[0], pixels.shape[1], factor, budget)
 
 
 class RgbConverter:

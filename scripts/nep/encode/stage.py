@@ -6,6 +6,7 @@ Its frames are held in memory until they are written (about 1.4 MB a clip of 32 
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from transformers import ProcessorMixin
 
 from nep.config import Encode, Vision
 from nep.encode.cache import METADATA_KEY
-from nep.encode.features import FeatureEncoder, Patches, load_processor, resize_factor, to_patches
+from nep.encode.family import Placeholder, load_processor, placeholder_of, resizing_of
+from nep.encode.features import FeatureEncoder
 from nep.encode.frames import Clip, ClipTask, read_clip
 from nep.encode.kept import KeptShard
 from nep.encode.needed import NeededClip, needed_clips
+from nep.encode.resizing import OwnSize, Resizing
 from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.records.quarantine import Reason, quarantine_row
 from nep.video.shards import shard_name, shard_of
@@ -57,16 +60,18 @@ def encode_shard(
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
     needed = [clip for clip in needed_clips(datasets) if shard_of(clip.key, shards) == shard]
-    factor = resize_factor(processor)
+    resizing = resizing_of(processor)
+    if isinstance(resizing, OwnSize):
+        print(f"{name}: the model takes frames of its own size, vision.*_pixels do not count", file=sys.stderr)
     digests = _digests(needed, run_dir)
     made_from = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
-    kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, factor, code) / f"{name}.json", run_dir)
+    kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, resizing, code) / f"{name}.json", run_dir)
     if (manifest := kept.manifest(made_from)) is not None:
         write_json(out, manifest)
         return
     clips = kept.clips(digests)
     missing = [clip for clip in needed if clip.key not in clips]
-    read, quarantined = _read(missing, vision, encode, factor, run_dir, name)
+    read, quarantined = _read(missing, vision, encode, resizing, run_dir, name)
     clips = dict(sorted({**clips, **read}.items()))
     metadata = {"model": fingerprint, "vision": vision.model_dump()}
     encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
@@ -94,16 +99,16 @@ def _digests(needed: Sequence[NeededClip], run_dir: Path) -> dict[str, str]:
     return {key: sha256_of_file(path) for key, path in paths.items() if path.is_file()}
 
 
-def _fingerprint(vision: Vision, factor: int, code: str) -> str:
+def _fingerprint(vision: Vision, resizing: Resizing, code: str) -> str:
     versions = {library.__name__: library.__version__ for library in (av, torch, torchvision, transformers)}
-    return sha256_of_json({"vision": vision.model_dump(), "factor": factor, "code": code, **versions})[:16]
+    return sha256_of_json({"vision": vision.model_dump(), **resizing.recipe, "code": code, **versions})[:16]
 
 
 def _read(
-    needed: Sequence[NeededClip], vision: Vision, encode: Encode, factor: int, run_dir: Path, name: str
+    needed: Sequence[NeededClip], vision: Vision, encode: Encode, resizing: Resizing, run_dir: Path, name: str
 ) -> tuple[dict[str, Clip], list[dict[str, Any]]]:
     """The clips by key, and the quarantine rows of those that cannot be read."""
-    tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, factor) for clip in needed]
+    tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, resizing) for clip in needed]
     clips: dict[str, Clip] = {}
     rows: list[dict[str, Any]] = []
     outcomes = run_items(
@@ -136,14 +141,14 @@ def _encoded(
     features: dict[str, Tensor] = {}
     for start in range(0, len(usable), batch_videos):
         batch = usable[start : start + batch_videos]
-        patches = [to_patches(processor, clips[clip.key]) for clip in batch]
-        rows += [_index_row(clip, clips[clip.key], of, name) for clip, of in zip(batch, patches, strict=True)]
+        made = [placeholder_of(processor, clips[clip.key]) for clip in batch]
+        rows += [_index_row(clip, clips[clip.key], of, name) for clip, (of, _) in zip(batch, made, strict=True)]
         if encoder is not None:
-            features |= zip([clip.key for clip in batch], encoder.features(patches), strict=True)
+            features |= zip([clip.key for clip in batch], encoder.features(made), strict=True)
     return rows, features
 
 
-def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> dict[str, Any]:
+def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, name: str) -> dict[str, Any]:
     count, height, width, _ = clip.frames.shape
     return {
         "key": needed.key,
@@ -155,8 +160,10 @@ def _index_row(needed: NeededClip, clip: Clip, patches: Patches, name: str) -> d
         "width": width,
         "pts": list(clip.pts),
         "fps": clip.source_fps,
-        "grid": list(patches.grid),
-        "second_per_grid": patches.second_per_grid,
+        "modality": placeholder.modality,
+        "placeholder": [list(run) for run in placeholder.runs],
+        "grid": placeholder.grid and list(placeholder.grid),
+        "second_per_grid": placeholder.second_per_grid,
     }
 
 

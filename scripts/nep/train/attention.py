@@ -75,6 +75,8 @@ def packed_attention(
 def can_pack(config: PretrainedConfig) -> bool:
     """Whether every layer of the language model is full attention: others carry state from one sequence to the next."""
     text = config.get_text_config()
+    if getattr(text, "layer_types", None) is None and getattr(text, "sliding_window", None):
+        return False
     return set(getattr(text, "layer_types", None) or ["full_attention"]) == {"full_attention"}
 
 

@@ -7,7 +7,14 @@ from torch import nn
 from nep.config import Part, Training
 from nep.errors import InputError
 
-PROJECTOR_MODULES = {"merger", "deepstack_merger_list", "multi_modal_projector", "mm_projector", "connector"}
+PROJECTOR_MODULES = {
+    "merger",
+    "deepstack_merger_list",
+    "multi_modal_projector",
+    "projector",
+    "connector",
+    "image_newline",
+}
 VISION_MODULES = {"visual", "vision_tower", "vision_model"}
 
 

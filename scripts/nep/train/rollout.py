@@ -5,16 +5,20 @@
    the prompt once, then the completions' tokens interleaved, and a mask lets each completion see the prompt and itself.
 3. A token is drawn by inverting the cumulative distribution at a uniform number fixed beforehand by (seed, step,
    prompt), so that a completion depends neither on the batch around it nor on the number of processes.
+
+Layers that carry state, or see a window only, can share no row and bear no pads: there, prompts go one at a time, and
+each completion goes on in a row of its own.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel, ProcessorMixin
 
+from nep.train.attention import can_pack
 from nep.train.groups import next_position
 from nep.train.losses import policy_logits, token_entropies, token_log_probs
 from nep.train.padding import pad_positions, pad_rows
@@ -92,6 +96,25 @@ def rollout(
     draws: Tensor | None,
 ) -> list[list[Completion]]:
     """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
+    if can_pack(model.config):
+        return _in_shared_rows(model, prompts, visuals, decoding, draws)
+    groups = [draws[index : index + 1] if draws is not None else None for index in range(len(prompts))]
+    return [
+        _in_own_rows(model, prompt, visuals, decoding, group) for prompt, group in zip(prompts, groups, strict=True)
+    ]
+
+
+def pick(logits: Tensor, draws: Tensor) -> Tensor:
+    """Token of each distribution: the first whose cumulative probability is above the draw. (…, V), (…) → (…)."""
+    cumulative = logits.double().softmax(-1).cumsum(-1)
+    # Strictly above: a token of probability 0 adds nothing to the sum and is never the first.
+    return torch.searchsorted(cumulative, draws[..., None] * cumulative[..., -1:], right=True)[..., 0]
+
+
+def _in_shared_rows(
+    model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, decoding: Decoding, draws: Tensor | None
+) -> list[list[Completion]]:
+    """A prompt a row; its completions are the queries of that row."""
     device = decoding.banned.device
     width = 1 if draws is None else draws.shape[1]
     cache = DynamicCache(config=model.config.get_text_config())
@@ -101,33 +124,58 @@ def rollout(
     position = torch.tensor([next_position(prompt) for prompt in prompts], device=device)[:, None].expand(-1, width)
     dimensions = prompts[0].position_ids.shape[0]
 
-    alive = torch.ones(len(prompts), width, dtype=torch.bool, device=device)
+    def feed(tokens: Tensor, place: int) -> Tensor:
+        nonlocal mask
+        mask = torch.cat([mask, own], dim=-1)
+        return _step(model, tokens, _in_dimensions(position + place, dimensions), cache, mask)
+
+    return _decode(logits, feed, decoding, draws)
+
+
+def _in_own_rows(
+    model: PreTrainedModel, prompt: Sample, visuals: Visuals, decoding: Decoding, draws: Tensor | None
+) -> list[Completion]:
+    """A completion a row, all of one prompt."""
+    width = 1 if draws is None else draws.shape[1]
+    cache = DynamicCache(config=model.config.get_text_config())
+    logits = _prefill(model, [prompt], visuals, decoding.pad, cache).expand(width, -1)[:, None]
+    # Not batch_repeat_interleave, which layers that carry state lack.
+    cache.reorder_cache(torch.zeros(width, dtype=torch.long, device=decoding.banned.device))
+    position = torch.full((width, 1), next_position(prompt), device=decoding.banned.device)
+    dimensions = prompt.position_ids.shape[0]
+
+    def feed(tokens: Tensor, place: int) -> Tensor:
+        return _step(model, tokens, _in_dimensions(position + place, dimensions), cache, None)
+
+    rows = _decode(logits, feed, decoding, None if draws is None else draws.transpose(0, 1))
+    return [completion for (completion,) in rows]
+
+
+def _decode(
+    logits: Tensor, feed: Callable[[Tensor, int], Tensor], decoding: Decoding, draws: Tensor | None
+) -> list[list[Completion]]:
+    """Completions from the logits (B, n, V) of their first tokens; `feed` takes tokens (B, n) and their place."""
+    alive = torch.ones(logits.shape[:2], dtype=torch.bool, device=logits.device)
     tokens, log_probs, entropies = [], [], []
     for place in range(decoding.limit):
         logits = policy_logits(logits, decoding.banned, decoding.temperature)
-        chosen = logits.argmax(-1) if draws is None else pick(logits, draws[:, :, place].to(device))
+        chosen = logits.argmax(-1) if draws is None else pick(logits, draws[:, :, place].to(logits.device))
         log_probs.append(token_log_probs(logits, chosen))
         entropies.append(token_entropies(logits))
         tokens.append(chosen)
         alive = alive & ~decoding.ends[chosen]
         if place + 1 == decoding.limit or not alive.any():
             break
-        mask = torch.cat([mask, own], dim=-1)
-        logits = model(
-            input_ids=chosen.where(alive, decoding.pad),
-            position_ids=_in_dimensions(position + place, dimensions),
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=True,
-        ).logits
+        logits = feed(chosen.where(alive, decoding.pad), place)
     return _completions(*(torch.stack(kind, -1) for kind in (tokens, log_probs, entropies)), decoding.ends)
 
 
-def pick(logits: Tensor, draws: Tensor) -> Tensor:
-    """Token of each distribution: the first whose cumulative probability is above the draw. (…, V), (…) → (…)."""
-    cumulative = logits.double().softmax(-1).cumsum(-1)
-    # Strictly above: a token of probability 0 adds nothing to the sum and is never the first.
-    return torch.searchsorted(cumulative, draws[..., None] * cumulative[..., -1:], right=True)[..., 0]
+def _step(
+    model: PreTrainedModel, tokens: Tensor, positions: Tensor, cache: DynamicCache, mask: Tensor | None
+) -> Tensor:
+    return model(
+        input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
+    ).logits
 
 
 def _prefill(
@@ -178,4 +226,4 @@ def _completions(tokens: Tensor, log_probs: Tensor, entropies: Tensor, ends: Ten
 
 
 def _is_multimodal(name: str) -> bool:
-    return any(word in name for word in ("image", "video", "vision", "audio"))
+    return any(word in name.lower() for word in ("image", "img", "video", "vision", "audio"))

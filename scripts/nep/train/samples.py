@@ -1,7 +1,7 @@
 """Rows of the data sets as token sequences, identical to what the model's own processor makes of them.
 
 1. The row's messages go through the checkpoint's chat template.
-2. Each video placeholder is expanded to the number of visual tokens of the cached grid.
+2. Each video placeholder is expanded to the text with visual tokens that the encode stage has had from the processor.
 3. Prompt and answer are tokenised apart, as they are when the model generates; only the answer and its end token count.
 4. Rotary positions come from the model's own rope-index function.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
+from nep.encode.family import Placeholder
 from nep.errors import InputError
 
 VIDEO_MARK = "<video>"
@@ -22,11 +23,8 @@ VIDEO_MARK = "<video>"
 class VideoShapes(Protocol):
     """What sample building needs of the vision cache."""
 
-    def grid(self, key: str) -> tuple[int, int, int]:
-        """Grid (t, h, w) in patches."""
-
-    def second_per_grid(self, key: str) -> float:
-        """Seconds between two steps of the temporal grid."""
+    def placeholder(self, key: str) -> Placeholder:
+        """What stands for a clip in a prompt."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +108,9 @@ class SampleBuilder:
         pieces = text.split(self._processor.video_token)
         if len(pieces) - 1 != len(keys):
             raise InputError(f"record {identity}: {len(pieces) - 1} video placeholders for {len(keys)} videos")
-        grids = {"video_grid_thw": torch.tensor([self._shapes.grid(key) for key in keys])}
         expanded = pieces[0]
-        for index, piece in enumerate(pieces[1:]):
-            expanded += self._processor.replace_video_token(grids, index) + piece
+        for key, piece in zip(keys, pieces[1:], strict=True):
+            expanded += self._shapes.placeholder(key).text(self._processor) + piece
         return expanded
 
     def _tokenize(self, text: str) -> list[int]:
@@ -122,11 +119,15 @@ class SampleBuilder:
     def _positions(self, tokens: list[int], keys: Sequence[str]) -> Tensor:
         if self._rope_index is None:
             return torch.arange(len(tokens))[None]
+        placeholders = [self._shapes.placeholder(key) for key in keys]
+        videos = {
+            "video_grid_thw": [placeholder.grid for placeholder in placeholders],
+            "second_per_grid_ts": [placeholder.second_per_grid for placeholder in placeholders],
+        }
         positions, _ = self._rope_index(
             torch.tensor([tokens]),
             mm_token_type_ids=torch.tensor(self._processor.create_mm_token_type_ids([tokens])),
-            video_grid_thw=torch.tensor([self._shapes.grid(key) for key in keys]),
-            second_per_grid_ts=torch.tensor([self._shapes.second_per_grid(key) for key in keys]),
+            **{name: torch.tensor(values) for name, values in videos.items() if values and None not in values},
         )
         return positions[:, 0]
 

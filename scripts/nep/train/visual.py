@@ -1,16 +1,15 @@
 """The visual inputs of a batch: cached features where the vision side is frozen, else pixels of the cached frames."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import Training
 from nep.encode.cache import VisionCache
+from nep.encode.family import encoder_outputs, joined, video_tensors, vision_features
 from nep.errors import InputError
 from nep.train.samples import Sample
 
@@ -23,7 +22,7 @@ class Visuals:
 
     def __init__(self, cache: VisionCache, processor: ProcessorMixin, training: Training, device: torch.device) -> None:
         self._cache = cache
-        self._processor = processor.video_processor
+        self._processor = processor
         self._device = device
         frozen = {"vision_tower", "projector"} <= set(training.freeze)
         self._from_features = frozen and cache.has_features
@@ -34,16 +33,12 @@ class Visuals:
             return {}
         if self._from_features:
             features = [self._cache.features(key).to(self._device) for key in keys]
-            return {"mm_encoder_outputs": {"video": BaseModelOutputWithPooling(pooler_output=features)}}
-        pixels = [self._pixels(key) for key in keys]
-        return {
-            "pixel_values_videos": torch.cat([patches for patches, _ in pixels]).to(self._device),
-            "video_grid_thw": torch.cat([grid for _, grid in pixels]).to(self._device),
-        }
+            return encoder_outputs(features, self._cache.placeholder(keys[0]))
+        return {name: value.to(self._device) for name, value in joined([self._pixels(key) for key in keys]).items()}
 
     def tokens(self, key: str) -> int:
         """How many visual tokens a video takes."""
-        return math.prod(self._cache.grid(key)) // self._processor.merge_size**2
+        return self._cache.placeholder(key).tokens
 
     @torch.no_grad()
     def check(self, model: PreTrainedModel, samples: Sequence[Sample]) -> None:
@@ -52,8 +47,7 @@ class Visuals:
         if not self._from_features or not keys:
             return
         key = keys[0]
-        pixels, grid = self._pixels(key)
-        computed = model.model.get_video_features(pixels.to(self._device), grid.to(self._device)).pooler_output[0]
+        (computed,) = vision_features(model, [self._pixels(key)], self._cache.placeholder(key).modality)
         cached = self._cache.features(key).to(computed)
         bound = TOLERANCE[self._cache.features(key).dtype] + TOLERANCE[computed.dtype]
         if cached.shape != computed.shape or (cached - computed).norm() > bound * computed.norm():
@@ -62,7 +56,5 @@ class Visuals:
                 "encode again with it, or set encode.features to false where the tower has been trained"
             )
 
-    def _pixels(self, key: str) -> tuple[Tensor, Tensor]:
-        frames = self._cache.frames(key).permute(0, 3, 1, 2)
-        processed = self._processor(videos=[frames], do_resize=False, do_sample_frames=False, return_tensors="pt")
-        return processed["pixel_values_videos"], processed["video_grid_thw"]
+    def _pixels(self, key: str) -> dict[str, Tensor]:
+        return video_tensors(self._processor, self._cache.frames(key), self._cache.placeholder(key).modality)

@@ -86,7 +86,7 @@ def test_a_clip_that_stands_still_is_what_the_vision_side_makes_of_its_frames(ti
     with torch.no_grad():
         whole = model.model.get_video_features(made["pixel_values_videos"], made["video_grid_thw"]).pooler_output[0]
         features = StillFrames(model, processor, frames).inputs([key])["mm_encoder_outputs"]["video"].pooler_output[0]
-    assert StillShapes(SIZE, processor).grid(key) == tuple(made["video_grid_thw"][0].tolist())
+    assert StillShapes(SIZE, processor).placeholder(key).grid == tuple(made["video_grid_thw"][0].tolist())
     torch.testing.assert_close(features, whole)
 
 

@@ -118,8 +118,8 @@ def test_cache_gives_what_the_evaluation_wrapper_computes(run: Path, tiny_checkp
             video_metadata=[metadata for _, metadata in videos],
             return_tensors="pt",
         )
-        assert inputs["video_grid_thw"].tolist() == [list(cache.grid(key))]
-        assert float(inputs["second_per_grid_ts"][0]) == cache.second_per_grid(key)
+        assert inputs["video_grid_thw"].tolist() == [list(cache.placeholder(key).grid)]
+        assert float(inputs["second_per_grid_ts"][0]) == cache.placeholder(key).second_per_grid
         with torch.no_grad():
             expected = model(**inputs).logits
             inputs.pop("pixel_values_videos")

@@ -11,7 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
 from nep.config import Vision
-from nep.encode.frames import Clip, ClipTask, Unreadable, decode_clip, read_clip, resize_frame
+from nep.encode.frames import Clip, ClipTask, Unreadable, decode_clip, read_clip
+from nep.encode.resizing import WithinBudget, resize_frame
 from nep.encode.sampling import fps_count, uniform_count
 from nep.records.quarantine import Reason, Rejection
 
@@ -33,7 +34,7 @@ def reference(path: Path, vision: Vision) -> tuple[torch.Tensor, dict]:
 @pytest.mark.parametrize("name", READABLE)
 @pytest.mark.parametrize("vision", [Vision(frames=8), Vision(sampling="fps", fps=3, frames=6, max_pixels=50_000)])
 def test_equal_to_qwen_vl_utils(name: str, vision: Vision, clips: dict[str, Path]) -> None:
-    clip = decode_clip(clips[name], vision, factor=28)
+    clip = decode_clip(clips[name], vision, WithinBudget(28))
     video, metadata = reference(clips[name], vision)
     expected = video.permute(0, 2, 3, 1).numpy()
     assert (list(clip.indices), clip.total) == (list(metadata["frames_indices"]), metadata["total_num_frames"])
@@ -52,7 +53,7 @@ def test_resize_of_one_frame_is_that_of_a_clip() -> None:
 
 
 def test_time_stamps_are_those_of_the_frames(clips: dict[str, Path]) -> None:
-    clip = decode_clip(clips["plain.mp4"], Vision(frames=4), factor=28)
+    clip = decode_clip(clips["plain.mp4"], Vision(frames=4), WithinBudget(28))
     assert clip.pts == tuple(round(index / 12, 6) for index in clip.indices)
 
 
@@ -64,12 +65,12 @@ def test_unreadable(content: bytes, reason: Reason, tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
     path.write_bytes(content)
     with pytest.raises(Rejection) as caught:
-        decode_clip(path, Vision(), factor=28)
+        decode_clip(path, Vision(), WithinBudget(28))
     assert caught.value.reason == reason
 
 
 def test_one_frame_is_too_few(clips: dict[str, Path]) -> None:
-    outcome = read_clip(ClipTask("a/first", clips["single.mp4"], Vision(), 28))
+    outcome = read_clip(ClipTask("a/first", clips["single.mp4"], Vision(), WithinBudget(28)))
     assert outcome == Unreadable(Reason.TOO_FEW_FRAMES, "1 frames, at least 2 are needed")
 
 
@@ -78,6 +79,6 @@ def test_broken_packets_are_sampled_around(clips: dict[str, Path], tmp_path: Pat
     path = tmp_path / "broken.mp4"
     middle = content.index(b"mdat") + 6000
     path.write_bytes(content[:middle] + bytes(1500) + content[middle + 1500 :])
-    outcome = read_clip(ClipTask("a/first", path, Vision(frames=8), 28))
+    outcome = read_clip(ClipTask("a/first", path, Vision(frames=8), WithinBudget(28)))
     assert isinstance(outcome, Clip)
     assert len(outcome.frames) == 8

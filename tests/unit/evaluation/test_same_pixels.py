@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nep.config import Vision
-from nep.encode.features import load_processor, resize_factor, to_patches
+from nep.encode.family import load_processor, placeholder_of, resizing_of
 from nep.encode.frames import decode_clip
 
 pytestmark = pytest.mark.e2e
@@ -88,11 +88,14 @@ def test_pixels_grids_and_seconds_are_those_of_the_encode_stage(
     fed = wrapper_inputs(tiny_checkpoint, clips, vision, monkeypatch)
 
     processor = load_processor(tiny_checkpoint)
-    ours = [to_patches(processor, decode_clip(clip, vision, resize_factor(processor))) for clip in clips]
-    assert fed["video_grid_thw"].tolist() == [list(patches.grid) for patches in ours]
+    ours = [placeholder_of(processor, decode_clip(clip, vision, resizing_of(processor))) for clip in clips]
+    assert fed["video_grid_thw"].tolist() == [list(placeholder.grid) for placeholder, _ in ours]
     assert torch.as_tensor(fed["second_per_grid_ts"]).tolist() == pytest.approx(
-        [patches.second_per_grid for patches in ours]
+        [placeholder.second_per_grid for placeholder, _ in ours]
     )
     torch.testing.assert_close(
-        fed["pixel_values_videos"].float(), torch.cat([patches.pixels for patches in ours]), rtol=0, atol=1e-5
+        fed["pixel_values_videos"].float(),
+        torch.cat([inputs["pixel_values_videos"] for _, inputs in ours]),
+        rtol=0,
+        atol=1e-5,
     )

@@ -29,14 +29,16 @@ def test_greedy_rollout_equals_generate(parts, decoding: Decoding) -> None:
     prompts = [*parts.prompts[:2], parts.dialogues[0]]
     ours = rollout(parts.model, prompts, parts.visuals, decoding, draws=None)
     for prompt, (completion,) in zip(prompts, ours, strict=True):
-        grid = torch.tensor([parts.cache.grid(key) for key in prompt.video_keys])
+        grid = torch.tensor([parts.cache.placeholder(key).grid for key in prompt.video_keys])
         tokens = prompt.input_ids[None]
         generated = parts.model.generate(
             input_ids=tokens,
             attention_mask=torch.ones_like(tokens),
             mm_token_type_ids=torch.tensor(parts.processor.create_mm_token_type_ids(tokens.tolist())),
             video_grid_thw=grid,
-            second_per_grid_ts=torch.tensor([parts.cache.second_per_grid(key) for key in prompt.video_keys]),
+            second_per_grid_ts=torch.tensor(
+                [parts.cache.placeholder(key).second_per_grid for key in prompt.video_keys]
+            ),
             do_sample=False,
             max_new_tokens=LIMIT,
             suppress_tokens=decoding.banned.nonzero()[:, 0].tolist(),
