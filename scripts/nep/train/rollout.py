@@ -183,15 +183,16 @@ def _prefill(
 ) -> Tensor:
     """Fill `cache` with the prompts; logits (B, V) after the last token of each."""
     device = model.get_input_embeddings().weight.device
-    last = torch.tensor([[len(prompt) - 1] for prompt in prompts], device=device)
-    return model(
+    # Not `logits_to_keep`, which some families ignore.
+    hidden = model.model(
         input_ids=pad_rows([prompt.input_ids for prompt in prompts], pad).to(device),
         position_ids=pad_positions([prompt.position_ids for prompt in prompts]).to(device),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=last,
         **visuals.inputs([key for prompt in prompts for key in prompt.video_keys]),
-    ).logits[:, 0]
+    ).last_hidden_state
+    last = [len(prompt) - 1 for prompt in prompts]
+    return model.get_output_embeddings()(hidden[range(len(prompts)), last])
 
 
 def _prompt_mask(prompts: Sequence[Sample], width: int, device: torch.device) -> Tensor:

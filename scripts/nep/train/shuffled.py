@@ -2,9 +2,12 @@
 
 import random
 
+import torch
 from torch import Tensor
 
 from nep.encode.cache import VisionCache
+from nep.encode.family import Placeholder
+from nep.errors import InputError
 
 
 class ShuffledCache:
@@ -24,16 +27,30 @@ class ShuffledCache:
         return self._shuffled(key, self._cache.frames(key))
 
     def features(self, key: str) -> Tensor:
-        """Features (t·h·w / merge², hidden)."""
-        return self._shuffled(key, self._cache.features(key))
+        """Features (visual tokens, hidden), or (1 + layers, visual tokens, hidden)."""
+        features = self._cache.features(key)
+        return self._shuffled(key, features, features.ndim - 2)
 
-    def grid(self, key: str) -> tuple[int, int, int]:
-        """Grid (t, h, w) in patches."""
-        return self._cache.grid(key)
+    def placeholder(self, key: str) -> Placeholder:
+        """What stands for the clip in a prompt: the times that it tells stay in order."""
+        return self._cache.placeholder(key)
 
-    def _shuffled(self, key: str, tensor: Tensor) -> Tensor:
-        order = shuffled_order(self.grid(key)[0], f"{self._place}/{key}")
-        return tensor.unflatten(0, (len(order), -1))[order].flatten(0, 1)
+    def _shuffled(self, key: str, tensor: Tensor, dimension: int = 0) -> Tensor:
+        order = shuffled_order(self._steps(key), f"{self._place}/{key}")
+        pieces = tensor.chunk(len(order), dim=dimension)
+        return torch.cat([pieces[step] for step in order], dim=dimension)
+
+    def _steps(self, key: str) -> int:
+        """Steps in time: those of the grid, or else the frames. Raises InputError where their tokens differ in number."""
+        placeholder = self._cache.placeholder(key)
+        steps = placeholder.grid[0] if placeholder.grid else len(self._cache.frames(key))
+        counts = {count for _, count in placeholder.runs if count}
+        if len(counts) > 1 or placeholder.tokens % steps:
+            raise InputError(
+                f"grpo.shuffled_bonus: {placeholder.tokens} visual tokens of clip {key!r} do not fall into {steps} "
+                "equal steps in time, as this model family makes them; set it to 0"
+            )
+        return steps
 
 
 def shuffled_order(count: int, place: str) -> list[int]:

@@ -208,3 +208,11 @@ def test_sft_then_grpo_and_the_published_model_generates(run: Path, tmp_path: Pa
     trained = AutoModelForImageTextToText.from_pretrained(tmp_path / "grpo/model").eval()
     own = by_the_processor(run, "video-0", [{"role": "user", "content": "<video>Next?"}], generate=True)
     assert trained.generate(**own, do_sample=False, max_new_tokens=3).shape[1] > own["input_ids"].shape[1]
+
+
+def test_a_family_without_video_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    folder = save_family("Qwen2.5-VL", tmp_path / "base")
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config["text_config"], "model_type": "qwen2"})
+    with pytest.raises(InputError, match="'qwen2' is not supported: transformers has no AutoModelForImageTextToText"):
+        load_processor(folder)
