@@ -19,9 +19,11 @@ from nep.encode.frames import decode_clip
 from nep.encode.index import merge_encode
 from nep.encode.resizing import OwnSize
 from nep.encode.stage import encode_shard
+from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train.attention import can_pack
-from nep.train.engine import load_model, part_of
+from nep.train.engine import load_model
+from nep.train.parts import part_of
 from nep.train.grpo import train_grpo
 from nep.train.losses import policy_logits
 from nep.train.packing import pack_row, tree_of
