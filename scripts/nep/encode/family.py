@@ -92,12 +92,14 @@ def placeholder_of(processor: ProcessorMixin, clip: Clip) -> tuple[Placeholder, 
     token = re.escape(_token(processor, modality))
     runs = re.findall(rf"((?:(?!{token}).)*)((?:{token})*)", text, flags=re.DOTALL)
     grid = made.get("video_grid_thw")
+    video = processor.video_processor
     timed = "second_per_grid_ts" in processor.model_input_names
     placeholder = Placeholder(
         modality=modality,
         runs=tuple((before, len(run) // len(_token(processor, modality))) for before, run in runs if before or run),
         grid=None if grid is None else tuple(grid[0].tolist()),
-        second_per_grid=processor.video_processor.temporal_patch_size / metadata.sampled_fps if timed else None,
+        # As fp32, which is what the processor hands to the model.
+        second_per_grid=torch.tensor(video.temporal_patch_size / metadata.sampled_fps).item() if timed else None,
     )
     return placeholder, _tensors(made, modality)
 

@@ -41,7 +41,7 @@ class ShuffledCache:
         return torch.cat([pieces[step] for step in order], dim=dimension)
 
     def _steps(self, key: str) -> int:
-        """Steps in time: those of the grid, or else the frames. Raises InputError where tokens do not fall into them."""
+        """Steps in time: those of the grid, or else the frames. Raises InputError where tokens do not fit them."""
         placeholder = self._cache.placeholder(key)
         steps = placeholder.grid[0] if placeholder.grid else len(self._cache.frames(key))
         counts = {count for _, count in placeholder.runs if count}
