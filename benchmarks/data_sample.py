@@ -26,7 +26,7 @@ from measure import ROOT, WORK, write_result
 from nep.config import Encode, Sft, TinyModel, Vision
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.encode.cache import VisionCache
-from nep.encode.features import load_processor
+from nep.encode.family import load_processor
 from nep.encode.index import merge_encode
 from nep.encode.stage import encode_shard
 from nep.errors import InputError

@@ -23,10 +23,10 @@ from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train.attention import can_pack
 from nep.train.engine import load_model
-from nep.train.parts import part_of
 from nep.train.grpo import train_grpo
 from nep.train.losses import policy_logits
 from nep.train.packing import pack_row, tree_of
+from nep.train.parts import part_of
 from nep.train.rollout import decoding_for, rollout
 from nep.train.run_state import RunPaths
 from nep.train.samples import SampleBuilder, content_parts, video_keys
