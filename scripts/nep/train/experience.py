@@ -16,8 +16,9 @@ from nep.config import Grpo
 from nep.encode.cache import VisionCache
 from nep.train.advantages import zero_variance
 from nep.train.batches import draw
+from nep.train.decoding import uniforms
 from nep.train.rewards import Rewards, Row, Scored, is_accurate, overlong_penalty, shuffled_bonuses
-from nep.train.rollout import Completion, Decoding, rollout, uniforms
+from nep.train.rollout import Completion, Rollout
 from nep.train.samples import Sample
 from nep.train.shuffled import ShuffledCache
 from nep.train.signs import repeated
@@ -70,7 +71,7 @@ class Collector:
         rewards: Rewards,
         cache: VisionCache,
         processor: ProcessorMixin,
-        decoding: Decoding,
+        rollout: Rollout,
         world: World,
     ) -> None:
         self._grpo = grpo
@@ -79,7 +80,7 @@ class Collector:
         self._rewards = rewards
         self._cache = cache
         self._processor = processor
-        self._decoding = decoding
+        self._rollout = rollout
         self._world = world
         self._visuals = Visuals(cache, processor, grpo, world.device)
 
@@ -149,7 +150,7 @@ class Collector:
                 for slot, prompt in zip(slots, prompts, strict=True)
             ]
         )
-        return rollout(model, prompts, visuals, self._decoding, draws)
+        return self._rollout(model, prompts, visuals, draws)
 
     def _experience(self, question: Question, completions: list[Completion], shuffled: list[Completion]) -> Experience:
         grpo = self._grpo

@@ -22,6 +22,7 @@ from nep.files import read_jsonl
 from nep.train.advantages import advantages_of, zero_variance
 from nep.train.anomalies import Anomalies, finite
 from nep.train.checkpoint import Checkpoints
+from nep.train.decoding import decoding_for
 from nep.train.engine import Engine, load_model
 from nep.train.experience import Collector, Experience, Question
 from nep.train.groups import Group, completion_numbers
@@ -29,7 +30,7 @@ from nep.train.losses import CompletionTokens, StepTotals, normalised, token_los
 from nep.train.metrics import StepLog, peak_memory_bytes
 from nep.train.packing import Tree, deal_packs, pack_row, separate
 from nep.train.rewards import Rewards, is_accurate
-from nep.train.rollout import decoding_for, rollout
+from nep.train.rollout import Rollout
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
@@ -105,7 +106,8 @@ class GrpoTrainer:
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
         self._visuals.check(engine.model, [question.prompt for question in train])
-        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._decoding, self._world)
+        self._rollout = Rollout(self._decoding, captured=self._world.device.type == "cuda")
+        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)
         self._reference = load_reference(paths.model, grpo, self._world.device)
 
     def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -181,7 +183,7 @@ class GrpoTrainer:
         return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
 
     def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:
-        groups = rollout(model, prompts, self._visuals, self._decoding, draws=None)
+        groups = self._rollout(model, prompts, self._visuals, draws=None)
         return [self._collector.text(completion) for (completion,) in groups]
 
     def _decoding_model(self) -> PreTrainedModel:

@@ -11,10 +11,11 @@ from nep.config import Grpo, Sft
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file
 from nep.train.advantages import zero_variance
+from nep.train.decoding import decoding_for
 from nep.train.experience import Collector, Experience, Question, refill
 from nep.train.grpo import GrpoTrainer, train_grpo
 from nep.train.rewards import Rewards
-from nep.train.rollout import decoding_for
+from nep.train.rollout import Rollout
 from nep.train.shuffled import ShuffledCache, shuffled_order
 from nep.train.visual import Visuals
 from nep.train.world import World
@@ -49,7 +50,9 @@ def collect(parts, processes: int, **settings) -> tuple[list[Experience], list[E
     def run(rank: int):
         world = ThreadWorld(rank, processes, shared, barrier)
         rewards = Rewards(grpo)
-        collector = Collector(grpo, 0, questions, rewards, parts.cache, parts.processor, decoding, world)
+        collector = Collector(
+            grpo, 0, questions, rewards, parts.cache, parts.processor, Rollout(decoding, captured=False), world
+        )
         return collector.collect(parts.model, 0)
 
     with ThreadPoolExecutor(processes) as pool:

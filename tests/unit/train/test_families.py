@@ -22,12 +22,13 @@ from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train.attention import can_pack
+from nep.train.decoding import decoding_for
 from nep.train.engine import load_model
 from nep.train.grpo import train_grpo
 from nep.train.losses import policy_logits
 from nep.train.packing import pack_row, tree_of
 from nep.train.parts import part_of
-from nep.train.rollout import decoding_for, rollout
+from nep.train.rollout import Rollout
 from nep.train.run_state import RunPaths
 from nep.train.samples import SampleBuilder, content_parts, video_keys
 from nep.train.scoring import Scorer
@@ -155,9 +156,10 @@ def test_greedy_completions_are_those_of_generate(run: Path) -> None:
     prompts = [builder.prompt(row["id"], turn, video_keys(row)) for row, turn in zip(rows, turns, strict=True)]
     decoding = decoding_for(model, processor, temperature=1.0, limit=6)
     visuals = Visuals(cache, processor, Grpo(), torch.device("cpu"))
-    found = rollout(model, prompts, visuals, decoding, draws=None)
+    rollout = Rollout(decoding, captured=False)
+    found = rollout(model, prompts, visuals, draws=None)
     draws = torch.rand(len(prompts), 3, decoding.limit, dtype=torch.float64)
-    sampled = rollout(model, prompts, visuals, decoding, draws)
+    sampled = rollout(model, prompts, visuals, draws)
     banned = decoding.banned.nonzero()[:, 0].tolist()
     for row, turn, prompt, (completion,), group in zip(rows, turns, prompts, found, sampled, strict=True):
         own = by_the_processor(run, row["video_id"], turn, generate=True)

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from nep.train.decoding import Decoding, decoding_for, multimodal_tokens, pick, uniforms
 from nep.train.groups import Group
 from nep.train.packing import pack_row
-from nep.train.rollout import Completion, Decoding, decoding_for, multimodal_tokens, pick, rollout, uniforms
+from nep.train.rollout import Completion, Rollout
 from nep.train.scoring import Scorer
 
 LIMIT, WIDTH = 14, 3
@@ -17,6 +18,11 @@ def decoding(parts) -> Decoding:
     return decoding_for(parts.model, parts.processor, temperature=0.7, limit=LIMIT)
 
 
+@pytest.fixture(params=[False, True], ids=["growing", "fixed"])
+def rollout(request, decoding: Decoding) -> Rollout:
+    return Rollout(decoding, captured=request.param)
+
+
 def draws_for(prompts, step: int = 0, limit: int = LIMIT) -> Tensor:
     return torch.stack([uniforms(0, step, slot, prompt, WIDTH, limit) for slot, prompt in enumerate(prompts)])
 
@@ -25,9 +31,9 @@ def flat(groups: list[list[Completion]]) -> list[Completion]:
     return [completion for group in groups for completion in group]
 
 
-def test_greedy_rollout_equals_generate(parts, decoding: Decoding) -> None:
+def test_greedy_rollout_equals_generate(parts, decoding: Decoding, rollout: Rollout) -> None:
     prompts = [*parts.prompts[:2], parts.dialogues[0]]
-    ours = rollout(parts.model, prompts, parts.visuals, decoding, draws=None)
+    ours = rollout(parts.model, prompts, parts.visuals, draws=None)
     for prompt, (completion,) in zip(prompts, ours, strict=True):
         grid = torch.tensor([parts.cache.placeholder(key).grid for key in prompt.video_keys])
         tokens = prompt.input_ids[None]
@@ -47,9 +53,11 @@ def test_greedy_rollout_equals_generate(parts, decoding: Decoding) -> None:
         assert completion.tokens.tolist() == generated.tolist()
 
 
-def test_log_probs_and_entropies_equal_those_of_a_teacher_forced_pass(parts, decoding: Decoding) -> None:
+def test_log_probs_and_entropies_equal_those_of_a_teacher_forced_pass(
+    parts, decoding: Decoding, rollout: Rollout
+) -> None:
     prompts = parts.prompts[:3]
-    groups = rollout(parts.model, prompts, parts.visuals, decoding, draws_for(prompts))
+    groups = rollout(parts.model, prompts, parts.visuals, draws_for(prompts))
     packed = [
         Group(prompt, [completion.tokens for completion in group], torch.zeros(WIDTH))
         for prompt, group in zip(prompts, groups, strict=True)
@@ -63,17 +71,19 @@ def test_log_probs_and_entropies_equal_those_of_a_teacher_forced_pass(parts, dec
     torch.testing.assert_close(measured, entropies, atol=1e-5, rtol=0)
 
 
-def test_a_completion_depends_only_on_seed_step_and_prompt(parts, decoding: Decoding) -> None:
+def test_a_completion_depends_only_on_seed_step_and_prompt(parts, decoding: Decoding, rollout: Rollout) -> None:
     prompts = parts.prompts[:3]
     draws = draws_for(prompts)
-    together = rollout(parts.model, prompts, parts.visuals, decoding, draws)
-    alone = rollout(parts.model, prompts[2:], parts.visuals, decoding, draws[2:])
+    together = rollout(parts.model, prompts, parts.visuals, draws)
+    alone = rollout(parts.model, prompts[2:], parts.visuals, draws[2:])
     assert [item.tokens.tolist() for item in together[2]] == [item.tokens.tolist() for item in alone[0]]
-    other = rollout(parts.model, prompts[2:], parts.visuals, decoding, draws_for(prompts, step=1)[2:])
+    other = rollout(parts.model, prompts[2:], parts.visuals, draws_for(prompts, step=1)[2:])
     assert [item.tokens.tolist() for item in other[0]] != [item.tokens.tolist() for item in alone[0]]
 
 
-def test_visual_tokens_are_never_sampled_even_where_they_are_likely(parts, decoding: Decoding) -> None:
+def test_visual_tokens_are_never_sampled_even_where_they_are_likely(
+    parts, decoding: Decoding, rollout: Rollout
+) -> None:
     banned = multimodal_tokens(parts.model, parts.processor)
     named = parts.processor.tokenizer.convert_tokens_to_ids(
         ["<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"]
@@ -83,8 +93,8 @@ def test_visual_tokens_are_never_sampled_even_where_they_are_likely(parts, decod
     favour[named] = 1e3
     handle = parts.model.lm_head.register_forward_hook(lambda module, inputs, output: output + favour)
     try:
-        sampled = rollout(parts.model, parts.prompts[:2], parts.visuals, decoding, draws_for(parts.prompts[:2]))
-        greedy = rollout(parts.model, parts.prompts[:2], parts.visuals, decoding, draws=None)
+        sampled = rollout(parts.model, parts.prompts[:2], parts.visuals, draws_for(parts.prompts[:2]))
+        greedy = rollout(parts.model, parts.prompts[:2], parts.visuals, draws=None)
     finally:
         handle.remove()
     tokens = {token for item in flat(sampled) + flat(greedy) for token in item.tokens.tolist()}
@@ -92,13 +102,13 @@ def test_visual_tokens_are_never_sampled_even_where_they_are_likely(parts, decod
     assert not tokens & set(banned)
 
 
-def test_completions_stop_at_the_end_token(parts, decoding: Decoding) -> None:
+def test_completions_stop_at_the_end_token(parts, decoding: Decoding, rollout: Rollout) -> None:
     end = parts.processor.tokenizer.eos_token_id
     favour = torch.zeros(parts.model.lm_head.out_features)
     favour[end] = 3.0
     handle = parts.model.lm_head.register_forward_hook(lambda module, inputs, output: output + favour)
     try:
-        sampled = flat(rollout(parts.model, parts.prompts[:4], parts.visuals, decoding, draws_for(parts.prompts[:4])))
+        sampled = flat(rollout(parts.model, parts.prompts[:4], parts.visuals, draws_for(parts.prompts[:4])))
     finally:
         handle.remove()
     assert len({len(item.tokens) for item in sampled}) > 1
