@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a virtual environment and installs the given requirement files in it with uv; does nothing when the same files
-# were installed before. uv links from its cache: packages that two environments share take their gigabytes once.
+# were installed before. uv links from its cache: packages that two environments share take their gigabytes once. They
+# are compiled here, as each of the many processes of a run would do it again where Python may not write beside them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -46,7 +47,7 @@ for file in "$@"; do
 done
 echo "installing $* in $venv (some minutes, several gigabytes the first time)"
 rm -f "$stamp"
-"$venv/bin/uv" pip install --quiet --python "$venv/bin/python" "${arguments[@]}"
+"$venv/bin/uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" "${arguments[@]}"
 {
     for file in "$@"; do
         sha256sum "$file" | cut -d' ' -f1
