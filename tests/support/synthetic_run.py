@@ -40,6 +40,7 @@ class SyntheticRun:
     questions_per_video: int = 4
     size: int = 112
     completion: str | None = None
+    skipped_steps: int = 0
     seed: int = 0
 
     @property
@@ -127,15 +128,21 @@ class SyntheticRun:
 
     def _write_training(self, folder: Path, stage: str, experiment: str) -> None:
         rng = random.Random(f"{self.seed}/{experiment}/{stage}/log")
+        write_value(folder / "manifest.json", {"fingerprint": "1" * 64, "skipped_steps": self.skipped_steps})
         if stage == "sft":
             steps = 320
             rows = [
                 {"step": step, "loss": 0.3 + 3 * math.exp(-step / 60) + rng.gauss(0, 0.06)} for step in range(steps)
             ]
             write_lines(folder / "metrics.jsonl", rows)
+            held_out = [{"step": step, "loss": 0.35 + 3 * math.exp(-step / 60)} for step in range(0, steps, 40)]
+            write_lines(folder / "validation.jsonl", held_out)
             return
         write_lines(folder / "metrics.jsonl", [grpo_row(rng, step) for step in range(1, 121)])
-        validation = [{"step": step, "reward": 0.72 + step / 900, "accuracy": 0.7} for step in range(0, 121, 20)]
+        validation = [
+            {"step": step, "reward": 0.72 + step / 900, "accuracy": 0.7, "text_only_accuracy": 0.26}
+            for step in range(0, 121, 20)
+        ]
         write_lines(folder / "validation.jsonl", validation)
 
 
@@ -152,6 +159,7 @@ def grpo_row(rng: random.Random, step: int) -> dict[str, Any]:
         "completion_tokens": 24 + rng.gauss(0, 1),
         "zero_variance_groups": min(1.0, 0.3 + step / 300 + abs(rng.gauss(0, 0.05))),
         "truncated": 0.0,
+        "repeated": 0.2 + step / 400,
     }
 
 

@@ -16,7 +16,7 @@ BASE = "base"
 
 SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
 SAMPLE_KEYS = ("question_id", "kind", "variant", "control", "options", "answer", "completion", "parsed", "correct")
-QUESTION_KEYS = ("id", "video_id", "kind", "question", "options", "answer")
+QUESTION_KEYS = ("id", "video_id", "kind", "question", "options", "answer", "record")
 QUARANTINE_KEYS = ("id", "stage", "reason", "detail")
 NOT_MEASURED = ("", "-", "NA")
 
@@ -46,12 +46,13 @@ class EvaluatedModel:
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """What one training stage of one experiment logged, a row a step; `validation` is empty for SFT."""
+    """What one training stage of one experiment logged, a row a step; `skipped` steps were left out as not finite."""
 
     experiment: str
     stage: Stage
     metrics: list[Row]
     validation: list[Row]
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,9 @@ def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:
     folder = root / experiment / stage
     metrics = checked(read_jsonl(folder / "metrics.jsonl"), folder / "metrics.jsonl", ("step",))
     validation_file = folder / "validation.jsonl"
-    validation = checked(read_jsonl(validation_file), validation_file, ("step",)) if stage == "grpo" else []
-    return TrainingLog(experiment, stage, metrics, validation)
+    validation = checked(read_jsonl(validation_file), validation_file, ("step",))
+    manifest = checked([read_json(folder / "manifest.json")], folder / "manifest.json", ("skipped_steps",))
+    return TrainingLog(experiment, stage, metrics, validation, manifest[0]["skipped_steps"])
 
 
 def _read_encode_quarantined(root: Path) -> list[Quarantined]:

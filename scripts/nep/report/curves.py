@@ -71,14 +71,18 @@ class IntervalPlot:
 
 QUANTITIES = (
     Quantity("sft", "loss", "SFT loss", "cross-entropy per answer token"),
+    Quantity("sft", "loss", "SFT validation loss", "held-out samples", validation=True),
     Quantity("grpo", "reward", "Reward", "mean over sampled completions"),
     Quantity("grpo", "reward", "Validation reward", "held-out questions", validation=True),
+    Quantity("grpo", "accuracy", "Validation accuracy", "held-out questions", percent=True, validation=True),
+    Quantity("grpo", "text_only_accuracy", "Without the video", "the same questions", percent=True, validation=True),
     Quantity("grpo", "accuracy", "Accuracy in training", "right letters among completions", percent=True),
     Quantity("grpo", "kl", "KL", "to the model that GRPO starts from"),
     Quantity("grpo", "entropy", "Entropy", "per token"),
     Quantity("grpo", "completion_tokens", "Completion length", "tokens"),
     Quantity("grpo", "zero_variance_groups", "Groups without signal", "all rewards equal", percent=True),
     Quantity("grpo", "truncated", "Truncated completions", "stopped by the length limit", percent=True),
+    Quantity("grpo", "repeated", "Repeated completions", "equal to another of their group", percent=True),
 )
 
 

@@ -7,7 +7,7 @@ import yaml
 
 from nep.config import Vision
 from nep.files import write_text
-from nep.report import curves, results_table
+from nep.report import comparison, curves, results_table
 from nep.report.collect import BASE, Job, Run
 from nep.report.examples import Example, compared_models, select_examples
 from nep.report.rendering import format_duration, format_memory, template
@@ -61,6 +61,9 @@ def render_page(run: Run) -> str:
         facts=run_facts(run, tables, costs),
         tables=[(table, row_groups(table), curves.interval_plots(table)) for table in tables],
         controls=control_groups(results_table.control_rows(run)),
+        comparisons=comparison.comparisons(run),
+        breakdowns=comparison.breakdowns(run),
+        skipped=[log for log in run.training if log.skipped],
         parsing=results_table.parsing_rows(run),
         panels=curves.stage_panels(run),
         experiments=list(run.config.experiments),

@@ -25,6 +25,7 @@ def template(name: str) -> jinja2.Template:
         "memory": format_memory,
         "words": lambda name: name.replace("_", " "),
         "points": lambda value: f"{value:+.1f}".replace("-", "−"),
+        "p_value": lambda value: f"{value:.3f}" if value >= 0.001 else "< 0.001",
         "thousands": lambda number: f"{number:,}",
     }
     return environment.get_template(name)

@@ -57,8 +57,9 @@ def test_panels_lie_in_their_box_and_leave_out_what_was_not_logged(tmp_path: Pat
     rows = [{"step": step, "reward": 0.5, "kl": None, "entropy": math.nan} for step in range(40)]
     write_lines(root / "next_event" / "grpo" / "metrics.jsonl", rows)
     panels = stage_panels(collect_run(root, load_config(synthetic.config)))
-    assert [panel.title for panel in panels] == ["SFT loss", "Reward", "Validation reward"]
-    assert [curve.colour for panel in panels for curve in panel.curves] == ["sft", "grpo", "grpo"]
+    held_out = ["Validation reward", "Validation accuracy", "Without the video"]
+    assert [panel.title for panel in panels] == ["SFT loss", "SFT validation loss", "Reward", *held_out]
+    assert [curve.colour for panel in panels for curve in panel.curves] == ["sft"] * 2 + ["grpo"] * 4
     for panel in panels:
         numbers = [float(text) for text in re.findall(r"[\d.]+", panel.curves[0].line)]
         assert all(0 <= x <= WIDTH for x in numbers[::2])
@@ -67,5 +68,7 @@ def test_panels_lie_in_their_box_and_leave_out_what_was_not_logged(tmp_path: Pat
 
 def test_several_experiments_have_a_colour_each(tmp_path: Path) -> None:
     synthetic = SyntheticRun(videos=1, experiments={"a": ("sft",), "b": ("sft",)})
-    (panel,) = stage_panels(collect_run(synthetic.write(tmp_path), load_config(synthetic.config)))
-    assert [(curve.experiment, curve.colour) for curve in panel.curves] == [("a", "series0"), ("b", "series1")]
+    panels = stage_panels(collect_run(synthetic.write(tmp_path), load_config(synthetic.config)))
+    assert len(panels) == 2
+    for panel in panels:
+        assert [(curve.experiment, curve.colour) for curve in panel.curves] == [("a", "series0"), ("b", "series1")]
