@@ -164,4 +164,4 @@ def cores_of(training):
 wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
     model="|".join(models()),
-    control="|".join(["none", *CONFIG.evaluate.controls]),
+    control="|".join(["none", *CONFIG.evaluate.video_controls]),

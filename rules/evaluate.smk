@@ -27,7 +27,7 @@ rule evaluate_model:
     """One model through lmms-eval: every variant and control of the benchmark, loaded once."""
     input:
         questions=evaluation_questions,
-        controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.controls],
+        controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         model=lambda wildcards: manifest_of(wildcards.model),
         prompts=PROMPTS,
         task="scripts/nep/evaluation/tasks/futurebench/_template_yaml",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
-from nep.config import Control
+from nep.config import VideoControl
 from nep.errors import run_entry_point
 from nep.evaluation.controls import make_controls
 
@@ -12,7 +12,7 @@ from nep.evaluation.controls import make_controls
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=Path, required=True, help="RUN/convert/futurebench.jsonl")
-    parser.add_argument("--control", choices=get_args(Control), required=True)
+    parser.add_argument("--control", choices=get_args(VideoControl), required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--processes", type=int, default=1)

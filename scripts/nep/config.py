@@ -15,7 +15,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Variant = Literal["direct", "reason"]
 Part = Literal["vision_tower", "projector", "language_model"]
-Control = Literal["shuffled_frames", "constant_frame"]
+VideoControl = Literal["shuffled_frames", "constant_frame"]
+Control = Literal[VideoControl, "text_only"]
 AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
@@ -328,6 +329,11 @@ class Evaluate(Block):
     threads: int = Field(1, ge=1)
     max_new_tokens: dict[Variant, int] = {"direct": 16, "reason": 2048}
     limit: int | None = Field(None, ge=1)
+
+    @property
+    def video_controls(self) -> list[VideoControl]:
+        """The controls that are videos of their own."""
+        return [control for control in self.controls if control in get_args(VideoControl)]
 
 
 class Report(Block):

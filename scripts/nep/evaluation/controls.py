@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from nep.config import Control
+from nep.config import VideoControl
 from nep.errors import InputError
 from nep.evaluation.questions import first_part_paths, read_questions
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
@@ -36,7 +36,7 @@ class ControlTask:
 
     video_id: str
     source: Path
-    control: Control
+    control: VideoControl
     seed: int
     target: Path
     row_file: Path
@@ -50,7 +50,7 @@ class Clip(NamedTuple):
     height: int
 
 
-def make_controls(questions: Path, control: Control, seed: int, run_dir: Path, processes: int, out: Path) -> None:
+def make_controls(questions: Path, control: VideoControl, seed: int, run_dir: Path, processes: int, out: Path) -> None:
     """Make the control video of every question's video, and the manifest `{video_id: {"path", "sha256"}}` at `out`.
 
     Videos go to RUN/evaluate/controls/<control>/<video_id>.mp4; paths in the manifest are relative to RUN. Raises
@@ -92,7 +92,7 @@ def _made_before(task: ControlTask, source: str) -> str | None:
     return row["sha256"] if row == {"source": source, "sha256": sha256_of_file(task.target)} else None
 
 
-def frame_order(control: Control, count: int, generator: random.Random) -> list[int]:
+def frame_order(control: VideoControl, count: int, generator: random.Random) -> list[int]:
     """Which frame of the clip is shown at each of its `count` time stamps."""
     if control == "constant_frame":
         return [generator.randrange(count)] * count
@@ -101,7 +101,9 @@ def frame_order(control: Control, count: int, generator: random.Random) -> list[
     return order
 
 
-def rewrite_video(source: Path, target: Path, frames: BinaryIO, control: Control, generator: random.Random) -> None:
+def rewrite_video(
+    source: Path, target: Path, frames: BinaryIO, control: VideoControl, generator: random.Random
+) -> None:
     """Encode all frames of `source` in the control's order at the original time stamps, as H.264.
 
     Decoded frames wait in the file `frames` (1.5 bytes a pixel), because a long clip does not fit in memory. Raises

@@ -42,7 +42,7 @@ def evaluate_model(job: Job) -> None:
     questions = read_questions(job.questions, job.evaluate.limit)
     tasks = planned_tasks(job.evaluate)
     media = _media(job, questions)
-    videos = [path for paths in media.values() for path in paths.values()]
+    videos = [path for paths in media.values() for path in paths.values() if path is not None]
     batch_size = safe_batch_size(videos, job.vision, job.evaluate.batch_size)
 
     folder = work_folder(job, fingerprint)
@@ -106,8 +106,9 @@ def _check_variants(evaluate: Evaluate) -> None:
             raise InputError(f"evaluate.max_new_tokens: no number for the variant {variant!r}")
 
 
-def _media(job: Job, questions: Sequence[dict[str, Any]]) -> dict[Control | None, dict[str, Path]]:
-    media: dict[Control | None, dict[str, Path]] = {None: first_part_paths(questions, job.run_dir)}
-    for control in job.evaluate.controls:
-        media[control] = control_paths(questions, job.run_dir, job.controls_dir / f"{control}.json")
+def _media(job: Job, questions: Sequence[dict[str, Any]]) -> dict[Control | None, dict[str, Path | None]]:
+    seen = first_part_paths(questions, job.run_dir)
+    media: dict[Control | None, dict[str, Path | None]] = {None: dict(seen), "text_only": dict.fromkeys(seen)}
+    for control in job.evaluate.video_controls:
+        media[control] = dict(control_paths(questions, job.run_dir, job.controls_dir / f"{control}.json"))
     return media

@@ -19,7 +19,7 @@ TEMPLATE = Path(futurebench.__file__).with_name("_template_yaml")
 
 @dataclass(frozen=True)
 class Task:
-    """One way of asking all questions: how the prompt ends, and on which videos."""
+    """One way of asking all questions: how the prompt ends, and on which videos, if any."""
 
     variant: Variant
     control: Control | None
@@ -44,11 +44,11 @@ def write_task_folder(
     folder: Path,
     tasks: Sequence[Task],
     questions: Sequence[dict[str, Any]],
-    media: Mapping[Control | None, Mapping[str, Path]],
+    media: Mapping[Control | None, Mapping[str, Path | None]],
     prompts: Path,
     evaluate: Evaluate,
 ) -> None:
-    """Write the YAML and data files of `tasks`; `media` gives the video of each id, by control."""
+    """Write the YAML and data files of `tasks`; `media` gives the video of each id, by control; None for no video."""
     for task in tasks:
         data = folder / f"{task.name}.jsonl"
         write_jsonl(data, (document(row, task, media[task.control][row["video_id"]]) for row in questions))
@@ -66,7 +66,7 @@ def write_task_folder(
         write_text(folder / f"{task.name}.yaml", yaml.safe_dump(definition, sort_keys=True))
 
 
-def document(row: dict[str, Any], task: Task, media: Path) -> dict[str, Any]:
+def document(row: dict[str, Any], task: Task, media: Path | None) -> dict[str, Any]:
     """A question as a flat row of a task's data file."""
     return {
         "question_id": row["id"],
@@ -78,5 +78,5 @@ def document(row: dict[str, Any], task: Task, media: Path) -> dict[str, Any]:
         "options": row["options"],
         "options_inline": row["options_inline"],
         "answer": row["answer"],
-        "media": str(media),
+        "media": media and str(media),
     }

@@ -19,7 +19,7 @@ SPLIT_NAMES = {
     "interpolation": "Interpolation",
 }
 STAGE_NAMES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
-CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated"}
+CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated", "text_only": "No video"}
 CHANCE = 25.0
 
 

@@ -19,10 +19,14 @@ pytestmark = pytest.mark.e2e
 EVALUATE = {
     "device": "cpu",
     "batch_size": 4,
-    "controls": ["shuffled_frames"],
+    "controls": ["shuffled_frames", "text_only"],
     "max_new_tokens": {"direct": 2, "reason": 12},
 }
-LABELS = ["direct", "reason", "direct_shuffled_frames", "reason_shuffled_frames"]
+LABELS = [
+    *("direct", "reason"),
+    *("direct_shuffled_frames", "reason_shuffled_frames"),
+    *("direct_text_only", "reason_text_only"),
+]
 
 
 def evaluation_command(run_dir: Path, model: Path, out: Path) -> list[str]:
@@ -63,7 +67,7 @@ def test_samples_join_scores_and_two_runs_are_the_same_bytes(run_with_controls: 
     samples = read_jsonl(run / "evaluate/first/samples.jsonl")
     labels = [row["variant"] + (f"_{row['control']}" if row["control"] else "") for row in samples]
     assert labels == [label for label in LABELS for _ in range(4)]
-    assert [row["question_id"] for row in samples] == ["q0", "q1", "q2", "q3"] * 4
+    assert [row["question_id"] for row in samples] == ["q0", "q1", "q2", "q3"] * len(LABELS)
     questions = {row["id"]: row for row in read_jsonl(run / "convert/futurebench.jsonl")}
     for row in samples:
         asked = questions[row["question_id"]]

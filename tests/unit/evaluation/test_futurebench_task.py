@@ -47,6 +47,14 @@ def test_the_folder_holds_a_definition_and_the_documents_of_each_task(tmp_path: 
     assert utils.doc_to_visual(rows[0]) == ["/shuffled.mp4"]
 
 
+def test_a_question_asked_by_its_text_alone_has_no_video(tmp_path: Path):
+    evaluate = Evaluate(variants=["direct"], controls=["text_only"])
+    media = {None: {"v0": Path("/real.mp4")}, "text_only": {"v0": None}}
+    write_task_folder(tmp_path, planned_tasks(evaluate), [question(0)], media, PROMPTS, evaluate)
+    (row,) = read_jsonl(tmp_path / "nep_futurebench_direct_text_only.jsonl")
+    assert utils.doc_to_visual(row) == []
+
+
 @pytest.mark.parametrize("variant", ["direct", "reason"])
 def test_the_prompt_is_the_one_that_training_uses(variant: str):
     prompts = load_prompts(PROMPTS)

@@ -16,8 +16,8 @@ COPIED = ("question_id", "video_id", "kind", "variant", "control", "question", "
 
 
 def doc_to_visual(doc: dict[str, Any]) -> list[str]:
-    """Path of the one video that the question is about."""
-    return [doc["media"]]
+    """Path of the one video that the question is about; none where it is asked by its text alone."""
+    return [doc["media"]] if doc["media"] else []
 
 
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, Any]) -> str:
