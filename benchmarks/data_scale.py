@@ -1,12 +1,12 @@
 """Data stages at the size of V1-33K: 33,000 records, and the cost per video from 100 to 10,000 videos.
 
-    PYTHONPATH=scripts .venv/bin/python benchmarks/data_scale.py [--records 33000] [--sizes 100 1000 10000]
+    PYTHONPATH=scripts .venv/bin/python benchmarks/data_scale.py [--records 33000] [--sizes 100 1000 10000] [--only …]
 
 Records have texts as long as V1-33K's; their videos are hard links to sixteen small generated ones. Everything runs
 through Snakemake: per video in shards of 100, at full size in 128 shards. Measured: `snakemake -n` of all stages up to
 SFT, with nothing done and with the data stages done; the data stages again with nothing to do; the convert job; CPU
 seconds per video of the split and encode jobs, from Snakemake's benchmark files. Writes
-`benchmarks/results/data_scale.json`.
+`benchmarks/results/data_scale.json` (full size) and `data_per_video.json`.
 """
 
 import argparse
@@ -94,12 +94,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=33_000)
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 1_000, 10_000])
+    parser.add_argument("--only", choices=["full_size", "per_video"], help="leave the other one out")
     arguments = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
-    per_video = [cost_per_video(Run(size, max(1, size // SHARD))) for size in arguments.sizes]
-    bounds = full_size(Run(arguments.records, SHARDS))
-    write_result("data_scale", {"records": arguments.records, "per_video": per_video, "bounds": bounds})
-    print(json.dumps({"per_video": per_video, "bounds": bounds}, indent=1))
+    if arguments.only != "per_video":
+        record("data_scale", {"records": arguments.records, "bounds": full_size(Run(arguments.records, SHARDS))})
+    if arguments.only != "full_size":
+        runs = [Run(size, max(1, size // SHARD)) for size in arguments.sizes]
+        record("data_per_video", {"per_video": [cost_per_video(run) for run in runs]})
+
+
+def record(name: str, values: dict[str, Any]) -> None:
+    """Write a result file, and print it."""
+    write_result(name, values)
+    print(json.dumps(values, indent=1))
 
 
 def cost_per_video(run: Run) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/plot_data.py
 
-reads `benchmarks/results/data_*.json` (data_scale.json if it is there), writes `benchmarks/results/data.svg`.
+reads `benchmarks/results/data_*.json` (data_per_video.json if it is there), writes `benchmarks/results/data.svg`.
 """
 
 from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ LABEL = "times less CPU than the peer; for the floor: times its CPU (mark: targe
 def main() -> None:
     """Draw."""
     rows = [row for name in FIGURES for row in read_json(RESULTS / f"{name}.json")["ratios"]]
-    scale = RESULTS / "data_scale.json"
+    scale = RESULTS / "data_per_video.json"
     figure, axes = new_figure(1 + scale.is_file())
     draw_ratios(axes[0], rows, LABEL)
     if scale.is_file():
