@@ -1,6 +1,6 @@
 """One plot of what `benchmarks/data_*.py` measured: ratios against their targets, and cost per video.
 
-    .venv/bin/python benchmarks/plot_data.py
+    PYTHONPATH=scripts .venv/bin/python benchmarks/plot_data.py
 
 reads `benchmarks/results/data_*.json` (data_per_video.json if it is there), writes `benchmarks/results/data.svg`.
 """
