@@ -28,9 +28,14 @@ RUN = f"results/{CONFIG.run}"
 PROMPTS = CONFIG.convert.prompts
 
 
-def recipe(block):
-    """A config block as JSON: the stage's own settings, and the param by which Snakemake sees that they changed."""
-    return json.dumps(block.model_dump(mode="json") if block is not None else None, sort_keys=True)
+def recipe(block, *keys):
+    """What decides a stage's result, as JSON: the param by which Snakemake sees that it changed.
+
+    The whole block, or the `keys` that the stage reads. How a stage is run (processes, checkpoints) comes to it as
+    threads and resources, which Snakemake does not compare.
+    """
+    settings = block.result_settings() if block is not None else None
+    return json.dumps({key: settings[key] for key in keys} if keys else settings, sort_keys=True)
 
 
 def code(script):

@@ -28,8 +28,8 @@ rule make_demo_data:
         seed=CONFIG.seed,
         code=code("make_demo_data.py"),
     shell:
-        "python scripts/make_demo_data.py --videos {params.recipe:q} --prompts {input.prompts:q} --seed {params.seed} --out-dir {params.run}/hub"
-        " 2>&1 | tee {log}"
+        "python scripts/make_demo_data.py --videos {params.recipe:q} --processes {threads} --prompts {input.prompts:q}"
+        " --seed {params.seed} --out-dir {params.run}/hub 2>&1 | tee {log}"
 
 
 rule make_tiny_model:

@@ -37,7 +37,7 @@ rule encode_shard:
     shell:
         "python scripts/encode_shard.py --datasets {input.datasets:q} --vision {params.vision:q}"
         " --encode {params.recipe:q} --model {params.run}/models/base --model-manifest {input.model:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        " --processes {threads} --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_encode:

@@ -23,15 +23,19 @@ rule train_grpo:
     conda:
         "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
+    resources:
+        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
+        checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.checkpoint_every,
+        keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.keep_checkpoints,
     params:
         run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].grpo),
-        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
         start=lambda wildcards: folder_of(start_model(wildcards)),
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
     shell:
-        "{params.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
+        "{resources.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
+        " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/grpo 2>&1 | tee {log}"

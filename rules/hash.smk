@@ -21,12 +21,11 @@ rule hash_shard:
         run=run_folder,
         code=code("hash_shard.py"),
         shards=CONFIG.split.shards,
-        processes=CONFIG.split.processes,
         timeout_s=CONFIG.split.timeout_s,
     shell:
         "python scripts/hash_shard.py --records {input.records:q} --seedbench {input.seedbench:q}"
         " --videos {params.run}/download/videos --shard {wildcards.shard} --shards {params.shards}"
-        " --processes {params.processes} --timeout-s {params.timeout_s} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        " --processes {threads} --timeout-s {params.timeout_s} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_hashes:

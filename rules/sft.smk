@@ -23,14 +23,18 @@ rule train_sft:
     conda:
         "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
+    resources:
+        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
+        checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.checkpoint_every,
+        keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.keep_checkpoints,
     params:
         run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
-        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
         seed=CONFIG.seed,
         code=code("train_sft.py"),
     shell:
-        "{params.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
+        "{resources.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
+        " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/sft 2>&1 | tee {log}"

@@ -20,12 +20,12 @@ rule split_shard:
     threads: CONFIG.split.processes
     params:
         run=run_folder,
-        recipe=recipe(CONFIG.split),
+        recipe=recipe(CONFIG.split, "crf", "preset", "audio", "timeout_s"),
         code=code("split_shard.py"),
         shards=CONFIG.split.shards,
     shell:
         "python scripts/split_shard.py --records {input.records:q} --videos {params.run}/download/videos --split {params.recipe:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        " --processes {threads} --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
 
 
 rule merge_split:
@@ -42,7 +42,7 @@ rule merge_split:
     conda:
         "../envs/video.yaml"
     params:
-        recipe=recipe(CONFIG.split),
+        recipe=recipe(CONFIG.split, "max_quarantine_fraction"),
         code=code("merge_split.py"),
     shell:
         "python scripts/merge_split.py --shard-files {input.shards:q} --rejected {input.rejected:q}"

@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--encode", required=True, help="config block 'encode' as JSON")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
     parser.add_argument("--model-manifest", type=Path, required=True, help="manifest of the base model (JSON)")
+    parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--shard", type=int, required=True, help="number of this shard, from 1")
     parser.add_argument("--shards", type=int, required=True, help="number of shards")
     parser.add_argument("--run-dir", type=Path, required=True, help="folder of the run")
@@ -29,7 +30,7 @@ def main() -> None:
     encode_shard(
         datasets=options.datasets,
         vision=load_block(Vision, options.vision),
-        encode=load_block(Encode, options.encode),
+        encode=load_block(Encode, options.encode).model_copy(update={"processes": options.processes}),
         model=options.model,
         model_manifest=options.model_manifest,
         shard=options.shard,

@@ -13,12 +13,13 @@ def main() -> None:
     """Read the options and write the folder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", required=True, help="config block 'demo.videos' as JSON")
+    parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--prompts", type=Path, required=True, help="config/prompts.yaml")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out-dir", type=Path, required=True, help="folder in the hub's layout to write")
     options = parser.parse_args()
     write_demo_hub(
-        spec=load_block(DemoVideos, options.videos),
+        spec=load_block(DemoVideos, options.videos).model_copy(update={"processes": options.processes}),
         prompts=load_prompts(options.prompts),
         seed=options.seed,
         folder=options.out_dir,

@@ -15,6 +15,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True, help="records.jsonl")
     parser.add_argument("--videos", type=Path, required=True, help="folder below which the records' videos lie")
     parser.add_argument("--split", required=True, help="config block 'split' as JSON")
+    parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--shard", type=int, required=True, help="number of this shard, from 1")
     parser.add_argument("--shards", type=int, required=True, help="number of shards")
     parser.add_argument("--run-dir", type=Path, required=True, help="folder of the run; segments are written below it")
@@ -23,7 +24,7 @@ def main() -> None:
     split_shard(
         records=options.records,
         videos=options.videos,
-        split=load_block(Split, options.split),
+        split=load_block(Split, options.split).model_copy(update={"processes": options.processes}),
         shard=options.shard,
         shards=options.shards,
         run_dir=options.run_dir,

@@ -22,7 +22,8 @@ LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
 
-
+# A change of these runs nothing again.
+HOW_IT_IS_RUN = frozenset({"processes", "checkpoint_every", "keep_checkpoints"})
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -30,6 +31,22 @@ class Block(BaseModel):
     """A config block: unknown keys are errors, values do not change after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def result_settings(self) -> dict[str, Any]:
+        """The block as JSON values, without the keys that decide nothing but how a stage is run (`HOW_IT_IS_RUN`)."""
+        return {
+            name: _result_value(value, self.model_dump(mode="json", include={name})[name])
+            for name, value in self
+            if name not in HOW_IT_IS_RUN
+        }
+
+
+def _result_value(value: Any, dumped: Any) -> Any:
+    if isinstance(value, Block):
+        return value.result_settings()
+    if isinstance(value, dict):
+        return {key: _result_value(item, dumped[key]) for key, item in value.items()}
+    return dumped
 
 
 Column = Literal[

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from support.entry_points import run_script
 
-from nep.config import Config, Experiment, Grpo, Sft, Source, load_block, load_config
+from nep.config import HOW_IT_IS_RUN, Config, Experiment, Grpo, Sft, Source, load_block, load_config
 from nep.errors import InputError
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
@@ -97,6 +97,28 @@ def test_experiments_change_the_blocks_of_their_stages() -> None:
 def test_a_block_survives_the_way_to_an_entry_point(block: object) -> None:
     text = json.dumps(block.model_dump(), sort_keys=True)
     assert load_block(type(block), text) == block
+
+
+def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
+    # An experiment may have the name of such a key.
+    config = load_config({**MINIMAL, "experiments": {"processes": {"sft": {}, "grpo": {}}}})
+
+    def dropped(settings: dict, everything: dict, place: str = "") -> set[str]:
+        assert settings.keys() <= everything.keys()
+        found = {f"{place}{key}" for key in everything.keys() - settings.keys()}
+        for key, value in settings.items():
+            if isinstance(value, dict):
+                found |= dropped(value, everything[key], f"{place}{key}.")
+            else:
+                assert value == everything[key]
+        return found
+
+    places = {
+        *("split.processes", "encode.processes"),
+        *(f"{block}.{key}" for block in ("sft", "grpo") for key in HOW_IT_IS_RUN),
+        *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in HOW_IT_IS_RUN),
+    }
+    assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 
 
 def test_blocks_do_not_change_after_loading() -> None:

@@ -76,7 +76,7 @@ def render_page(run: Run) -> str:
         total=total_cost(costs),
         longest=max((cost.seconds for cost in costs), default=0.0),
         vision=describe_vision(run.config.vision),
-        config=yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100),
+        config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
 
 

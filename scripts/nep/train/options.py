@@ -25,6 +25,8 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
+    parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
+    parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--convert-dir", type=Path, required=True)
@@ -42,4 +44,6 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
         run=options.run_dir,
         out=options.out_dir,
     )
-    return TrainingOptions(load_block(block, options.recipe), options.seed, options.experiment, paths)
+    how = {"checkpoint_every": options.checkpoint_every, "keep_checkpoints": options.keep_checkpoints}
+    recipe = load_block(block, options.recipe).model_copy(update=how)
+    return TrainingOptions(recipe, options.seed, options.experiment, paths)

@@ -19,7 +19,6 @@ WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.inde
 FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
 LIBRARIES = ("torch", "transformers", "deepspeed")
-NOT_OF_THE_RECIPE = {"checkpoint_every", "deepspeed", "keep_checkpoints", "processes"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,7 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
         "stage": stage,
         "code": code_fingerprint(TRAIN_ROOM / f"{stage}.py", TRAIN_ROOM.parents[1]),
         "libraries": {name: version(name) for name in LIBRARIES},
-        "training": training.model_dump(exclude=NOT_OF_THE_RECIPE),
-        "deepspeed": read_json(Path(training.deepspeed)),
+        "training": {**training.result_settings(), "deepspeed": read_json(Path(training.deepspeed))},
         "seed": seed,
         "model": manifest["fingerprint"],
         "files": {path.name: sha256_of_file(path) for path in [*datasets, *cache]},

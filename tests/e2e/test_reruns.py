@@ -1,0 +1,125 @@
+"""The invalidation table: for every key of the configuration, the rules that run again after it has changed.
+
+Each key is changed in a finished run, and Snakemake's plan compared with the table below. docs/reruns.md is this table.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import yaml
+from support.reruns import direct_rules, documented, keys_of, table
+from support.workflow import CONFIGS, ROOT, Workplace, merged
+
+from nep.config import load_config
+from nep.workflow.picture import parse_rulegraph
+
+pytestmark = pytest.mark.e2e
+
+# What a key is changed to, where the rule of thumb in `other` does not fit.
+CHANGES: dict[str, Any] = {
+    "source.path": "elsewhere",
+    "source.annotations": "annotations.json",
+    "source.questions": "questions.json",
+    "source.archives": ["video_data_part0.tar.gz"],
+    "demo.videos.questions_per_video": 3,
+    "demo.videos.size": 120,
+    "demo.model.hidden_size": 96,
+    "demo.model.heads": 2,
+    "model.path": "elsewhere",
+    "split.preset": "fast",
+    "split.audio": "keep",
+    "vision.sampling": "fps",
+    "vision.frames": 6,
+    "vision.min_pixels": 1568,
+    "vision.max_pixels": 6272,
+    "encode.dtype": "bfloat16",
+    "convert.prompts": "config/other.yaml",
+    "convert.near_duplicates": "hold_out",
+    "convert.distractors": "other_videos",
+    "convert.hops": [1],
+    "sft.deepspeed": "config/deepspeed/zero3.json",
+    "sft.datasets": {"full_caption": None},
+    "grpo.rewards": {"letter": 0.5},
+    "evaluate.variants": ["reason"],
+    "evaluate.controls": ["shuffled_frames", "text_only"],
+    "evaluate.model_args": {"device_map": "cpu"},
+    "evaluate.max_new_tokens": {"direct": 3, "reason": 12},
+    "evaluate.limit": 3,
+    "evaluate.device": "cuda",
+    "report.headline": "direct",
+    "report.title": "Another title",
+}
+PROCESSES = 2
+
+
+def other(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else value / 2
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    return value
+
+
+@pytest.fixture(scope="module")
+def plans(small_run) -> dict[str, set[str]]:
+    """The rules that a dry run plans after the change of each key."""
+    values = yaml.safe_load((CONFIGS / "small.yaml").read_text(encoding="utf-8"))
+    (small_run.workplace.root / "config/other.yaml").write_text(
+        (ROOT / "config/prompts.yaml").read_text(encoding="utf-8").replace("What", "Which"), encoding="utf-8"
+    )
+
+    def plan(item: tuple[str, Any]) -> tuple[str, set[str]]:
+        key, value = item
+        changed = merged(values, nested(key, CHANGES[key] if key in CHANGES else other(value)))
+        config = small_run.workplace.root / f"change-{key}.yaml"
+        config.write_text(yaml.safe_dump(changed), encoding="utf-8")
+        outcome = small_run.workplace.run(config, "--dry-run", "--nolock")
+        assert outcome.status == 0, f"{key}:\n{outcome.text}"
+        return key, set(outcome.planned())
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        return dict(pool.map(plan, keys_of(load_config(values))))
+
+
+@pytest.fixture(scope="module")
+def after(small_run) -> dict[str, set[str]]:
+    """Rule → the rules that read what it makes, directly or not, itself among them."""
+    outcome = small_run.workplace.run(small_run.config, "--rulegraph", "--forceall")
+    edges = parse_rulegraph(outcome.text)
+
+    def reach(rule: str) -> Iterator[str]:
+        yield rule
+        for source, target in edges:
+            if source == rule:
+                yield from reach(target)
+
+    return {rule: set(reach(rule)) - {"all"} for edge in edges for rule in edge}
+
+
+def test_a_changed_key_re_runs_the_rules_of_the_table_and_those_after_them(plans, after) -> None:
+    wrong = {}
+    for key, planned in plans.items():
+        expected = set().union(*(after[rule] for rule in direct_rules(key)))
+        if planned != expected:
+            wrong[key] = {"not expected": sorted(planned - expected), "missing": sorted(expected - planned)}
+    assert not wrong
+
+
+def test_the_documented_table_is_this_one(plans) -> None:
+    assert documented(ROOT / "docs/reruns.md") == table(plans)
+
+
+def test_files_that_stages_read_count_by_their_content(copy_of_small_run: Workplace, after) -> None:
+    prompts = copy_of_small_run.root / "config/prompts.yaml"
+    config = copy_of_small_run.configure("small")
+    prompts.touch()
+    assert copy_of_small_run.run(config, "--dry-run").planned() == {}
+    prompts.write_text(prompts.read_text(encoding="utf-8").replace("What", "Which"), encoding="utf-8")
+    expected = after["make_demo_data"] | after["make_tiny_model"] | after["convert_datasets"] | after["evaluate_model"]
+    assert set(copy_of_small_run.run(config, "--dry-run").planned()) == expected
