@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data bench-train lint schema dag requirements
+.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ schema: setup ## write config/schema.json from scripts/nep/config.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 	$(BIN)/python scripts/draw_workflow.py
+
+reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
+	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
 requirements: setup-tests ## pin the whole closure of each requirements*.in anew
 	$(PIN) requirements.in -o requirements.txt

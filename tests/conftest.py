@@ -16,6 +16,10 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return extract(tmp_path_factory.mktemp("mini"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-docs", action="store_true", help="write docs/reruns.md anew")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first: what they find is known before the end-to-end runs begin."""
     items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)

@@ -1,11 +1,22 @@
 """Which rules a key of the configuration runs again: the table that docs/reruns.md shows and the tests check."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from nep.config import HOW_IT_IS_RUN, Block, Config
+from nep.workflow.picture import parse_rulegraph
 
+TEXT = """# What runs again
+
+Rules that run again in a finished demo after one key of the configuration has changed; other keys of `sft` and `grpo`
+act like `sft.lr` and `grpo.steps`. An experiment's own `sft` and `grpo` concern that experiment alone.
+`tests/e2e/test_reruns.py` changes each key and compares Snakemake's plan with this table; `make reruns` writes it anew.
+
+A rule that finds its result unchanged keeps what follows it from running. After a change of a module the rules run again
+whose script imports it; comments, docstrings and format do not count. A file that a rule reads (prompts, a DeepSpeed
+file, a reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never counts.
+
+"""
 # The rules that read a key or a block; those after them follow. The report shows all settings.
 READERS = {
     "seed": (
@@ -35,7 +46,7 @@ READERS = {
     "report": (),
 }
 # Of the two training blocks, whose keys are all passed in one piece, a few stand for the others.
-TRAINING = {"sft.lr", "sft.deepspeed", "sft.datasets", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
+TRAINING = {"sft.lr", "sft.deepspeed", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
 TRAINING |= {"grpo.steps", "grpo.rewards", "grpo.processes", "grpo.checkpoint_every"}
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
@@ -60,15 +71,31 @@ def direct_rules(key: str) -> tuple[str, ...]:
     return (*READERS[block], "make_report")
 
 
-def table(plans: dict[str, set[str]]) -> list[tuple[str, str]]:
-    """Rows (key, rules that run again) of the documented table, in the order of the configuration."""
-    return [(key, ", ".join(sorted(rules)) or "nothing") for key, rules in plans.items()]
+def reach(dot: str) -> dict[str, set[str]]:
+    """Rule → the rules that read what it makes, directly or not, and itself; from `snakemake --rulegraph`."""
+    edges = parse_rulegraph(dot)
+
+    def walk(rule: str) -> Iterator[str]:
+        yield rule
+        for source, target in edges:
+            if source == rule:
+                yield from walk(target)
+
+    return {rule: set(walk(rule)) - {"all"} for edge in edges for rule in edge}
 
 
-def documented(page: Path) -> list[tuple[str, str]]:
-    """The rows of the table in a Markdown page."""
-    rows = [line.strip("| ").split(" | ") for line in page.read_text(encoding="utf-8").splitlines() if "| `" in line]
-    return [(key.strip("`"), rules) for key, rules in rows]
+def expected(key: str, after: dict[str, set[str]]) -> set[str]:
+    """The rules that run again after a change of a key."""
+    return set().union(*(after[rule] for rule in direct_rules(key)))
+
+
+def page(keys: list[str], after: dict[str, set[str]]) -> str:
+    """docs/reruns.md."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(", ".join(sorted(expected(key, after))) or "nothing", []).append(f"`{key}`")
+    rows = [f"| {', '.join(members)} | {rules} |" for rules, members in groups.items()]
+    return TEXT + "\n".join(["| key | runs again |", "| --- | --- |", *rows]) + "\n"
 
 
 def _leaves(block: Block, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -150,13 +150,13 @@ def test_the_table_shown_gives_the_same_split_and_events(tmp_path: Path) -> None
     assert record.caption_part2 and next_events(record, 1) == ["She drops an egg"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md"])
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md", "docs/reruns.md"])
 def test_links_of_a_page_lead_somewhere(page: str) -> None:
     missing = [link for link in links(ROOT / page) if not (ROOT / page).parent.joinpath(link).exists()]
     assert not missing
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md"])
+@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md", "docs/reruns.md"])
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:config|docs|envs|profiles|rules|scripts|tests|nep)/[\w./-]+)`", text)
