@@ -206,6 +206,18 @@ class Convert(Block):
     cft_wrong_to_right: float = Field(2.1, gt=0)
 
 
+class Lora(Block):
+    """Adapters of the language model's linear layers, trained in the place of its own weights and merged at the end.
+
+    `dora` adds DoRA's trained magnitudes. `modules` are the last names of the layers (null: all but the head).
+    """
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32.0, gt=0)
+    dora: bool = False
+    modules: list[str] | None = Field(None, min_length=1)
+
+
 class Training(Block):
     """What SFT and GRPO share: engine, optimiser, precision, checkpoints.
 
@@ -223,6 +235,7 @@ class Training(Block):
     threads: int = Field(2, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"
     freeze: list[Part] = ["vision_tower", "projector"]
+    lora: Lora | None = None
     lr_factors: dict[Part, Annotated[float, Field(gt=0)]] = {}
     gradient_checkpointing: bool = False
     pack_tokens: int = Field(16384, ge=1)
@@ -234,6 +247,17 @@ class Training(Block):
     grad_clip: float = Field(1.0, gt=0)
     checkpoint_every: int = Field(100, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
+
+    @model_validator(mode="after")
+    def _adapters_can_be_trained(self) -> "Training":
+        if self.lora and "language_model" in self.freeze:
+            raise ValueError("'lora' trains adapters of the language model; take language_model out of 'freeze'")
+        return self
+
+    @property
+    def trains_adapters_only(self) -> bool:
+        """Whether the model with its adapters switched off is the start model."""
+        return self.lora is not None and {"vision_tower", "projector"} <= set(self.freeze)
 
 
 class Sft(Training):

@@ -5,6 +5,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from nep.errors import InputError
 from nep.train.checkpoint_writer import BackgroundWriter
@@ -28,6 +31,7 @@ class Checkpoints:
         self._world = engine.world
         self._writer = BackgroundWriter()
         self._engine.deepspeed.checkpoint_engine.save = self._writer.save
+        self._engine.deepspeed.module.register_state_dict_post_hook(_drop_frozen)
         self._unfinished: int | None = None
         if self._world.leads:
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +126,13 @@ class Checkpoints:
         kept = f"the checkpoint of step {self.steps()[-1]} stays valid" if self.steps() else "there is none before it"
         reason = error or "another process could not write its part"
         raise InputError(f"checkpoint of step {step}: {reason}; {kept}") from error
+
+
+def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:
+    # DeepSpeed's `exclude_frozen_parameters` leaves them in under the second names of tied weights.
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if not parameter.requires_grad:
+            state.pop(prefix + name, None)
 
 
 def clear_leftovers(folder: Path) -> None:

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from nep.config import Training
 from nep.errors import InputError
 from nep.files import read_json
+from nep.train.adapters import add_adapters, merge_adapters, without_adapters
 from nep.train.attention import can_pack
 from nep.train.packing import PackedRow
 from nep.train.parts import freeze, parameter_groups
@@ -44,15 +45,15 @@ class Engine:
     Attributes: `world`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
     """
 
-    def __init__(self, folder: Path, training: Training, world: World) -> None:
+    def __init__(self, folder: Path, training: Training, world: World, seed: int) -> None:
         self.world = world
         self.training = training
         self._folder = folder
+        self._seed = seed
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
         check_memory(folder, training, config, world)
-        model = load_model(folder, training, world.device)
-        freeze(model, training.freeze)
+        model = self._start_model()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.train()
@@ -81,6 +82,12 @@ class Engine:
     def score(self, row: PackedRow, policy: Policy | None = None) -> Tensor:
         """Scores of a row's labelled tokens in a training forward, see `Scorer`."""
         return self.deepspeed(row.inputs, row.rows, row.targets, policy)
+
+    @torch.no_grad()
+    def score_start(self, row: PackedRow, policy: Policy | None = None) -> Tensor:
+        """The scores under the start model, without a copy of it, where `trains_adapters_only`."""
+        with without_adapters(self.model):
+            return self.score(row, policy)
 
     def accumulate(self, loss: Tensor, last: bool) -> None:
         """Add the gradient of `loss` to that of the effective batch; `last` closes the batch.
@@ -116,19 +123,35 @@ class Engine:
         return float(nn.utils.get_total_norm(gradients))
 
     def plain_model(self) -> PreTrainedModel:
-        """The current weights as a whole model on this process, for decoding and saving. All processes must call it.
+        """The current weights as a whole model on this process, for decoding. All processes must call it.
 
         Under ZeRO-3 this is a copy that each call refreshes; otherwise it is the model under training itself.
         """
         if not self.partitioned:
             return self.model
         if self._plain_copy is None:
-            self._plain_copy = load_model(self._folder, self.training, self.world.device).requires_grad_(False)
+            self._plain_copy = self._start_model().requires_grad_(False)
         targets = dict(self._plain_copy.named_parameters())
-        for name, parameter in self.model.named_parameters():
+        trained = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
+        for name, parameter in trained:
             with self._library.zero.GatheredParameters([parameter]), torch.no_grad():
                 targets[name].copy_(parameter)
         return self._plain_copy
+
+    def published_model(self) -> PreTrainedModel:
+        """The current weights in the start model's form, adapters merged. All processes must call it, at the end only:
+        the model under training may be the one that loses its adapters."""
+        model = self.plain_model()
+        if self.training.lora:
+            merge_adapters(model)
+        return model
+
+    def _start_model(self) -> PreTrainedModel:
+        model = load_model(self._folder, self.training, self.world.device)
+        if self.training.lora:
+            add_adapters(model, self.training.lora, self._seed)
+        freeze(model, self.training)
+        return model
 
 
 def deepspeed_config(training: Training) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from transformers import PreTrainedModel
 
 from nep.train.packing import Tree
 
-# A backward pass has two products for each one of the forward pass.
-TRAINED = 3
+# Products of a training step for each one of the forward pass: the backward pass has two, for the gradients of the
+# input and of the weight; the latter only where the weight is trained.
+TRAINED, FROZEN = 3, 2
 _SIZES = {"cuda": 8192, "cpu": 1024}
 _MEASURED_S = 0.3
 
@@ -23,14 +24,15 @@ _MEASURED_S = 0.3
 def training_flops(model: PreTrainedModel, trees: Iterable[Tree]) -> float:
     """FLOPs of training the language model on `trees`, whose visual features are given."""
     text = model.config.get_text_config()
-    layers = sum(weight.numel() for name, weight in model.named_parameters() if _in_layers(name, weight))
-    head = model.get_output_embeddings().weight.numel()
+    layers = sum(_products(weight) for name, weight in model.named_parameters() if _in_layers(name, weight))
+    head = _products(model.get_output_embeddings().weight)
     width = text.num_attention_heads * getattr(text, "head_dim", text.hidden_size // text.num_attention_heads)
-    forward = 0.0
+    flops = 0.0
     for tree in trees:
         pairs = _attended_pairs(len(tree.prefix), [len(branch.tokens) - 1 for branch in tree.branches])
-        forward += 2 * layers * len(tree) + 2 * head * tree.labelled + 4 * width * text.num_hidden_layers * pairs
-    return TRAINED * forward
+        attention = TRAINED * 2 * width * text.num_hidden_layers * pairs
+        flops += 2 * (layers * len(tree) + head * tree.labelled + attention)
+    return flops
 
 
 def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
@@ -48,6 +50,11 @@ def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
 def _attended_pairs(prefix: int, branches: list[int]) -> float:
     """Pairs of a query and a key that it sees."""
     return prefix**2 / 2 + sum(length * prefix + length**2 / 2 for length in branches)
+
+
+def _products(weight: Tensor) -> int:
+    """Multiplications with a weight in a training step, for one token."""
+    return weight.numel() * (TRAINED if weight.requires_grad else FROZEN)
 
 
 def _in_layers(name: str, weight: Tensor) -> bool:

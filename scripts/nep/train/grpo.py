@@ -7,6 +7,7 @@ the old log-probs are the detached current ones.
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,13 +29,13 @@ from nep.train.experience import Collector, Experience, Question
 from nep.train.groups import Group, completion_numbers
 from nep.train.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.metrics import StepLog, peak_memory_bytes
-from nep.train.packing import Tree, deal_packs, pack_row, separate
+from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, separate
 from nep.train.rewards import Rewards, is_accurate
 from nep.train.rollout import Rollout
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
-from nep.train.scoring import Scorer
+from nep.train.scoring import Policy, Scorer
 from nep.train.signs import EntropyWatch
 from nep.train.visual import Visuals
 from nep.train.world import World, start_world
@@ -56,7 +57,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
-    engine = Engine(paths.model, grpo, world)
+    engine = Engine(paths.model, grpo, world, seed)
     trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
     checkpoints = Checkpoints(work, engine)
     start = checkpoints.restore()
@@ -108,7 +109,7 @@ class GrpoTrainer:
         self._visuals.check(engine.model, [question.prompt for question in train])
         self._rollout = Rollout(self._decoding, captured=self._world.device.type == "cuda")
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)
-        self._reference = load_reference(paths.model, grpo, self._world.device)
+        self._reference = load_reference(paths.model, grpo, engine)
 
     def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
         """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
@@ -241,11 +242,9 @@ class GrpoTrainer:
         """One row's tokens under the policy and the start model."""
         device = self._world.device
         row = pack_row([tree for tree, _ in parts], self._visuals, self._engine.packs, device)
+        # First, as it keeps nothing for the backward pass.
+        reference = self._reference(row, self._decoding)[0] if self._reference else None
         log_probs, entropies = self._engine.score(row, self._decoding)
-        reference = None
-        if self._reference is not None:
-            with torch.no_grad():
-                reference, _ = self._reference(row.inputs, row.rows, row.targets, self._decoding)
         completion = completion_numbers([len(branch.tokens) for tree, _ in parts for branch in tree.branches])
         return CompletionTokens(
             log_probs=log_probs,
@@ -257,11 +256,17 @@ class GrpoTrainer:
         )
 
 
-def load_reference(folder: Path, grpo: Grpo, device: torch.device) -> Scorer | None:
-    """The frozen start model that the KL term refers to; None where its coefficient is 0."""
+def load_reference(folder: Path, grpo: Grpo, engine: Engine) -> Callable[[PackedRow, Policy], Tensor] | None:
+    """Scores under the start model, which the KL term refers to; None where its coefficient is 0.
+
+    The start model is a frozen copy, or the model under training itself where only adapters tell them apart.
+    """
     if grpo.kl_coef == 0:
         return None
-    return Scorer(load_model(folder, grpo, device)).requires_grad_(False).eval()
+    if grpo.trains_adapters_only:
+        return engine.score_start
+    scorer = Scorer(load_model(folder, grpo, engine.world.device)).requires_grad_(False).eval()
+    return lambda row, policy: scorer(row.inputs, row.rows, row.targets, policy)
 
 
 def _parts(group: Group, packs: bool) -> list[Part]:

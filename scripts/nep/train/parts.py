@@ -16,6 +16,7 @@ PROJECTOR_MODULES = {
     "image_newline",
 }
 VISION_MODULES = {"visual", "vision_tower", "vision_model"}
+ADAPTER_MODULES = {"lora_A", "lora_B", "lora_magnitude_vector"}
 
 
 def part_of(parameter_name: str) -> Part:
@@ -26,12 +27,19 @@ def part_of(parameter_name: str) -> Part:
     return "vision_tower" if modules & VISION_MODULES else "language_model"
 
 
-def freeze(model: nn.Module, parts: list[Part]) -> None:
-    """Take the gradient from the parameters of `parts`. Raises InputError when nothing is left to train."""
+def is_adapter(parameter_name: str) -> bool:
+    """Whether a parameter is one of an adapter's."""
+    return not ADAPTER_MODULES.isdisjoint(parameter_name.split("."))
+
+
+def freeze(model: nn.Module, training: Training) -> None:
+    """Take the gradient from the parameters of the parts in `freeze`, and where the language model has adapters, from
+    its own ones. Raises InputError when nothing is left to train."""
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(part_of(name) not in parts)
+        beneath = training.lora is not None and part_of(name) == "language_model" and not is_adapter(name)
+        parameter.requires_grad_(part_of(name) not in training.freeze and not beneath)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(f"freeze {parts}: nothing is left to train; take at least one part out of 'freeze'")
+        raise InputError(f"freeze {training.freeze}: nothing is left to train; take at least one part out of 'freeze'")
 
 
 def parameter_groups(model: nn.Module, training: Training) -> list[dict[str, Any]]:

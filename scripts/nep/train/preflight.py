@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from nep.config import Grpo, Training
 from nep.errors import InputError
-from nep.train.parts import part_of
+from nep.train.adapters import add_adapters
+from nep.train.parts import freeze
 from nep.train.scoring import CHUNK
 from nep.train.world import World
 
@@ -61,7 +62,7 @@ def memory_lines(model: ModelSize, training: Training, deepspeed: dict[str, Any]
     weights_at, states_at = (_place_of(zero, key) for key in ("offload_param", "offload_optimizer"))
     masters = stage > 0 or training.precision == "bf16"
     more = "more processes, or a higher ZeRO stage"
-    frozen = "freeze more parts"
+    frozen = "lora, freeze more parts"
     held = model.parameters // (processes if stage == 3 else 1)
     states = model.trainable // (processes if masters else 1)
     gradients = model.trainable // (processes if stage >= 2 else 1)
@@ -124,16 +125,17 @@ def model_size(folder: Path, training: Training) -> ModelSize:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(config)
+            if training.lora:
+                add_adapters(model, training.lora, seed=0)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: cannot be loaded as a vision-language checkpoint ({error})") from None
+    freeze(model, training)
     text = config.get_text_config()
     heads = text.num_attention_heads
     head = getattr(text, "head_dim", None) or text.hidden_size // heads
     return ModelSize(
         parameters=sum(weight.numel() for weight in model.parameters()),
-        trainable=sum(
-            weight.numel() for name, weight in model.named_parameters() if part_of(name) not in training.freeze
-        ),
+        trainable=sum(weight.numel() for weight in model.parameters() if weight.requires_grad),
         layers=text.num_hidden_layers,
         hidden=text.hidden_size,
         intermediate=text.intermediate_size,
@@ -175,8 +177,9 @@ def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> 
     sequences = -(-grpo.prompts_per_step // processes) * grpo.completions
     cache = sequences * (grpo.max_prompt_tokens + grpo.max_new_tokens) * model.layers * model.key_value
     whole = model.parameters * item
+    copied = grpo.kl_coef > 0 and not grpo.trains_adapters_only
     return [
-        Line("reference model", whole * (grpo.kl_coef > 0), "device", "kl_coef: 0, which needs none"),
+        Line("reference model", whole * copied, "device", "kl_coef: 0 or lora, which need none"),
         Line("whole copy for decoding", whole * (stage == 3), "device", "ZeRO stage 2, which needs none"),
         Line("KV cache of the rollout", cache * item, "device", "prompts_per_step, completions or max_new_tokens"),
     ]

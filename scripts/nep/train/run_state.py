@@ -18,7 +18,7 @@ from nep.train.metrics import StepLog
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
-LIBRARIES = ("torch", "transformers", "deepspeed")
+LIBRARIES = ("torch", "transformers", "peft", "deepspeed")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def work_folder(paths: RunPaths, stage: str, experiment: str, fingerprint: str) 
 
 def publish(engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict[str, Any]) -> None:
     """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`."""
-    model = engine.plain_model()
+    model = engine.published_model()
     if engine.world.leads:
         paths.out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(paths.out)

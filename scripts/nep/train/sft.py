@@ -39,7 +39,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-    engine = Engine(paths.model, sft, world)
+    engine = Engine(paths.model, sft, world, seed)
     cache = VisionCache(paths.encode)
     builder = SampleBuilder(processor, engine.model, cache)
     samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)

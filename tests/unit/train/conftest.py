@@ -90,4 +90,4 @@ def torch_settings() -> Iterator[None]:
 @pytest.fixture
 def engine_of(run_folder: Path, torch_settings: None) -> Callable[[Training], Engine]:
     """Makes an engine of one process on the tiny model."""
-    return lambda training: Engine(run_folder / "models" / "base", training, start_world(threads=1))
+    return lambda training: Engine(run_folder / "models" / "base", training, start_world(threads=1), seed=0)

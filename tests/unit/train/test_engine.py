@@ -51,7 +51,7 @@ def test_sft_rows_give_the_gradient_of_the_full_batch(parts, engine_of, limit: i
     """DeepSpeed's accumulated step against autograd on the mean over all labelled tokens of separate sequences."""
     samples = parts.dialogues
     labelled = sum(sample.labelled for sample in samples)
-    freeze(parts.model, ["vision_tower", "projector"])
+    freeze(parts.model, Sft(freeze=["vision_tower", "projector"]))
     loss = sum(plain_loss(parts, sample) for sample in samples) / labelled
     weights = {name: weight for name, weight in parts.model.named_parameters() if weight.requires_grad}
     expected = dict(zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True))
@@ -110,9 +110,9 @@ def test_parts_of_the_model_by_parameter_name() -> None:
 def test_freezing_everything_is_refused(parts) -> None:
     try:
         with pytest.raises(InputError, match="nothing is left to train"):
-            freeze(parts.model, ["vision_tower", "projector", "language_model"])
+            freeze(parts.model, Sft(freeze=["vision_tower", "projector", "language_model"]))
     finally:
-        freeze(parts.model, [])
+        freeze(parts.model, Sft(freeze=[]))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.config import Grpo, Sft
+from nep.config import Grpo, Lora, Sft
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.train.checkpoint import Checkpoints
@@ -93,6 +93,26 @@ def test_grpo_resumes_to_the_same_bytes(paths_to, tmp_path: Path, torch_settings
     assert [row["step"] for row in read_jsonl(out / "validation.jsonl")] == [0, 2, 4, 5]
     assert read_jsonl(out / "metrics.jsonl")[0]["kl"] == 0.0
     assert read_jsonl(out / "metrics.jsonl")[-1]["kl"] > 0.0
+
+
+@pytest.mark.parametrize(
+    ("train", "recipe", "lora", "zero"),
+    [
+        (train_sft, SFT, Lora(), 2),
+        (train_sft, SFT, Lora(dora=True), 3),
+        (train_grpo, GRPO, Lora(dora=True), 2),
+        (train_grpo, GRPO, Lora(), 3),
+    ],
+)
+def test_adapters_resume_to_the_same_bytes(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, train, recipe: Sft | Grpo, lora: Lora, zero: int
+) -> None:
+    recipe = recipe.model_copy(update={"lora": lora, "deepspeed": f"config/deepspeed/zero{zero}.json"})
+    out = resumed_equals_undisturbed(
+        lambda paths: train(recipe, 1, "nep", paths), paths_to, tmp_path, monkeypatch, "after"
+    )
+    rows = read_jsonl(out / "metrics.jsonl")
+    assert rows[-1]["loss"] != rows[0]["loss"]
 
 
 def test_a_changed_recipe_starts_anew_and_the_checkpoint_interval_is_not_part_of_it(

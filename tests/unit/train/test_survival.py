@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from support.training_process import finish, lines_in, run, start, stop_when
 
-from nep.config import Grpo, Sft, Training
+from nep.config import Grpo, Lora, Sft, Training
 from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.train.preemption import EXIT_RESUME
 from nep.train.run_state import RunPaths
@@ -28,6 +28,7 @@ GRPO = Grpo(
     checkpoint_every=3,
     validate_every=4,
 )
+ADAPTERS = GRPO.model_copy(update={"lora": Lora(dora=True)})
 STEPS = 20
 KILLS = 10
 POISONED = "video-3"
@@ -79,7 +80,7 @@ def undisturbed(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> C
 
 @pytest.mark.parametrize(
     ("recipe", "number", "after"),
-    [(SFT, signal.SIGTERM, 7), (SFT, signal.SIGUSR1, 5), (GRPO, signal.SIGTERM, 4)],
+    [(SFT, signal.SIGTERM, 7), (SFT, signal.SIGUSR1, 5), (GRPO, signal.SIGTERM, 4), (ADAPTERS, signal.SIGTERM, 4)],
 )
 def test_a_run_that_is_told_to_stop_goes_on_at_the_very_step(
     paths_to: Paths, undisturbed, tmp_path: Path, recipe: Training, number: int, after: int
@@ -143,12 +144,12 @@ def test_a_full_disk_leaves_the_checkpoint_before_valid(paths_to: Paths, undistu
     assert outputs(paths) == outputs(undisturbed(SFT))
 
 
-@pytest.mark.parametrize("zero", [2, 3])
+@pytest.mark.parametrize(("zero", "lora"), [(2, None), (3, None), (2, Lora()), (3, Lora(dora=True))])
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_run_goes_on_with_another_number_of_processes(
-    paths_to: Paths, undisturbed, tmp_path: Path, zero: int, before: int, after: int
+    paths_to: Paths, undisturbed, tmp_path: Path, zero: int, lora: Lora | None, before: int, after: int
 ) -> None:
-    recipe = SFT.model_copy(update={"deepspeed": f"config/deepspeed/zero{zero}.json"})
+    recipe = SFT.model_copy(update={"deepspeed": f"config/deepspeed/zero{zero}.json", "lora": lora})
     paths = paths_to(tmp_path)
     stop_when(start(recipe, paths, size=before), signal.SIGTERM, lambda: lines_in(paths.run, "metrics.jsonl") >= 6)
     assert 6 <= checkpoints(paths)[-1] < STEPS
