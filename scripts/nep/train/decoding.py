@@ -55,7 +55,10 @@ def uniforms(seed: int, step: int, slot: int | str, prompt: Sample, completions:
 
 
 def pick(logits: Tensor, draws: Tensor) -> Tensor:
-    """Token of each distribution: the first whose cumulative probability is above the draw. (…, V), (…) → (…)."""
+    """Token of each distribution: the first whose cumulative probability is above the draw. (…, V), (…) → (…).
+
+    V, which is no token, where the logits are not finite and there is no distribution.
+    """
     cumulative = logits.double().softmax(-1).cumsum(-1)
     # Strictly above: a token of probability 0 adds nothing to the sum and is never the first.
     return torch.searchsorted(cumulative, draws[..., None] * cumulative[..., -1:], right=True)[..., 0]

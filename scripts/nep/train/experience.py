@@ -61,7 +61,10 @@ class Experience:
 
 
 class Collector:
-    """Rolls out, rewards, and refills."""
+    """Rolls out, rewards, and refills.
+
+    Attribute: `records`, ids of the questions of the last `collect`, over all processes.
+    """
 
     def __init__(
         self,
@@ -83,6 +86,7 @@ class Collector:
         self._rollout = rollout
         self._world = world
         self._visuals = Visuals(cache, processor, grpo, world.device)
+        self.records: list[str] = []
 
     def collect(self, model: PreTrainedModel, step: int) -> tuple[list[Experience], list[Experience], int]:
         """This process's groups as first rolled out, the groups to learn from, and how many all processes replaced."""
@@ -100,6 +104,7 @@ class Collector:
             replaced += len(flat)
             mine = {slot: index for slot, index in zip(flat, fresh, strict=True) if slot in kept}
             kept |= self._roll_out(model, step, mine, f"/refill-{attempt}")
+        self.records = [self._questions[index].prompt.id for index in sorted(used)]
         return list(first.values()), list(kept.values()), replaced
 
     def text(self, completion: Completion) -> str:
@@ -112,11 +117,6 @@ class Collector:
         for slot, experience in experiences.items():
             flags[slot] = float(zero_variance(experience.rewards[None]).item())
         return [slot for slot, flag in enumerate(self._world.total(flags)) if flag]
-
-    def record_ids(self, step: int) -> list[str]:
-        """Ids of the questions that `step` draws first, over all processes."""
-        drawn = draw(len(self._questions), self._grpo.prompts_per_step, self._seed, step)
-        return [self._questions[index].prompt.id for index in drawn]
 
     def _roll_out(self, model: PreTrainedModel, step: int, drawn: dict[int, int], suffix: str) -> dict[int, Experience]:
         """Slot → experience for `drawn`, slot → question; `suffix` tells the draws of a slot's groups apart."""
@@ -167,7 +167,9 @@ class Collector:
             shaped["shuffled"] = shuffled_bonuses(accurate, others, grpo.shuffled_bonus)
         for values in shaped.values():
             totals = [total + value for total, value in zip(totals, values, strict=True)]
-        rewards = torch.tensor(totals)
+        # Not a number where the model's answer was none: a group without signal would be dropped and pass unnoticed.
+        spoken = torch.tensor([completion.log_probs.isfinite().all() for completion in completions])
+        rewards = torch.tensor(totals).where(spoken, torch.nan)
         sums = {
             "reward": rewards.sum().item(),
             **_summed(scored, self._rewards.names),

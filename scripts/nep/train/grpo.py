@@ -72,7 +72,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
     for step in range(start, grpo.steps):
         row, timing = trainer.step(step)
-        anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.record_ids(step))
+        anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.records)
         metrics.write({"step": step + 1, **{name: finite(value) for name, value in row.items()}})
         timings.write({"step": step + 1, **timing})
         if world.leads and (warning := watch.warning(row["entropy"])):
@@ -157,9 +157,10 @@ class GrpoTrainer:
         }
         return row, timing
 
-    def record_ids(self, step: int) -> list[str]:
-        """Ids of the questions that `step` draws, over all processes; not of those that groups are refilled from."""
-        return self._collector.record_ids(step)
+    @property
+    def records(self) -> list[str]:
+        """Ids of the questions of the last step, over all processes."""
+        return self._collector.records
 
     def validate(self) -> dict[str, float | None]:
         """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none.

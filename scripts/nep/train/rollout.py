@@ -87,6 +87,8 @@ def _decode(sequences: Sequences, decoding: Decoding, draws: Tensor | None) -> l
     for place in range(decoding.limit):
         logits = policy_logits(logits, decoding.banned, decoding.temperature)
         chosen = logits.argmax(-1) if draws is None else pick(logits, draws[rows, :, place])
+        # Nothing can be drawn from NaN. Its log-prob is NaN for any token, which the step will be left out for.
+        chosen = chosen.where(chosen < logits.shape[-1], decoding.pad)
         tokens[rows, :, place] = chosen
         log_probs[rows, :, place] = token_log_probs(logits, chosen)
         entropies[rows, :, place] = token_entropies(logits)

@@ -1,5 +1,6 @@
 """Signs of trouble in a GRPO run: completions that repeat each other, an entropy that collapses."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -24,7 +25,12 @@ class EntropyWatch:
             self.warning(entropy)
 
     def warning(self, entropy: float) -> str | None:
-        """What to tell the user after a step of mean entropy `entropy` (nats); once for each fall below the floor."""
+        """What to tell the user after a step of mean entropy `entropy` (nats); once for each fall below the floor.
+
+        A step whose entropy is not a number tells nothing.
+        """
+        if math.isnan(entropy):
+            return None
         if self._start is None:
             self._start = entropy
         was_low, self._low = self._low, entropy < self._floor * self._start

@@ -186,6 +186,49 @@ def test_a_batch_of_nan_is_left_out_and_written_down(paths_to: Paths, tmp_path: 
     assert all(weight.isfinite().all() for weight in weights.values())
 
 
+@pytest.mark.parametrize("kl_coef", [0.01, 0.0])
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_rollout_of_nan_is_left_out_and_written_down(
+    paths_to: Paths, tmp_path: Path, size: int, kl_coef: float
+) -> None:
+    """Also without KL term, where groups without signal, which one of NaN is not, are left out."""
+    recipe = GRPO.model_copy(update={"kl_coef": kl_coef, "entropy_coef": 0.0, "prompts_per_step": 2})
+    paths = poison(paths_to(tmp_path / "run"), tmp_path / "encode", ["video-2"])
+    assert run(recipe, paths, size) == [0] * size, messages(paths)
+    anomalies = read_jsonl(paths.out / "anomalies.jsonl")
+    assert 0 < len(anomalies) < recipe.steps
+    assert len(anomalies) == read_json(paths.out / "manifest.json")["skipped_steps"]
+    assert all("question-2" in row["records"] and row["loss"] == "nan" for row in anomalies)
+    metrics = read_jsonl(paths.out / "metrics.jsonl")
+    skipped = [row["step"] for row in metrics if row["loss"] is None]
+    assert skipped == [row["step"] for row in anomalies] == [row["step"] for row in metrics if row["reward"] is None]
+    weights = load_file(paths.out / "model" / "model.safetensors")
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
+def test_a_rollout_of_nan_in_the_place_of_another_is_written_down(paths_to: Paths, tmp_path: Path) -> None:
+    recipe = GRPO.model_copy(update={"prompts_per_step": 2, "refill_rounds": 1})
+    paths = poison(paths_to(tmp_path / "run"), tmp_path / "encode", ["video-2"])
+    assert run(recipe, paths) == [2], messages(paths)
+    (evidence,) = paths.run.rglob("anomalies.jsonl")
+    records = [row["records"] for row in read_jsonl(evidence)]
+    assert all("question-2" in ids for ids in records)
+    assert max(map(len, records)) > 2
+
+
+def test_grpo_from_weights_of_nan_ends_after_three_steps(paths_to: Paths, tmp_path: Path) -> None:
+    paths = paths_to(tmp_path)
+    model = shutil.copytree(paths.model, tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    weights["model.norm.weight"].fill_(torch.nan)
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert run(GRPO, replace(paths, model=model)) == [2], messages(paths)
+    (evidence,) = paths.run.rglob("anomalies.jsonl")
+    assert [row["step"] for row in read_jsonl(evidence)] == [1, 2, 3]
+    assert all(len(row["records"]) == GRPO.prompts_per_step for row in read_jsonl(evidence))
+    assert f"3 steps in a row, up to 3, had a loss or gradient that is not finite: {evidence}" in messages(paths)
+
+
 def test_three_bad_steps_in_a_row_end_the_run_and_name_the_evidence(paths_to: Paths, tmp_path: Path) -> None:
     paths = poison(paths_to(tmp_path / "run"), tmp_path / "encode", [f"video-{index}" for index in range(6)])
     recipe = SFT.model_copy(update={"checkpoint_every": 2})
