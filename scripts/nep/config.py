@@ -224,7 +224,8 @@ class Training(Block):
     A step's sequences are packed without padding, at most `pack_tokens` in one row (one forward and backward pass).
 
     `lr_factors` multiply `lr` for single parts of the model. `decay: matrices` keeps weight decay from biases and
-    norms. The newest `keep_checkpoints` checkpoints are kept.
+    norms. The newest `keep_checkpoints` checkpoints are kept, and the one that did best in validation: by loss in SFT,
+    by accuracy in GRPO. `publish: best` saves a checkpoint at each validation, and makes the best one the result.
 
     `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
     """
@@ -247,6 +248,8 @@ class Training(Block):
     grad_clip: float = Field(1.0, gt=0)
     checkpoint_every: int = Field(100, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
+    validate_every: int = Field(100, ge=1)
+    publish: Literal["last", "best"] = "last"
 
     @model_validator(mode="after")
     def _adapters_can_be_trained(self) -> "Training":
@@ -271,7 +274,6 @@ class Sft(Training):
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(16, ge=1)
     max_tokens: int = Field(32768, ge=16)
-    validate_every: int = Field(100, ge=1)
     validation_samples: int = Field(64, ge=0)
     checkpoint_every: int = Field(100, ge=1)
 

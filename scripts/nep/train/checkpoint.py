@@ -1,11 +1,12 @@
 """Checkpoints that are complete or absent: written aside by all processes, then renamed by the leading one."""
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -20,14 +21,18 @@ WORKSPACE = ".partial"
 
 
 class Checkpoints:
-    """The checkpoints of one recipe in one folder; the newest `keep_checkpoints` stay.
+    """The checkpoints of one recipe in one folder; the newest `keep_checkpoints` stay, and the best validated one.
 
     A checkpoint holds weights and optimiser state. Everything else of a run is a function of (seed, step).
     """
 
-    def __init__(self, folder: Path, engine: Engine) -> None:
+    def __init__(self, folder: Path, engine: Engine, measure: str, best: Literal["lowest", "highest"]) -> None:
+        """`measure`: key of the validation's rows whose lowest or highest value is the best."""
         self._folder = folder
         self._engine = engine
+        self._measure = measure
+        self._choose = {"lowest": min, "highest": max}[best]
+        self._measured: dict[int, float] = {}
         self._world = engine.world
         self._writer = BackgroundWriter()
         self._engine.deepspeed.checkpoint_engine.save = self._writer.save
@@ -42,18 +47,40 @@ class Checkpoints:
         """Steps of the complete checkpoints, oldest first."""
         return sorted(int(path.name.removeprefix(PREFIX)) for path in self._folder.glob(f"{PREFIX}*"))
 
+    def validated(self, row: dict[str, Any]) -> None:
+        """Take note of a validation, on all processes alike; a value that is missing or not finite does not count."""
+        value = row[self._measure]
+        if value is not None and math.isfinite(value):
+            self._measured[row["step"]] = value
+
+    def best(self) -> int | None:
+        """The step of the best validated checkpoint, the first of equal ones; None without any."""
+        steps = [step for step in self.steps() if step in self._measured]
+        return self._choose(steps, key=self._measured.__getitem__, default=None)
+
     def restore(self) -> int:
         """Load the newest checkpoint and return its step; 0 when there is none."""
         steps = self.steps()
         if not steps:
             return 0
-        folder = self._folder / f"{PREFIX}{steps[-1]}"
+        self._restore(steps[-1])
+        return steps[-1]
+
+    def restore_published(self, last: int) -> int:
+        """Load the weights that are the result of a run which has taken its `last` step, and return their step."""
+        best = self.best() if self._engine.training.publish == "best" else None
+        if best is None or best == last:
+            return last
+        self._restore(best)
+        return best
+
+    def _restore(self, step: int) -> None:
+        folder = self._folder / f"{PREFIX}{step}"
         writers = len(list(folder.glob("*_optim_states.pt")))
         if writers in (0, self._world.size):
             self._load(folder)
         else:
             self._load_resized(folder)
-        return steps[-1]
 
     def _load(self, folder: Path) -> None:
         # Frozen parameters are not in the checkpoint: they come from the start model.
@@ -82,10 +109,12 @@ class Checkpoints:
 
         Raises Preempted when the run was told to stop, and InputError when a checkpoint could not be written.
         """
+        training = self._engine.training
         stop, busy = self._world.total([is_requested(), self._writer.is_busy])
         if not busy:
             self._finish()
-        if stop or is_due(step, self._engine.training.checkpoint_every, steps):
+        to_compare = training.publish == "best" and is_due(step, training.validate_every, steps)
+        if stop or to_compare or is_due(step, training.checkpoint_every, steps):
             self.save(step)
         if stop or step == steps:
             self._finish()
@@ -114,10 +143,14 @@ class Checkpoints:
             _flush(workspace / name)
             (workspace / name).rename(self._folder / name)
             _flush(self._folder)
-            for old in self.steps()[: -self._engine.training.keep_checkpoints]:
+            for old in self._surplus():
                 # Out of the way first, so that a kill during the deletion leaves no half checkpoint under its name.
                 (self._folder / f"{PREFIX}{old}").rename(workspace / f"{PREFIX}{old}")
             shutil.rmtree(workspace)
+
+    def _surplus(self) -> list[int]:
+        best = self.best()
+        return [step for step in self.steps()[: -self._engine.training.keep_checkpoints] if step != best]
 
     def _raise_together(self, error: BaseException | None, step: int) -> None:
         (failures,) = self._world.total([error is not None])

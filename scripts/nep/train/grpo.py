@@ -59,7 +59,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
 
     engine = Engine(paths.model, grpo, world, seed)
     trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
-    checkpoints = Checkpoints(work, engine)
+    checkpoints = Checkpoints(work, engine, "accuracy", "highest")
     start = checkpoints.restore()
     metrics, validation, timings = (
         StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
@@ -67,8 +67,16 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if world.leads else []
     watch = EntropyWatch(grpo.entropy_floor, [entropy for entropy in entropies if entropy is not None])
     anomalies = Anomalies(work / "anomalies.jsonl", start, world)
+    for row in validation.kept:
+        checkpoints.validated(row)
+
+    def validate(step: int) -> None:
+        row = {"step": step, **trainer.validate()}
+        validation.write(row)
+        checkpoints.validated(row)
+
     if is_due(start, grpo.validate_every, grpo.steps) and start not in validation.kept_steps:
-        validation.write({"step": start, **trainer.validate()})
+        validate(start)
     bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
     for step in range(start, grpo.steps):
         row, timing = trainer.step(step)
@@ -81,12 +89,12 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
         bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
         checkpoints.after_step(step + 1, grpo.steps)
         if is_due(step + 1, grpo.validate_every, grpo.steps):
-            validation.write({"step": step + 1, **trainer.validate()})
+            validate(step + 1)
     bar.close()
     results = {"steps": grpo.steps, "samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
-    results["skipped_steps"] = len(anomalies)
+    results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
     publish(engine, paths, [metrics, validation, timings, anomalies.log], results)
 
 
@@ -106,6 +114,8 @@ class GrpoTrainer:
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        if grpo.publish == "best" and not self._validation:
+            raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
         self._visuals.check(engine.model, [question.prompt for question in train])
         self._rollout = Rollout(self._decoding, captured=self._world.device.type == "cuda")
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)

@@ -17,7 +17,7 @@ BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class StepLog:
     """Rows with a key `step`, appended and flushed one by one. Only the leading process writes.
 
-    Attribute: `kept_steps`, those of the rows that an earlier run has left, on every process.
+    Attribute: `kept`, the rows that an earlier run has left, on every process.
     """
 
     def __init__(self, path: Path, last_step: int, writes: bool) -> None:
@@ -25,9 +25,14 @@ class StepLog:
         self.path = path
         self._writes = writes
         lines = _lines_up_to(path, last_step)
-        self.kept_steps: list[int] = [json.loads(line)["step"] for line in lines]
+        self.kept: list[dict[str, Any]] = [json.loads(line) for line in lines]
         if writes:
             write_text(path, "".join(lines))
+
+    @property
+    def kept_steps(self) -> list[int]:
+        """Steps of the kept rows."""
+        return [row["step"] for row in self.kept]
 
     def write(self, row: dict[str, Any]) -> None:
         """Append one row."""

@@ -46,20 +46,26 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     held_out, _ = load_samples(sft, select_sft_validation(files, sft, seed), builder, cache)
     if not samples:
         raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
+    if sft.publish == "best" and not held_out:
+        raise InputError("sft.publish: 'best' needs held-out samples, and there are none; use 'last'")
     visuals = Visuals(cache, processor, sft, world.device)
     visuals.check(engine.model, samples)
 
-    checkpoints = Checkpoints(work, engine)
+    checkpoints = Checkpoints(work, engine, "loss", "lowest")
     start = checkpoints.restore()
     metrics, validation, timings = (
         StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
     )
+    for row in validation.kept:
+        checkpoints.validated(row)
     anomalies = Anomalies(work / "anomalies.jsonl", start, world)
     plan = SftPlan(len(samples), sft, seed)
     meter = Meter(engine, visuals)
 
     def validate(step: int) -> None:
-        validation.write({"step": step, "loss": validation_loss(held_out, sft, visuals, engine)})
+        row = {"step": step, "loss": validation_loss(held_out, sft, visuals, engine)}
+        validation.write(row)
+        checkpoints.validated(row)
 
     def prepare(step: int) -> SftBatch:
         return sft_batch([samples[index] for index in plan.batch(step)], sft, visuals, engine)
@@ -95,7 +101,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
             validate(step + 1)
     bar.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
-    results["skipped_steps"] = len(anomalies)
+    results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
     publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped})
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForImageTextToText
 
 from nep.config import Grpo, Lora, Sft
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
 from nep.train.checkpoint import Checkpoints
 from nep.train.grpo import train_grpo
 from nep.train.run_state import RunPaths
@@ -128,6 +130,82 @@ def test_only_the_newest_checkpoints_stay(paths_to, tmp_path: Path, torch_settin
     train_sft(SFT, 1, "nep", paths_to(tmp_path))
     (folder,) = (tmp_path / "work" / "sft" / "nep").iterdir()
     assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["step-4", "step-6"]
+
+
+# Validation results of steps 0 to 6, made up so that the best one lies in the middle, twice.
+LOSSES = [1.0, 5.0, 4.0, 2.0, 3.0, 2.0, 6.0]
+BEST = 3
+
+
+@pytest.fixture
+def made_up_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is measured in validation follows from the step; GRPO's accuracy is the better, the lower the loss is."""
+
+    def validated(self: Checkpoints, row: dict, original=Checkpoints.validated) -> None:
+        original(self, {**row, "loss": LOSSES[row["step"]], "accuracy": -LOSSES[row["step"]]})
+
+    monkeypatch.setattr(Checkpoints, "validated", validated)
+
+
+def kept(run: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in run.glob("work/*/nep/*/step-*"))
+
+
+def weights_of_checkpoint(run: Path, step: int) -> dict[str, torch.Tensor]:
+    (file,) = run.glob(f"work/*/nep/*/step-{step}/mp_rank_00_model_states.pt")
+    return {
+        name.removeprefix("model."): weight for name, weight in torch.load(file, weights_only=False)["module"].items()
+    }
+
+
+@pytest.mark.parametrize("lora", [None, Lora()], ids=["full", "lora"])
+@pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)], ids=["sft", "grpo"])
+def test_the_best_validated_weights_are_published_after_a_kill_too(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, made_up_validation, train, recipe: Sft | Grpo, lora
+) -> None:
+    changes = {"publish": "best", "validate_every": 1, "checkpoint_every": 100, "keep_checkpoints": 1, "lora": lora}
+    recipe = recipe.model_copy(update=changes)
+    out = resumed_equals_undisturbed(
+        lambda paths: train(recipe, 1, "nep", paths), paths_to, tmp_path, monkeypatch, "after"
+    )
+    manifest = read_json(out / "manifest.json")
+    assert manifest["published_step"] == BEST < manifest["steps"] == read_jsonl(out / "metrics.jsonl")[-1]["step"]
+    assert kept(out.parent) == [BEST, manifest["steps"]]
+    best, last = (weights_of_checkpoint(out.parent, step) for step in (BEST, manifest["steps"]))
+    model = AutoModelForImageTextToText.from_pretrained(out / "model")
+    if lora:
+        start = AutoModelForImageTextToText.from_pretrained(paths_to(tmp_path).model)
+        place = "model.language_model.layers.0.self_attn.q_proj"
+        left, right = (best[f"{place}.lora_{side}.default.weight"] for side in "BA")
+        change = model.get_parameter(f"{place}.weight") - start.get_parameter(f"{place}.weight")
+        torch.testing.assert_close(change, lora.alpha / lora.rank * left @ right, rtol=0, atol=1e-6)
+    else:
+        assert all(
+            torch.equal(model.get_parameter(name), weight) for name, weight in best.items() if "lm_head" not in name
+        )
+    assert any(not torch.equal(best[name], last[name]) for name in best)
+
+
+def test_the_best_of_the_checkpoints_stays_and_the_last_weights_are_published(
+    paths_to, tmp_path: Path, torch_settings, made_up_validation
+) -> None:
+    recipe = SFT.model_copy(update={"validate_every": 1, "keep_checkpoints": 1})
+    train_sft(recipe, 1, "nep", paths_to(tmp_path))
+    assert kept(tmp_path) == [4, 6]
+    assert read_json(tmp_path / "out" / "manifest.json")["published_step"] == 6
+
+
+@pytest.mark.parametrize(("train", "recipe", "needed"), [(train_sft, SFT, "samples"), (train_grpo, GRPO, "questions")])
+def test_the_best_of_no_validation_is_refused(
+    paths_to, tmp_path: Path, torch_settings, train, recipe: Sft | Grpo, needed: str
+) -> None:
+    paths = paths_to(tmp_path)
+    data = shutil.copytree(paths.convert, tmp_path / "convert")
+    write_json(data / "sft" / "next_event.validation.json", [])
+    questions = data / "grpo" / "next_event_mc.jsonl"
+    write_jsonl(questions, [row for row in read_jsonl(questions) if row["part"] == "train"])
+    with pytest.raises(InputError, match=rf"publish: 'best' needs held-out {needed}, and there are none"):
+        train(recipe.model_copy(update={"publish": "best"}), 1, "nep", replace(paths, convert=data))
 
 
 def test_lost_outputs_come_back_from_the_last_checkpoint(paths_to, tmp_path: Path, torch_settings) -> None:

@@ -28,7 +28,9 @@ GRPO = Grpo(
     checkpoint_every=3,
     validate_every=4,
 )
-ADAPTERS = GRPO.model_copy(update={"lora": Lora(dora=True)})
+ADAPTERS = GRPO.model_copy(
+    update={"lora": Lora(dora=True), "publish": "best", "deepspeed": "config/deepspeed/zero3.json"}
+)
 STEPS = 20
 KILLS = 10
 POISONED = "video-3"
