@@ -107,6 +107,10 @@ def write_readme(
     frames += f"{job.vision.frames} at most." if frame_limit else "without a limit on their number."
     if job.vision.sampling == "uniform":
         frames += f" The run itself takes {job.vision.frames} at equal distances from each clip."
+    stages = {"SFT": job.experiment.sft, "GRPO": job.experiment.grpo}
+    adapted = [name for name, stage in stages.items() if stage is not None and stage.lora]
+    if adapted:
+        remarks = [*remarks, f"The run itself trains adapters in {' and '.join(adapted)} (`lora`), this all weights."]
     lines = [
         f"# Experiment `{job.name}` for {program}",
         "Start it in the run's folder, to which every path is relative (the folder may be moved as a whole):",

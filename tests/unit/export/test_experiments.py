@@ -52,6 +52,13 @@ def test_same_bytes_in_the_same_folder_and_nothing_absolute(consumer: str, make_
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
+def test_full_tuning_in_the_place_of_adapters_is_said(consumer: str, make_job: Make) -> None:
+    said = "The run itself trains adapters in GRPO (`lora`), this all weights."
+    assert said in (export(make_job(consumer, grpo={"lora": {}})) / "README.md").read_text(encoding="utf-8")
+    assert "adapters" not in (export(make_job(consumer)) / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
 def test_paths_in_the_configuration_lead_to_files_below_the_run(consumer: str, make_job: Make) -> None:
     job = make_job(consumer)
     folder = export(job)
