@@ -14,7 +14,8 @@ act like `sft.lr` and `grpo.steps`. An experiment's own `sft` and `grpo` concern
 
 A rule that finds its result unchanged keeps what follows it from running. After a change of a module the rules whose
 script imports it run again; comments, docstrings and format do not count. A file that a rule reads (prompts, a
-DeepSpeed file, a reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never counts.
+DeepSpeed file, a reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never
+counts.
 
 """
 # The rules that read a key or a block; those after them follow. The report shows all settings.
