@@ -49,10 +49,12 @@ bench-data: setup-tests ## measure the data path against its peers; results and 
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
 
-bench-train: setup-tests ## measure training against its peers; results and plot in benchmarks/results (half an hour)
+bench-train: setup-tests ## measure training against its peers; results and plots in benchmarks/results (an hour)
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-trl requirements-trl.txt
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_sft.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_update.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_grpo.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
 schema: setup ## write config/schema.json from scripts/nep/config.py
@@ -68,5 +70,6 @@ requirements: setup-tests ## pin the whole closure of each requirements*.in anew
 	$(PIN) requirements.in -o requirements.txt
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
 	$(PIN) requirements-bench.in -o requirements-bench.txt
+	$(PIN) requirements-trl.in -o requirements-trl.txt
 	$(PIN) requirements-interop.in -o requirements-interop.txt
 	$(PIN) requirements-interop-swift.in -o requirements-interop-swift.txt
