@@ -64,6 +64,8 @@ def train(stage: Literal["sft", "grpo"], recipe: dict[str, Any], paths: RunPaths
         shutil.rmtree(old, ignore_errors=True)
     options = {
         "--recipe": json.dumps({**recipe, "threads": 1}),
+        "--checkpoint-every": "100",
+        "--keep-checkpoints": "1",
         "--seed": "0",
         "--experiment": "bench",
         "--convert-dir": paths.convert,
