@@ -48,7 +48,8 @@ SEEDBENCH = "seedbench_r1.jsonl"
 class RowFile:
     """One file of rows, and how many records (questions, for evaluation) it lacks for which reason.
 
-    `choices`: its multiple-choice questions, to be checked for what they give away.
+    `choices`: its multiple-choice questions, to be checked for what they give away. `written`: number of rows that have
+    been written, and are no longer held.
     """
 
     path: str
@@ -56,6 +57,7 @@ class RowFile:
     left_out: Counter[str] = field(default_factory=Counter)
     published_as: str | None = None
     choices: list[Choice] = field(default_factory=list)
+    written: int = 0
 
     def collect(self, make: Callable[[], list[dict[str, Any]]]) -> None:
         """Add the rows that `make` gives, or count why it gives none."""
@@ -91,25 +93,30 @@ def convert_run(
         evaluated = {question.video_id for question in (*question_rows, *seed_rows)}
         pairs = find_near_duplicates(signatures, inputs.training, evaluated, config.near_duplicate_distance)
         hold_out_near_duplicates(inputs, pairs, config.near_duplicates)
+    leak_check = partial(check_no_leak, records=record_rows, questions=question_rows, seedbench=seed_rows)
+    write = partial(_write, out_dir=out_dir, leak_check=leak_check if held_out else None)
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
     sft += [file for entry in MIXED_SETS for file in mixed_files(entry, sft, seed)]
+    write(sft)
     continuations = collect_continuations(inputs.training, config.hops, prompts.sequence_joiner, seed)
     asked, left_out = drawn(
         partial(draw_question, item, hops, prompts, config.distractors, continuations, seed)
         for item, hops in itertools.product(inputs.training, sorted(set(config.hops)))
     )
     for name, (variant, hops) in answered_sets(config.hops).items():
-        sft += answered_files(name, variant, [item for item in asked if item.kind == kind_of(hops)], prompts)
+        answered = answered_files(name, variant, [item for item in asked if item.kind == kind_of(hops)], prompts)
+        write(answered)
+        sft += answered
     captions = (partial(draw_caption_question, item, prompts, continuations, seed) for item in inputs.training)
     grpo = [
         grpo_file(NEXT_EVENT_MC, asked, left_out, prompts),
         grpo_file(NEXT_CAPTION_MC, *drawn(captions), prompts),
         grpo_file(FULL_MC_QA, *own_questions(inputs.training), prompts),
     ]
-    if held_out:
-        check_no_leak({file.path: file.rows for file in (*sft, *grpo)}, record_rows, question_rows, seed_rows)
+    write(grpo)
     evaluation = [futurebench_file(question_rows, inputs), seedbench_file(seed_rows)]
-    _write_files(out_dir, sft, [*grpo, *evaluation], inputs, seed)
+    _write(evaluation, out_dir, leak_check=None)
+    write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *grpo, *evaluation], inputs, seed))
 
 
 def find_near_duplicates(
@@ -208,20 +215,21 @@ def _futurebench_row(question: Question, inputs: Inputs) -> dict[str, Any]:
     return {**question.model_dump(mode="json"), "video": item.clip("first"), "record": record}
 
 
-def _write_files(out_dir: Path, sft: list[RowFile], jsonl: list[RowFile], inputs: Inputs, seed: int) -> None:
-    _check_unique_ids([*sft, *jsonl])
-    for file in sft:
-        write_json_rows(out_dir / file.path, file.rows)
-    for file in jsonl:
-        write_jsonl(out_dir / file.path, file.rows)
-    write_json(out_dir / "manifest.json", _manifest(out_dir, [*sft, *jsonl], inputs, seed))
-
-
-def _check_unique_ids(files: list[RowFile]) -> None:
+def _write(files: list[RowFile], out_dir: Path, leak_check: Callable[..., None] | None) -> None:
+    """Check and write the files, and let go of their rows: those of 33,000 records take a gigabyte."""
     for file in files:
-        repeated = [identity for identity, count in Counter(row["id"] for row in file.rows).items() if count > 1]
-        if repeated:
-            raise InputError(f"{file.path}: id {repeated[0]} occurs more than once; ids must be unique")
+        _check_unique_ids(file)
+        if leak_check:
+            leak_check(file.path, file.rows)
+        write_rows = write_json_rows if file.path.endswith(".json") else write_jsonl
+        write_rows(out_dir / file.path, file.rows)
+        file.written, file.rows = len(file.rows), []
+
+
+def _check_unique_ids(file: RowFile) -> None:
+    repeated = [identity for identity, count in Counter(row["id"] for row in file.rows).items() if count > 1]
+    if repeated:
+        raise InputError(f"{file.path}: id {repeated[0]} occurs more than once; ids must be unique")
 
 
 def _manifest(out_dir: Path, files: list[RowFile], inputs: Inputs, seed: int) -> dict[str, Any]:
@@ -239,7 +247,7 @@ def _manifest(out_dir: Path, files: list[RowFile], inputs: Inputs, seed: int) ->
 
 def _described(out_dir: Path, file: RowFile, seed: int) -> dict[str, Any]:
     described = {
-        "rows": len(file.rows),
+        "rows": file.written,
         "sha256": sha256_of_file(out_dir / file.path),
         "left_out": {reason: count for reason, count in file.left_out.items() if count},
     }

@@ -113,18 +113,19 @@ def part_of(record_id: str, validation_fraction: float) -> Part:
 
 
 def check_no_leak(
-    rows_by_file: dict[str, list[dict[str, Any]]],
+    name: str,
+    rows: list[dict[str, Any]],
     records: list[Record],
     questions: list[Question],
     seedbench: Sequence[SeedQuestion] = (),
 ) -> None:
-    """Raises InputError that names the file and a video which a training row and an evaluation question share."""
+    """Raises InputError that names the file `name` and a video which one of its training rows and an evaluation
+    question share."""
     whole_videos = {record.id: record.whole_video for record in records}
     held_out = evaluation_videos(records, questions, seedbench)
-    for name, rows in rows_by_file.items():
-        for row in rows:
-            if whole_videos[row["video_id"]] in held_out:
-                raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")
+    for row in rows:
+        if whole_videos[row["video_id"]] in held_out:
+            raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")
 
 
 def _near_duplicates_found(pairs: list[NearDuplicate], videos: dict[str, str]) -> str:
