@@ -1,6 +1,6 @@
 """Plots of what `benchmarks/train_*.py` measured: ratios with the loss curves of SFT, and costs of a step.
 
-    .venv/bin/python benchmarks/plot_train.py
+    PYTHONPATH=scripts .venv/bin/python benchmarks/plot_train.py
 
 reads `benchmarks/results/train_{sft,update,grpo,costs}.json`, writes `train.svg` and `train_costs.svg` there.
 """
