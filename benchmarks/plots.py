@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from measure import RESULTS
 
@@ -34,9 +35,14 @@ def draw_ratios(axes: Axes, rows: list[dict[str, Any]], label_of_axis: str) -> N
         axes.annotate(f" {label(row['ratio'])}", (max(row["ratio"], row["target"]), place), va="center")
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
+    values = [value for row in rows for value in (row["ratio"], row["target"])]
     axes.set_xscale("log")
+    # Room on the right for the labels.
+    axes.set_xlim(min(1, *values) / 1.2, max(values) ** 1.25)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(values) < 100 else (1,)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label_of_axis)
-    axes.margins(x=0.15)
 
 
 def label(ratio: float) -> str:
