@@ -54,11 +54,16 @@ def _attended_pairs(prefix: int, branches: list[int]) -> float:
 
 def _products(weight: Tensor) -> int:
     """Multiplications with a weight in a training step, for one token."""
-    return weight.numel() * (TRAINED if weight.requires_grad else FROZEN)
+    return math.prod(_shape(weight)) * (TRAINED if weight.requires_grad else FROZEN)
 
 
 def _in_layers(name: str, weight: Tensor) -> bool:
-    return ".layers." in name and "visual" not in name and weight.ndim == 2
+    return ".layers." in name and "visual" not in name and len(_shape(weight)) == 2
+
+
+def _shape(weight: Tensor) -> tuple[int, ...]:
+    """Shape of the whole weight, of which ZeRO-3 leaves an empty one in its place."""
+    return tuple(getattr(weight, "ds_shape", weight.shape))
 
 
 def _finish(result: Tensor) -> None:
