@@ -265,6 +265,7 @@ def encode_command(run: Path, model: Path, out: Path) -> list[str]:
         "--encode": Encode(batch_videos=3).model_dump_json(),
         "--model": model,
         "--model-manifest": run / "models/base.manifest.json",
+        "--processes": 2,
         "--shard": 1,
         "--shards": 2,
         "--run-dir": run,
