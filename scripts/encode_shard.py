@@ -30,7 +30,7 @@ def main() -> None:
     encode_shard(
         datasets=options.datasets,
         vision=load_block(Vision, options.vision),
-        encode=load_block(Encode, options.encode).model_copy(update={"processes": options.processes}),
+        encode=load_block(Encode, options.encode, processes=options.processes),
         model=options.model,
         model_manifest=options.model_manifest,
         shard=options.shard,

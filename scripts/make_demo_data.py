@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--out-dir", type=Path, required=True, help="folder in the hub's layout to write")
     options = parser.parse_args()
     write_demo_hub(
-        spec=load_block(DemoVideos, options.videos).model_copy(update={"processes": options.processes}),
+        spec=load_block(DemoVideos, options.videos, processes=options.processes),
         prompts=load_prompts(options.prompts),
         seed=options.seed,
         folder=options.out_dir,

@@ -24,7 +24,7 @@ def main() -> None:
     split_shard(
         records=options.records,
         videos=options.videos,
-        split=load_block(Split, options.split).model_copy(update={"processes": options.processes}),
+        split=load_block(Split, options.split, processes=options.processes),
         shard=options.shard,
         shards=options.shards,
         run_dir=options.run_dir,

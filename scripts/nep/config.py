@@ -34,11 +34,8 @@ class Block(BaseModel):
 
     def result_settings(self) -> dict[str, Any]:
         """The block as JSON values, without the keys that decide nothing but how a stage is run (`HOW_IT_IS_RUN`)."""
-        return {
-            name: _result_value(value, self.model_dump(mode="json", include={name})[name])
-            for name, value in self
-            if name not in HOW_IT_IS_RUN
-        }
+        dumped = self.model_dump(mode="json")
+        return {name: _result_value(value, dumped[name]) for name, value in self if name not in HOW_IT_IS_RUN}
 
 
 def _result_value(value: Any, dumped: Any) -> Any:
@@ -429,10 +426,13 @@ def load_config(values: dict[str, Any]) -> Config:
         raise InputError(f"configuration:\n{lines}") from None
 
 
-def load_block(block: type[BlockT], text: str) -> BlockT:
-    """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError."""
+def load_block(block: type[BlockT], text: str, **how: int) -> BlockT:
+    """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError.
+
+    `how`: keys of `HOW_IT_IS_RUN`, which come apart from it.
+    """
     try:
-        return block.model_validate_json(text)
+        return block.model_validate_json(text).model_copy(update=how)
     except ValidationError as error:
         raise InputError(f"config block {block.__name__}: {error}") from None
 

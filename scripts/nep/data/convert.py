@@ -16,6 +16,7 @@ from nep.data.inputs import (
     LeftOut,
     Part,
     check_no_leak,
+    evaluation_videos,
     hold_out_near_duplicates,
     select_inputs,
 )
@@ -93,7 +94,11 @@ def convert_run(
         evaluated = {question.video_id for question in (*question_rows, *seed_rows)}
         pairs = find_near_duplicates(signatures, inputs.training, evaluated, config.near_duplicate_distance)
         hold_out_near_duplicates(inputs, pairs, config.near_duplicates)
-    leak_check = partial(check_no_leak, records=record_rows, questions=question_rows, seedbench=seed_rows)
+    leak_check = partial(
+        check_no_leak,
+        whole_videos={record.id: record.whole_video for record in record_rows},
+        held_out=evaluation_videos(record_rows, question_rows, seed_rows),
+    )
     write = partial(_write, out_dir=out_dir, leak_check=leak_check if held_out else None)
     sft = [file for entry in SFT_SETS for file in sft_files(entry, inputs.training, prompts, config, seed)]
     sft += [file for entry in MIXED_SETS for file in mixed_files(entry, sft, seed)]

@@ -1,7 +1,7 @@
 """What every data set is made from: records with their segments, each in the training or the validation part."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -115,14 +115,11 @@ def part_of(record_id: str, validation_fraction: float) -> Part:
 def check_no_leak(
     name: str,
     rows: list[dict[str, Any]],
-    records: list[Record],
-    questions: list[Question],
-    seedbench: Sequence[SeedQuestion] = (),
+    whole_videos: Mapping[str, str],
+    held_out: set[str],
 ) -> None:
     """Raises InputError that names the file `name` and a video which one of its training rows and an evaluation
-    question share."""
-    whole_videos = {record.id: record.whole_video for record in records}
-    held_out = evaluation_videos(records, questions, seedbench)
+    question share. `whole_videos`: of each record, by id; `held_out`: see `evaluation_videos`."""
     for row in rows:
         if whole_videos[row["video_id"]] in held_out:
             raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")

@@ -45,5 +45,5 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
         out=options.out_dir,
     )
     how = {"checkpoint_every": options.checkpoint_every, "keep_checkpoints": options.keep_checkpoints}
-    recipe = load_block(block, options.recipe).model_copy(update=how)
+    recipe = load_block(block, options.recipe, **how)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)

@@ -2,8 +2,9 @@ from collections.abc import Callable
 
 import pytest
 
-from nep.data.inputs import LeftOut, check_no_leak, part_of, select_inputs
+from nep.data.inputs import LeftOut, check_no_leak, evaluation_videos, part_of, select_inputs
 from nep.errors import InputError
+from nep.records.schema import Question, Record
 
 Make = Callable
 
@@ -34,6 +35,11 @@ def test_evaluation_videos_are_held_out_where_asked(
     assert records[2].id in inputs.split
 
 
+def known(records: list[Record], question: Question) -> tuple[dict[str, str], set[str]]:
+    """The whole video of each record, and the videos that the question is about."""
+    return {record.id: record.whole_video for record in records}, evaluation_videos(records, [question])
+
+
 def test_the_whole_video_of_a_cut_evaluation_video_is_held_out(
     make_record: Make, make_question: Make, split_row: Make
 ) -> None:
@@ -44,16 +50,16 @@ def test_the_whole_video_of_a_cut_evaluation_video_is_held_out(
     inputs = select_inputs(records, [make_question(cut)], [split_row(record) for record in records], 0.0, True)
     assert [item.record.id for item in inputs.training] == [other.id]
     with pytest.raises(InputError, match=whole.id):
-        check_no_leak("sft/x.json", [{"id": "r", "video_id": whole.id}], records, [make_question(cut)])
+        check_no_leak("sft/x.json", [{"id": "r", "video_id": whole.id}], *known(records, make_question(cut)))
 
 
 def test_a_leak_names_file_and_video(make_record: Make, make_question: Make) -> None:
     records = [make_record(1), make_record(2)]
     rows = [{"id": "fine", "video_id": records[0].id}]
-    check_no_leak("grpo/x.jsonl", rows, records, [make_question(records[1])])
+    check_no_leak("grpo/x.jsonl", rows, *known(records, make_question(records[1])))
     rows.append({"id": "leak", "video_id": records[1].id})
     with pytest.raises(InputError, match=rf"grpo/x.jsonl: row leak: video {records[1].id}"):
-        check_no_leak("grpo/x.jsonl", rows, records, [make_question(records[1])])
+        check_no_leak("grpo/x.jsonl", rows, *known(records, make_question(records[1])))
 
 
 def test_parts_follow_the_id_alone_and_the_fraction() -> None:

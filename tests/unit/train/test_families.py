@@ -53,8 +53,6 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module", params=FAMILY_NAMES)
 def run(request: pytest.FixtureRequest, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a random model of a family, its data sets and its vision cache."""
-    if request.param == "SmolVLM2":
-        pytest.importorskip("num2words", reason="SmolVLM's processor needs it")
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp(request.param)
     save_family(request.param, root / "models/base")
