@@ -2,7 +2,7 @@
 
     make bench-data     or, with .venv-interop made:     PYTHONPATH=scripts .venv/bin/python benchmarks/data_sample.py
 
-The same clips, sampling (2 frames/s, at most 128) and pixel budget (16,384 a frame). nep: the sample's messages are
+The same clips, sampling (2 frames/s, at most 128) and pixel budget (112 x 112 a frame). nep: the sample's messages are
 tokenised, its features (`features`) or its frames (`frames`, patchified) read from the cache, and a micro-batch of one
 is made of them, as the trainer does. LLaMA-Factory: see llamafactory_peer.py. One thread each, in turn. Writes
 `benchmarks/results/data_sample.json`.
@@ -36,7 +36,7 @@ from nep.train.samples import SampleBuilder
 from nep.train.visual import Visuals
 
 PEER = ROOT / ".venv-interop/bin/python"
-VISION = Vision(sampling="fps", fps=2.0, frames=128, max_pixels=16384)
+VISION = Vision(sampling="fps", fps=2.0, frames=128, max_pixels=112 * 112)
 CPU = torch.device("cpu")
 TARGET = 100
 # Frozen, the vision side is read from the cache; trained, its pixels are made from cached frames.

@@ -26,7 +26,10 @@ from nep.files import read_json, read_jsonl
 PEER = ROOT / ".venv-interop/bin/llamafactory-cli"
 MODELS = {"tiny": {}, "100 M": {"hidden_size": 768, "layers": 16, "heads": 12}}
 TARGETS = {"tiny": 3, "100 M": 1.5}
-SAMPLES, BATCH, EPOCHS = 64, 16, {"tiny": 6, "100 M": 1}
+RATES, EPOCHS = {"tiny": 1e-3, "100 M": 1e-4}, {"tiny": 6, "100 M": 2}
+SAMPLES, BATCH = 64, 16
+# Of a size that both trainers keep: LLaMA-Factory rounds sides to the nearest multiple of 28, this project down.
+VISION = {"sampling": "uniform", "frames": 8, "max_pixels": 112 * 112}
 Measured = dict[str, Any]
 
 
@@ -41,6 +44,7 @@ def main() -> None:
     for name in names:
         run = prepare(name)
         measured[name] = {"nep": by_nep(run), "LLaMA-Factory": by_llamafactory(run, name)}
+        check_tokens(measured[name], SAMPLES * EPOCHS[name])
         ratio = measured[name]["nep"]["samples_per_s"] / measured[name]["LLaMA-Factory"]["samples_per_s"]
         row = {"what": "SFT", "against": "LLaMA-Factory", "clip": name, "ratio": ratio, "target": TARGETS[name]}
         ratios.append(row)
@@ -53,7 +57,7 @@ def prepare(name: str) -> Path:
     run = f"bench-sft-{name.replace(' ', '').lower()}"
     shutil.rmtree(ROOT / "results" / run, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
-    sft = {"datasets": {"next_event": SAMPLES}, "lr": 1e-3, "epochs": EPOCHS[name], "batch_size": BATCH, "threads": 1}
+    sft = {"datasets": {"next_event": SAMPLES}, "lr": RATES[name], "epochs": EPOCHS[name], "batch_size": BATCH}
     config = {
         "run": run,
         "demo": {
@@ -62,8 +66,8 @@ def prepare(name: str) -> Path:
         },
         "source": {"kind": "folder", "path": f"results/{run}/hub"},
         "model": {"kind": "folder", "path": f"results/{run}/tiny_model"},
-        "vision": {"sampling": "fps", "fps": 2, "frames": 16, "max_pixels": 16384},
-        "experiments": {"nep": {"sft": {**sft, "validation_samples": 0}}},
+        "vision": VISION,
+        "experiments": {"nep": {"sft": {**sft, "threads": 1, "validation_samples": 0}}},
     }
     path = WORK / f"{run}.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -78,8 +82,12 @@ def by_nep(run: Path) -> Measured:
     """What the trainer wrote of its own steps."""
     timings, metrics = read_jsonl(run / "nep/sft/timings.jsonl"), read_jsonl(run / "nep/sft/metrics.jsonl")
     samples = sum(row["samples_per_second"] * row["seconds"] for row in timings)
+    tokens = sum(
+        (row["visual_tokens_per_second"] + row["text_tokens_per_second"]) * row["seconds"] for row in timings
+    )
     return {
         "samples_per_s": samples / sum(row["seconds"] for row in timings),
+        "tokens": round(tokens),
         "data_wait": sum(row["data_wait_seconds"] for row in timings) / sum(row["seconds"] for row in timings),
         "mfu": statistics.median(row["mfu"] for row in timings),
         "losses": [row["loss"] for row in metrics],
@@ -91,6 +99,7 @@ def by_llamafactory(run: Path, name: str) -> Measured:
     values = yaml.safe_load((run / "export/llamafactory/nep/train.yaml").read_text(encoding="utf-8"))
     del values["deepspeed"]
     values |= {"use_cpu": True, "preprocessing_num_workers": 1, "save_strategy": "no"}
+    values |= {"include_num_input_tokens_seen": "all"}
     config = WORK / f"{run.name}.llamafactory.yaml"
     config.write_text(yaml.safe_dump(values), encoding="utf-8")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(WORK / "hf")}
@@ -101,7 +110,18 @@ def by_llamafactory(run: Path, name: str) -> Measured:
     losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
     if state["global_step"] * BATCH != SAMPLES * EPOCHS[name]:
         raise RuntimeError(f"LLaMA-Factory took {state['global_step']} steps")
-    return {"samples_per_s": SAMPLES * EPOCHS[name] / results["train_runtime"], "losses": losses}
+    return {
+        "samples_per_s": SAMPLES * EPOCHS[name] / results["train_runtime"],
+        "tokens": state["num_input_tokens_seen"],
+        "losses": losses,
+    }
+
+
+def check_tokens(found: Measured, samples: int) -> None:
+    """Raise RuntimeError if the trainers did not see the same clips: LLaMA-Factory adds one token, a line's end."""
+    tokens = {trainer: measured["tokens"] for trainer, measured in found.items()}
+    if not 0 <= tokens["LLaMA-Factory"] - tokens["nep"] <= samples:
+        raise RuntimeError(f"not the same tokens for {samples} samples: {tokens}")
 
 
 if __name__ == "__main__":

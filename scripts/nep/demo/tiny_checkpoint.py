@@ -46,6 +46,9 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
+# Bounds of a frame as Qwen2.5-VL's released checkpoints have them; the class's own default would enlarge small ones.
+PIXELS = {"shortest_edge": 3136, "longest_edge": 12845056}
+
 
 def build_model(tiny: TinyModel, processor: Qwen2_5_VLProcessor, seed: int) -> Qwen2_5_VLForConditionalGeneration:
     """A model with random fp32 weights; the same seed gives the same weights."""
@@ -62,7 +65,7 @@ def build_processor(corpus: Iterable[str]) -> Qwen2_5_VLProcessor:
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(),
         tokenizer=_build_tokenizer(corpus),
-        video_processor=Qwen2VLVideoProcessor(),
+        video_processor=Qwen2VLVideoProcessor(size=PIXELS),
         chat_template=CHAT_TEMPLATE,
     )
 

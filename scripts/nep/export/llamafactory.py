@@ -12,6 +12,8 @@ from nep.files import write_json, write_text
 
 # Its chat templates by model family.
 TEMPLATES = {"qwen2_vl": "qwen2_vl", "qwen2_5_vl": "qwen2_vl"}
+# Frames a second of which `video_maxlen` are then taken at equal distances, as `vision.sampling: uniform` asks.
+EVERY_FRAME = 1000.0
 FREEZE = {
     "vision_tower": "freeze_vision_tower",
     "projector": "freeze_multi_modal_projector",
@@ -70,7 +72,7 @@ def training_config(job: ExperimentExport, datasets: list[str]) -> dict[str, Any
         "dataset_dir": job.folder,
         "media_dir": ".",
         "cutoff_len": sft.max_tokens,
-        "video_fps": vision.fps,
+        "video_fps": vision.fps if vision.sampling == "fps" else EVERY_FRAME,
         "video_maxlen": vision.frames,
         "video_min_pixels": vision.min_pixels,
         "video_max_pixels": vision.max_pixels,
