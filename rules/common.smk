@@ -1,19 +1,19 @@
 # The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
 import json
-import os
 import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-# Jobs run in the environment that Snakemake runs in, also where it has not been activated.
-os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]))
 
 from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.workflow.lock import hold_as_run
+from nep.workflow.path import extend_path
+
+extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
@@ -155,14 +155,25 @@ def start_model(wildcards):
     return f"{wildcards.experiment}-sft" if wildcards.experiment in experiments_with("sft") else "base"
 
 
+# What starts a launcher on each node of a job.
+MPI = "srun"
+
+
 def launcher(training):
-    """How a training script starts: by itself, or in several processes."""
-    several = f"python scripts/launch_training.py --standalone --nproc_per_node {training.processes}"
-    return several if training.processes > 1 else "python"
+    """How a training script starts: by itself, or in several processes, on one node or on each of several."""
+    several = f"python scripts/launch_training.py --nproc_per_node {training.processes}"
+    if training.nodes > 1:
+        return f"{MPI} --nodes={training.nodes} --ntasks={training.nodes} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
+    return f"{several} --standalone" if training.processes > 1 else "python"
+
+
+def on_several_nodes(training, value):
+    """A resource that only a training on several nodes asks for."""
+    return value if training.nodes > 1 else None
 
 
 def cores_of(training):
-    """Cores that a training stage uses on a machine without GPUs."""
+    """Cores that a training stage uses on one node without GPUs."""
     return training.processes * training.threads
 
 

@@ -24,6 +24,10 @@ rule train_grpo:
         "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
     resources:
+        nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.nodes,
+        tasks=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, CONFIG.experiments[wildcards.experiment].grpo.nodes),
+        tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, 0),
+        mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, MPI),
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
         checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.checkpoint_every,
         keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.keep_checkpoints,
@@ -33,8 +37,9 @@ rule train_grpo:
         start=lambda wildcards: folder_of(start_model(wildcards)),
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
+    # A signal to stop is for the training alone: shell and log outlive it.
     shell:
-        "{resources.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
+        "trap '' TERM; {resources.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"

@@ -24,6 +24,10 @@ rule train_sft:
         "../envs/train.yaml"
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
     resources:
+        nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.nodes,
+        tasks=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, CONFIG.experiments[wildcards.experiment].sft.nodes),
+        tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, 0),
+        mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, MPI),
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
         checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.checkpoint_every,
         keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.keep_checkpoints,
@@ -32,8 +36,9 @@ rule train_sft:
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
         seed=CONFIG.seed,
         code=code("train_sft.py"),
+    # A signal to stop is for the training alone: shell and log outlive it.
     shell:
-        "{resources.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
+        "trap '' TERM; {resources.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"

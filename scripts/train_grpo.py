@@ -3,16 +3,18 @@
 `python` for one process, `launch_training.py --nproc_per_node n` for n.
 """
 
-from nep.config import Grpo
 from nep.errors import run_entry_point
 from nep.train import preemption
-from nep.train.grpo import train_grpo
-from nep.train.options import read_training_options
 
 
 def main() -> None:
     """Read the options and train."""
+    # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
+    from nep.config import Grpo
+    from nep.train.grpo import train_grpo
+    from nep.train.options import read_training_options
+
     options = read_training_options(__doc__, Grpo)
     train_grpo(options.recipe, options.seed, options.experiment, options.paths)
 

@@ -3,16 +3,18 @@
 `python` for one process, `launch_training.py --nproc_per_node n` for n.
 """
 
-from nep.config import Sft
 from nep.errors import run_entry_point
 from nep.train import preemption
-from nep.train.options import read_training_options
-from nep.train.sft import train_sft
 
 
 def main() -> None:
     """Read the options and train."""
+    # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
+    from nep.config import Sft
+    from nep.train.options import read_training_options
+    from nep.train.sft import train_sft
+
     options = read_training_options(__doc__, Sft)
     train_sft(options.recipe, options.seed, options.experiment, options.paths)
 

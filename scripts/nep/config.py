@@ -23,7 +23,7 @@ KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
 
 # A change of these runs nothing again.
-HOW_IT_IS_RUN = frozenset({"processes", "checkpoint_every", "keep_checkpoints"})
+HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints"})
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -224,11 +224,14 @@ class Training(Block):
     norms. The newest `keep_checkpoints` checkpoints are kept, and the one that did best in validation: by loss in SFT,
     by accuracy in GRPO. `publish: best` saves a checkpoint at each validation, and makes the best one the result.
 
+    `processes` are those of one of the `nodes`.
+
     `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
     """
 
     balance_sources: bool = False
     deepspeed: str = "config/deepspeed/zero2.json"
+    nodes: int = Field(1, ge=1)
     processes: int = Field(1, ge=1)
     threads: int = Field(2, ge=1)
     precision: Literal["fp32", "bf16"] = "fp32"

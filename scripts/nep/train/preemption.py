@@ -6,6 +6,8 @@ Status 75 (EX_TEMPFAIL of sysexits.h) means: nothing is wrong, the same command 
 import signal
 from types import FrameType
 
+from nep.workflow import requeue
+
 EXIT_RESUME = 75
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -13,14 +15,16 @@ _received: list[int] = []
 
 
 class Preempted(SystemExit):
-    """Ends the process with `EXIT_RESUME`, after the checkpoint has been written."""
+    """Ends the process with `EXIT_RESUME`, after the checkpoint has been written; asks to be queued again."""
 
     def __init__(self) -> None:
+        requeue.ask()
         super().__init__(EXIT_RESUME)
 
 
 def listen() -> None:
     """From now on a signal of `SIGNALS` is noted and does not end the process."""
+    requeue.forget()
     for number in SIGNALS:
         signal.signal(number, _note)
 

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from nep.workflow import requeue
+
 LOCK_FILE = "nep.lock"
 
 
@@ -41,8 +43,11 @@ def hold_as_run(snakemake_dir: Path) -> IO[str]:
 
 @contextmanager
 def held_as_job(snakemake_dir: Path) -> Iterator[None]:
-    """Hold the folder as a job of a run does; nothing to hold where there was no run (an entry point used by hand)."""
-    if not (snakemake_dir / LOCK_FILE).is_file():
+    """Hold the folder as a job of a run does.
+
+    Nothing is held where there was no run (an entry point used by hand), nor by a job that the next run takes over.
+    """
+    if requeue.is_possible() or not (snakemake_dir / LOCK_FILE).is_file():
         yield
         return
     with _open(snakemake_dir / LOCK_FILE) as stream:
