@@ -26,7 +26,7 @@ HERE = {
     "default-resources": {"mem_mb": "2000 * attempt", "runtime": "10 * attempt"},
     "set-resources": {
         "encode_shard": {"mem_mb": 2000},
-        "train_sft": {"gpu": 1, "mem_mb": 3000, "runtime": 10},
+        "train_sft": {"gpu": 2, "mem_mb": 3000, "runtime": 10},
         "train_grpo": {"gpu": 1, "mem_mb": 3000, "runtime": 10},
         "evaluate_model": {"mem_mb": 3000},
     },
@@ -44,7 +44,7 @@ class Job:
     comment: str
     memory_mb: int
     minutes: int
-    gpus: str
+    resources: str
 
 
 class SlurmRun:
@@ -112,7 +112,7 @@ def jobs(cluster: LocalCluster, comment: str, place: Workplace) -> list[Job]:
             comment=row["comment"],
             memory_mb=row["memory_per_node"] or 0,
             minutes=row["time_limit"],
-            gpus=row["tres_req_str"],
+            resources=row["tres_req_str"],
         )
         for row in listing
         if row["current_working_directory"] == str(place.root) and row["comment"].startswith(comment)

@@ -190,7 +190,7 @@ class LocalCluster:
             # More CPUs than the machine has: jobs wait for each other less.
             "SlurmdParameters": "config_overrides",
             "SlurmdTimeout": "10",
-            "KillWait": "5",
+            "KillWait": "30",
             "MinJobAge": "600",
             "JobFileAppend": "1",
             "SchedulerParameters": "sched_interval=2,sched_min_interval=0,batch_sched_delay=0,bf_interval=1",

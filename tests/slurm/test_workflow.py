@@ -1,0 +1,105 @@
+"""The workflow through Slurm up to its models: what it asks for, what jobs see; trainings that are stopped leave no
+trace."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from support.slurm import SlurmRun, jobs, slurm_workplace, started
+from support.workflow import hashes
+
+from nep.files import read_json, read_jsonl
+from nep.slurm.local_cluster import LocalCluster
+
+# Far above what it takes, so that a busy machine does not fail it.
+STAGE_S = 900
+DELAY = "SLOW_REWARD_S"
+# Waits, in the disturbed run only, so that a training can be stopped in its middle.
+SLOW_REWARD = f"""
+import os, time
+
+def nothing(completion, answer, row):
+    time.sleep(float(os.environ.get("{DELAY}", "0")))
+    return 0.0
+"""
+CHANGES: dict[str, Any] = {
+    "split": {"shards": 4},
+    "sft": {"epochs": 40, "checkpoint_every": 200, "validate_every": 1000},
+    "grpo": {"steps": 20, "rewards": {"letter": 1.0, "slow:nothing": 1.0}},
+}
+WIDE = {"experiments": {"wide": {"sft": {"nodes": 2, "threads": 1, "datasets": {"next_event": 16}}}}}
+
+
+def test_the_workflow_with_trainings_that_are_stopped(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = slurm_workplace(tmp_path / "workplace")
+    (place.root / "slow.py").write_text(SLOW_REWARD)
+    config = place.configure("small", **CHANGES, **WIDE)
+    monkeypatch.setitem(cluster.environment, DELAY, "0.2")
+    run_folder = place.root / "results" / "small"
+    with started(cluster, place, "sft", "grpo", "--configfile", str(config)) as run:
+        run.wait_until(lambda: steps(run_folder, "sft", "nep") >= 3, STAGE_S)
+        (sft,) = jobs(cluster, "rule_train_sft_wildcards_nep", place)
+        seen = environment_of(cluster, sft.id, "scripts/train_sft.py")
+        cluster.ask("scancel", "--signal=TERM", sft.id)
+
+        run.wait_until(lambda: steps(run_folder, "grpo", "nep") >= 2, STAGE_S)
+        (grpo,) = jobs(cluster, "rule_train_grpo_wildcards_nep", place)
+        # Within the 300 s before its end in which the profile has it signalled.
+        cluster.ask("scontrol", "update", f"JobId={grpo.id}", "EndTime=now+240")
+        run.wait_until(lambda: restarts(cluster, grpo.id, run) == 1, STAGE_S)
+        cluster.ask("scontrol", "update", f"JobId={grpo.id}", "TimeLimit=20")
+        assert run.finish(STAGE_S) == 0, run.text
+
+    assert seen["CUDA_VISIBLE_DEVICES"].count(",") == 1
+    for rule in ("train_sft_wildcards_nep", "train_grpo_wildcards_nep"):
+        assert [(job.state, job.restarts) for job in jobs(cluster, f"rule_{rule}", place)] == [("COMPLETED", 1)]
+    left = hashes(run_folder / "nep")
+    assert {"sft/model/model.safetensors", "grpo/model/model.safetensors", "grpo/metrics.jsonl"} < set(left)
+
+    # Four shards each, one after another in one job.
+    for rule in ("split", "hash"):
+        (group,) = jobs(cluster, f"rule_{rule}_shards", place)
+        assert (group.memory_mb, group.minutes) == (2000, 40)
+    # What is light or needs the internet is no job.
+    rules = {job.comment.removeprefix("rule_").partition("_wildcards")[0] for job in jobs(cluster, "", place)}
+    assert not rules & {"list_source", "finish_download", "fetch_model", "all"}
+
+    (wide,) = jobs(cluster, "rule_train_sft_wildcards_wide", place)
+    assert "node=2" in wide.resources and "gres/gpu" in wide.resources
+    manifest = read_json(run_folder / "wide" / "sft" / "manifest.json")
+    one_node = [row["loss"] for row in read_jsonl(run_folder / "nep" / "sft" / "metrics.jsonl")]
+    two_nodes = [row["loss"] for row in read_jsonl(run_folder / "wide" / "sft" / "metrics.jsonl")]
+    assert two_nodes == pytest.approx(one_node, abs=1e-3) and manifest["steps"] == len(one_node)
+
+    # The same trainings, here and undisturbed.
+    for trained in ("nep", "work/sft", "work/grpo"):
+        shutil.rmtree(run_folder / trained)
+    outcome = place.run(config, "results/small/nep/grpo/manifest.json")
+    assert outcome.status == 0, outcome.text
+    assert hashes(run_folder / "nep") == left
+
+
+def steps(run_folder: Path, stage: str, experiment: str) -> int:
+    """Steps that a training has logged so far."""
+    logs = run_folder.glob(f"work/{stage}/{experiment}/*/metrics.jsonl")
+    return sum(path.read_bytes().count(b"\n") for path in logs)
+
+
+def restarts(cluster: LocalCluster, job: str, run: SlurmRun) -> int:
+    return next(found.restarts for found in jobs(cluster, "", run.workplace) if found.id == job)
+
+
+def environment_of(cluster: LocalCluster, job: str, script: str) -> dict[str, str]:
+    """Environment of the process of a job that runs a script, as the process has it."""
+    for number in cluster.processes():
+        try:
+            process = psutil.Process(number)
+            if process.environ().get("SLURM_JOB_ID") == job and process.cmdline()[1:2] == [script]:
+                return process.environ()
+        except psutil.NoSuchProcess:
+            continue
+    raise AssertionError(f"no process of job {job} runs {script}")
