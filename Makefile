@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo test test-interop test-interop-swift bench-data bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo slurm-demo test test-slurm test-interop test-interop-swift bench-data bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ demo: setup ## run the whole workflow with CONFIG, print the result table and th
 	@$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
 
+slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
+	@$(BIN)/python scripts/slurm_demo.py --configfile $(CONFIG)
+	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
+
 lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,6 +35,9 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests
 	$(BIN)/python -m pytest
+
+test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
+	$(BIN)/python -m pytest tests/slurm
 
 test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt

@@ -14,13 +14,16 @@ def read(path: str) -> dict:
     return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
+def all_rules() -> list[str]:
+    return [rule for file in sorted((ROOT / "rules").glob("*.smk")) for rule in rules_of(file.read_text("utf-8"))]
+
+
 def test_the_slurm_profile_lies_where_snakemake_looks() -> None:
     assert (ROOT / "slurm").resolve() == ROOT / "profiles" / "slurm"
 
 
 def test_resources_are_set_for_rules_that_exist() -> None:
-    rules = {rule for file in (ROOT / "rules").glob("*.smk") for rule in rules_of(file.read_text(encoding="utf-8"))}
-    assert set(read("slurm/config.yaml")["set-resources"]) <= rules
+    assert set(read("slurm/config.yaml")["set-resources"]) <= set(all_rules())
 
 
 def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> None:
@@ -29,6 +32,20 @@ def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> 
     for experiment in config.experiments.values():
         for training in (experiment.sft, experiment.grpo):
             stage = type(training).__name__.lower()
-            assert profile["set-resources"][f"train_{stage}"]["gpu"] == training.processes
+            assert profile["set-resources"][f"train_{stage}"]["gpu"] == training.nodes * training.processes
     assert profile["set-resources"]["evaluate_model"]["gpu"] == 1
     assert profile["default-resources"]["nodes"] == 1
+
+
+def test_shards_that_share_a_job_run_one_after_another() -> None:
+    profile = read("slurm/config.yaml")
+    grouped = [entry.partition("=")[0] for entry in profile["groups"]]
+    assert set(grouped) == {rule for rule in all_rules() if rule.endswith("_shard")}
+    assert {profile["set-resources"][rule]["shards"] for rule in grouped} == {1}
+    assert (profile["resources"], profile["set-resource-scopes"]) == (["shards=1"], ["shards=local"])
+
+
+def test_what_needs_the_internet_runs_where_snakemake_does() -> None:
+    text = (ROOT / "rules/download.smk").read_text(encoding="utf-8")
+    local = text.partition("localrules:")[2].partition("\n\n")[0]
+    assert {name.strip(" ,\n") for name in local.split(",")} - {""} == set(rules_of(text))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nep.errors import EXIT_BAD_INPUT
+from nep.train.launcher import place_in_job
 from nep.train.preemption import EXIT_RESUME
 
 ROOT = Path(__file__).parents[3]
@@ -49,3 +50,9 @@ def test_a_signal_reaches_all_processes_and_ends_in_status_75(tmp_path: Path, nu
 
 def test_another_status_comes_back_as_it_is(tmp_path: Path) -> None:
     assert launch(tmp_path, f"sys.exit({EXIT_BAD_INPUT})").wait(TIMEOUT_S) == EXIT_BAD_INPUT
+
+
+def test_the_launchers_of_one_srun_meet_where_it_was_called() -> None:
+    job = {"SLURM_JOB_ID": "10007", "SLURM_PROCID": "1", "SLURM_LAUNCH_NODE_IPADDR": "10.0.0.1"}
+    place = place_in_job(job)
+    assert place == ["--node_rank", "1", "--master_addr", "10.0.0.1", "--master_port", "20007"]
