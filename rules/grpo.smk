@@ -25,7 +25,9 @@ rule train_grpo:
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
     resources:
         nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.nodes,
-        tasks=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, CONFIG.experiments[wildcards.experiment].grpo.nodes),
+        tasks=lambda wildcards: on_several_nodes(
+            CONFIG.experiments[wildcards.experiment].grpo, CONFIG.experiments[wildcards.experiment].grpo.nodes
+        ),
         tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, 0),
         mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, MPI),
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),

@@ -25,7 +25,9 @@ rule train_sft:
     threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
     resources:
         nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.nodes,
-        tasks=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, CONFIG.experiments[wildcards.experiment].sft.nodes),
+        tasks=lambda wildcards: on_several_nodes(
+            CONFIG.experiments[wildcards.experiment].sft, CONFIG.experiments[wildcards.experiment].sft.nodes
+        ),
         tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, 0),
         mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, MPI),
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 from support.slurm import jobs, started
@@ -95,8 +96,7 @@ def test_a_lost_node(cluster: LocalCluster, disturbed: Make) -> None:
     with started(cluster, place, *names("here", "there")) as run:
         run.wait_until(have_started(place, here=1, there=1), START_S)
         node = cluster.ask("squeue", "--noheader", "--format=%N", f"--jobs={starts(place, 'here')[0]}").strip()
-        cluster.stop_daemon(f"slurmd-{node}", signal.SIGKILL)
-        kill_jobs(cluster, node)
+        kill_node(cluster, node)
         try:
             run.wait_until(have_started(place, here=2), START_S)
             let_go(place)
@@ -107,15 +107,23 @@ def test_a_lost_node(cluster: LocalCluster, disturbed: Make) -> None:
     assert (job.state, job.restarts) == ("COMPLETED", 1)
 
 
-def kill_jobs(cluster: LocalCluster, node: str) -> None:
-    """SIGKILL to everything that a node's jobs run."""
+def kill_node(cluster: LocalCluster, node: str) -> None:
+    """SIGKILL to a node's slurmd, then to those that watch over its jobs, then to the jobs."""
+    cluster.stop_daemon(f"slurmd-{node}", signal.SIGKILL)
+    lost, watchers = set(), set()
     for number in cluster.processes():
         try:
             process = psutil.Process(number)
             if process.environ().get("SLURMD_NODENAME") == node:
-                process.kill()
+                lost.add(process)
+                watchers |= {parent for parent in process.parents() if "slurmstepd" in parent.name()}
         except psutil.NoSuchProcess:
+            # One of the short processes of a job.
             continue
+    assert watchers
+    for process in [*watchers, *lost]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def test_a_second_run_takes_over_the_jobs_of_a_killed_one(cluster: LocalCluster, disturbed: Make) -> None:

@@ -69,7 +69,7 @@ def test_the_workflow_with_trainings_that_are_stopped(
     assert not rules & {"list_source", "finish_download", "fetch_model", "all"}
 
     (wide,) = jobs(cluster, "rule_train_sft_wildcards_wide", place)
-    assert "node=2" in wide.resources and "gres/gpu" in wide.resources
+    assert (wide.nodes, wide.gpus) == (2, "gres:gpu:2")
     manifest = read_json(run_folder / "wide" / "sft" / "manifest.json")
     one_node = [row["loss"] for row in read_jsonl(run_folder / "nep" / "sft" / "metrics.jsonl")]
     two_nodes = [row["loss"] for row in read_jsonl(run_folder / "wide" / "sft" / "metrics.jsonl")]

@@ -44,7 +44,8 @@ class Job:
     comment: str
     memory_mb: int
     minutes: int
-    resources: str
+    nodes: int
+    gpus: str
 
 
 class SlurmRun:
@@ -112,7 +113,8 @@ def jobs(cluster: LocalCluster, comment: str, place: Workplace) -> list[Job]:
             comment=row["comment"],
             memory_mb=row["memory_per_node"] or 0,
             minutes=row["time_limit"],
-            resources=row["tres_req_str"],
+            nodes=row["node_count"],
+            gpus=row["tres_per_job"],
         )
         for row in listing
         if row["current_working_directory"] == str(place.root) and row["comment"].startswith(comment)

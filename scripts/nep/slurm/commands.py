@@ -9,7 +9,7 @@ and where it cannot ask for states because the controller or the accounting is d
 - a job that is no longer listed has ended (Snakemake then looks for its outputs);
 - while the controller does not answer, jobs count as running, for half an hour; then they have failed.
 
-What was submitted is noted in `.snakemake/slurm/<hash of the target>.json`.
+What was submitted is noted in `.snakemake/slurm/<hash of target and configuration file>.json`.
 """
 
 import os
@@ -36,7 +36,8 @@ ANSWER_S = 45
 NO_CONTROLLER = "Unable to contact slurm controller"
 LIVING = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED")
 TARGET = re.compile(r"--target-jobs (.*?) --")
-CONFIG = re.compile(r"--(?:configfiles?|config) (.*?) --")
+FILES = re.compile(r"--configfiles? (.*?) --")
+CONFIG = re.compile(r"--config (.*?) --")
 DECIDING = ("Snakefile", "rules/*.smk", "scripts/**/*.py", "config/**/*.*")
 
 
@@ -57,7 +58,7 @@ def sbatch(arguments: Sequence[str]) -> int:
     run, log, script = (_value(arguments, name) for name in ("--job-name", "--output", "--wrap"))
     if not (run and log and script):
         return _pass_on("sbatch", arguments)
-    note = NOTES / f"{sha256_of_json([TARGET.findall(script), CONFIG.findall(script)])[:16]}.json"
+    note = NOTES / f"{sha256_of_json([TARGET.findall(script), FILES.findall(script)])[:16]}.json"
     mark = str(note.with_suffix(".requeue").absolute())
     content = _content(script)
     earlier = Note(**read_json(note)) if note.is_file() else None
@@ -133,7 +134,7 @@ def _settled(note: Note, state: str) -> str:
 def _content(script: str) -> str:
     """Hash of what decides a job's result: its target, configuration and the workflow's files."""
     found = {str(path.relative_to(ROOT)): path for pattern in DECIDING for path in ROOT.glob(pattern)}
-    configured = [Path(word.strip("'")) for words in CONFIG.findall(script) for word in words.split()]
+    configured = [Path(word.strip("'")) for words in FILES.findall(script) for word in words.split()]
     found |= {str(path): path for path in configured if path.is_file()}
     return sha256_of_json(
         {
