@@ -25,10 +25,10 @@ HERE = {
     "latency-wait": 5,
     "default-resources": {"mem_mb": "2000 * attempt", "runtime": "10 * attempt"},
     "set-resources": {
-        "encode_shard": {"mem_mb": 2000},
-        "train_sft": {"gpu": 2, "mem_mb": 3000, "runtime": 10},
-        "train_grpo": {"gpu": 1, "mem_mb": 3000, "runtime": 10},
-        "evaluate_model": {"mem_mb": 3000},
+        "encode_shard": {"mem_mb": 4000},
+        "train_sft": {"gpu": 2, "mem_mb": 4000, "runtime": 10},
+        "train_grpo": {"gpu": 1, "mem_mb": 4000, "runtime": 10},
+        "evaluate_model": {"mem_mb": 4000},
     },
 }
 BETWEEN_LOOKS_S = 0.2
