@@ -1,4 +1,4 @@
-"""Seconds of a whole GRPO step: this project's trainer and TRL's, with the same weights, prompts, lengths and reward.
+"""Seconds of a whole GRPO step: this project's trainer, TRL's and a naive one; same weights, prompts, lengths, reward.
 
     make bench-train     or, with .venv-trl made:     PYTHONPATH=scripts .venv/bin/python benchmarks/train_grpo.py
 
@@ -14,6 +14,9 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from measure import ROOT, WORK, write_result
@@ -22,7 +25,9 @@ from nep.files import read_jsonl
 from nep.train.run_state import RunPaths
 from random_run import environment, make_model, make_run, train
 
-PEER = ROOT / ".venv-trl/bin/python"
+TRL = ROOT / ".venv-trl/bin/python"
+# Each prints the seconds of its steps: what runs it, and its script.
+PEERS = {"TRL": (TRL, "trl_peer.py"), "naive": (Path(sys.executable), "naive_grpo.py")}
 MODELS = {"tiny": {}, "100 M": {"hidden_size": 768, "layers": 16, "heads": 12}}
 SETTINGS = {
     "tiny": {"prompts": 4, "steps": 6},
@@ -39,15 +44,15 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    if not PEER.is_file():
-        raise InputError(f"{PEER} is missing: `make bench-train` makes it")
+    if not TRL.is_file():
+        raise InputError(f"{TRL} is missing: `make bench-train` makes it")
     measured, ratios = {}, []
     for name in options.models:
         settings = {**SHARED, **SETTINGS[name]}
         measured[name] = {"settings": settings, **measure(name, settings, options.rounds)}
         ratios += compared(name, measured[name])
     for row in ratios:
-        print("{clip}, {what}: {ratio:.2f} times less than TRL".format(**row))
+        print("{clip}, {what}: {ratio:.2f} times less than {against}".format(**row))
     write_result("train_grpo", {"rounds": options.rounds, "measured": measured, "ratios": ratios})
 
 
@@ -57,9 +62,11 @@ def measure(name: str, settings: dict[str, Any], rounds: int) -> dict[str, Secon
     shutil.rmtree(folder, ignore_errors=True)
     make_model(folder / "model", MODELS[name])
     paths = make_run(folder, folder / "model", settings["prompts"], WORDS)
-    found: dict[str, Seconds] = {"nep": {}, "TRL": {}}
+    trainers = {"nep": by_nep, **{name: partial(by_peer, name) for name in PEERS}}
+    found: dict[str, Seconds] = {name: {} for name in trainers}
     for _ in range(rounds):
-        for trainer, made in (("nep", by_nep(paths, settings)), ("TRL", by_trl(paths, settings))):
+        for trainer, run in trainers.items():
+            made = run(paths, settings)
             made["update"] = [step - rollout for step, rollout in zip(made["step"], made["rollout"], strict=True)]
             if set(made["completion_tokens"]) != {settings["new_tokens"]}:
                 raise RuntimeError(f"{trainer}: completions of {made['completion_tokens']} tokens on average")
@@ -91,11 +98,12 @@ def by_nep(paths: RunPaths, settings: dict[str, Any]) -> Seconds:
     }
 
 
-def by_trl(paths: RunPaths, settings: dict[str, Any]) -> Seconds:
-    """What `trl_peer.py` prints."""
+def by_peer(name: str, paths: RunPaths, settings: dict[str, Any]) -> Seconds:
+    """What the peer's script prints."""
+    python, script = PEERS[name]
     questions = paths.convert / "grpo/next_event_mc.jsonl"
-    command = [PEER, ROOT / "benchmarks/trl_peer.py", paths.model, questions, json.dumps(settings)]
-    with (paths.run / "trl.log").open("w") as log:
+    command = [python, ROOT / "benchmarks" / script, paths.model, questions, json.dumps(settings)]
+    with (paths.run / f"{name}.log").open("w") as log:
         done = subprocess.run(command, env=environment(), check=True, stdout=subprocess.PIPE, stderr=log, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -104,17 +112,18 @@ def compared(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     """Ratios of the median seconds, of whole steps and of their two parts."""
     medians = {
         trainer: {part: statistics.median(found[trainer][part]) for part in ("step", "rollout", "update")}
-        for trainer in ("nep", "TRL")
+        for trainer in ("nep", *PEERS)
     }
     return [
         {
             "what": f"GRPO {part}",
-            "against": "TRL",
+            "against": peer,
             "clip": name,
-            "ratio": medians["TRL"][part] / medians["nep"][part],
+            "ratio": medians[peer][part] / seconds,
             "target": TARGET,
         }
-        for part in medians["nep"]
+        for peer in PEERS
+        for part, seconds in medians["nep"].items()
     ]
 
 

@@ -82,9 +82,7 @@ def by_nep(run: Path) -> Measured:
     """What the trainer wrote of its own steps."""
     timings, metrics = read_jsonl(run / "nep/sft/timings.jsonl"), read_jsonl(run / "nep/sft/metrics.jsonl")
     samples = sum(row["samples_per_second"] * row["seconds"] for row in timings)
-    tokens = sum(
-        (row["visual_tokens_per_second"] + row["text_tokens_per_second"]) * row["seconds"] for row in timings
-    )
+    tokens = sum((row["visual_tokens_per_second"] + row["text_tokens_per_second"]) * row["seconds"] for row in timings)
     return {
         "samples_per_s": samples / sum(row["seconds"] for row in timings),
         "tokens": round(tokens),
@@ -118,9 +116,9 @@ def by_llamafactory(run: Path, name: str) -> Measured:
 
 
 def check_tokens(found: Measured, samples: int) -> None:
-    """Raise RuntimeError if the trainers did not see the same clips: LLaMA-Factory adds one token, a line's end."""
+    """Raise RuntimeError if they are not the same tokens; LLaMA-Factory adds a line's end, and pads to eights."""
     tokens = {trainer: measured["tokens"] for trainer, measured in found.items()}
-    if not 0 <= tokens["LLaMA-Factory"] - tokens["nep"] <= samples:
+    if not 0 <= tokens["LLaMA-Factory"] - tokens["nep"] <= 8 * samples:
         raise RuntimeError(f"not the same tokens for {samples} samples: {tokens}")
 
 
