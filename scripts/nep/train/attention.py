@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from transformers import AttentionInterface, AttentionMaskInterface, PretrainedConfig, PreTrainedModel
 from transformers.integrations.flex_attention import flex_attention_forward
@@ -60,6 +61,8 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: (B, heads, L, d) inputs, (B, L, heads, d) output."""
     if packing is None:
+        if attention_mask is not None and key.shape[1] < query.shape[1]:
+            return _grouped_attention(query, key, value, attention_mask, options["scaling"]), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if packing.block_mask is not None:
         return flex_attention_forward(module, query, key, value, packing.block_mask, **options)[0], None
@@ -84,6 +87,20 @@ def use_packed_attention(model: PreTrainedModel) -> None:
     """Make the language model of a vision-language model understand packings, where it can; the others keep SDPA."""
     if can_pack(model.config):
         model.set_attn_implementation({"text_config": ATTENTION})
+
+
+def _grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
+    """Masked SDPA, (B, L, heads, d), of fewer heads of keys than of queries: each one's queries stand in one row of it.
+
+    `mask` is (B, 1, L, K). transformers would write the whole cache once more for each head of the queries, each step.
+    """
+    batch, heads, length, size = query.shape
+    groups = heads // key.shape[1]
+    rows = query.reshape(batch, key.shape[1], groups * length, size)
+    output = functional.scaled_dot_product_attention(
+        rows, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling
+    )
+    return output.reshape(batch, heads, length, size).transpose(1, 2).contiguous()
 
 
 def _segments(prefix: int, branches: Sequence[int]) -> Tensor:

@@ -17,7 +17,7 @@ from nep.train.attention import can_pack
 from nep.train.decoding import Decoding, pick
 from nep.train.losses import policy_logits, token_entropies, token_log_probs
 from nep.train.samples import Sample
-from nep.train.sequences import CapturedRows, OwnRows, Sequences, SharedRows
+from nep.train.sequences import CapturedRows, OwnRows, Sequences, SharedRows, distinct_indices
 from nep.train.visual import Visuals
 
 
@@ -76,6 +76,7 @@ class Rollout:
         return self._rows
 
 
+@distinct_indices()
 def _decode(sequences: Sequences, decoding: Decoding, draws: Tensor | None) -> list[list[Completion]]:
     logits = sequences.first
     shape = (*logits.shape[:2], decoding.limit)

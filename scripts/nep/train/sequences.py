@@ -8,7 +8,8 @@ in buffers of fixed size, so that the step can be one captured graph on CUDA.
 one prompt goes on in a row of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
@@ -150,18 +151,34 @@ class CapturedRows:
     def _capture(self) -> None:
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
+        with torch.cuda.stream(side), distinct_indices():
             self._compute()
         torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        graph = torch.cuda.CUDAGraph()
+        # NCCL's threads may use CUDA meanwhile.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"), distinct_indices():
             self._logits = self._compute()
+        self._graph = graph
 
     def _load(self, prompt: DynamicCache) -> None:
         """Put the prompts' keys and values first, in the buffers that are there."""
         self._cache.reset()
         for index, layer in enumerate(prompt.layers):
             self._cache.update(layer.keys, layer.values, index)
+
+
+@contextmanager
+def distinct_indices() -> Iterator[None]:
+    """Writes by index with the plain kernels, as exact as the deterministic ones where no index comes twice.
+
+    Those sort the indices on CUDA: a dozen launches more for each layer's keys and for its values, in each step.
+    """
+    mode = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("default")
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(mode)
 
 
 def prefill(
@@ -196,8 +213,8 @@ def _step(
 
 def _prompt_mask(prompts: Sequence[Sample], width: int, device: torch.device) -> Tensor:
     """(B, 1, width, longest prompt) bool: the real tokens of each prompt."""
-    lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-    real = torch.arange(int(lengths.max()), device=device)[None] < lengths[:, None]
+    lengths = [len(prompt) for prompt in prompts]
+    real = torch.arange(max(lengths), device=device)[None] < torch.tensor(lengths, device=device)[:, None]
     return real[:, None, None].expand(-1, 1, width, -1)
 
 

@@ -1,10 +1,19 @@
 """Rows leave the batch when they end; buffers of fixed size serve again, and their step can be captured."""
 
+import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers import AutoConfig, AutoModelForImageTextToText
 
+from nep.train import sequences
+from nep.train.attention import packed_attention
 from nep.train.decoding import decoding_for, uniforms
 from nep.train.rollout import Rollout
+from nep.train.samples import Sample
+from nep.train.scoring import Scorer
 from nep.train.sequences import CapturedRows
 
 LIMIT, WIDTH = 8, 2
@@ -12,15 +21,28 @@ READ_BY_THE_HOST = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
 
 
 class Operations(TorchDispatchMode):
-    """Names of all operations that run in it."""
+    """Names of all operations that run in it, and of those with a tensor on the host."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: list[str] = []
+        self.on_host: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
         self.names.append(str(func))
-        return func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_leaves((args, kwargs, made)) if isinstance(leaf, torch.Tensor)]
+        if any(tensor.device.type == "cpu" for tensor in tensors):
+            self.on_host.append(str(func))
+        return made
+
+
+class TracedRows(CapturedRows):
+    """Rows that trace the step in the place of the capture."""
+
+    def _capture(self) -> None:
+        with Operations() as self.operations:
+            self._compute()
 
 
 def draws_for(prompts, step: int) -> torch.Tensor:
@@ -76,3 +98,39 @@ def test_the_step_of_fixed_buffers_reads_nothing_on_the_host(parts) -> None:
             rows.feed(torch.zeros(3, WIDTH, dtype=torch.long), 0)
     assert len(operations.names) > 100
     assert not [name for name in operations.names if any(word in name for word in READ_BY_THE_HOST)]
+
+
+def test_the_step_on_cuda_takes_nothing_from_the_host(tiny_checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced on CUDA tensors without storage, which torch makes on any machine: a captured graph cannot copy."""
+    # The largest position of a prompt of text, which a tensor without storage cannot tell.
+    monkeypatch.setattr(sequences, "next_position", len)
+    prompts = [Sample("", torch.zeros(n, dtype=torch.long), torch.zeros(3, n, dtype=torch.long), n, ()) for n in (5, 7)]
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with torch.device("cuda"):
+            model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(tiny_checkpoint)).eval()
+        rows = TracedRows(Scorer(model).model, 2, WIDTH, CapturedRows.length_for(prompts, WIDTH, LIMIT))
+        rows.start(prompts, NoVisuals(), 0)
+    assert rows.first.is_cuda
+    assert len(rows.operations.names) > 100
+    assert rows.operations.on_host == []
+
+
+class NoVisuals:
+    """Prompts of text."""
+
+    def inputs(self, keys: list[str]) -> dict[str, torch.Tensor]:
+        """No model inputs."""
+        return {}
+
+
+def test_grouped_heads_attend_as_repeated_ones() -> None:
+    noise = torch.Generator().manual_seed(0)
+    query, key, value = (
+        torch.randn(2, heads, length, 8, generator=noise) for heads, length in ((6, 3), (2, 9), (2, 9))
+    )
+    mask = torch.rand(2, 1, 3, 9, generator=noise) < 0.5
+    mask[..., 0] = True
+    repeated = [tensor.repeat_interleave(3, dim=1) for tensor in (key, value)]
+    expected = functional.scaled_dot_product_attention(query, *repeated, attn_mask=mask, scale=0.3).transpose(1, 2)
+    found, _ = packed_attention(torch.nn.Module(), query, key, value, mask, scaling=0.3)
+    torch.testing.assert_close(found, expected)
