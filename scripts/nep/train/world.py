@@ -50,12 +50,13 @@ def start_world(threads: int) -> World:
     deepspeed = import_deepspeed()
     if "RANK" not in os.environ:
         _describe_single_process()
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    if cuda:
+        # First: whatever comes next, DeepSpeed's own collectives too, takes the current device.
+        torch.cuda.set_device(device)
     if not dist.is_initialized():
         _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
     deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
-    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
 
 
