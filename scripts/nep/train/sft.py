@@ -75,12 +75,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     bar = tqdm(total=plan.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
     for step, batch in meter.timed(prepared_ahead(range(start, plan.steps), prepare)):
         rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
-        own_loss = 0.0
-        for index, row in enumerate(batch.rows):
-            loss = -engine.score(row).sum() / batch.labelled * (index < batch.own)
-            engine.accumulate(loss, last=index == len(batch.rows) - 1)
-            own_loss += loss.item()
-        norm = engine.step(rate)
+        own_loss, norm = sft_step(batch, engine, rate)
         (loss_value,) = world.total([own_loss])
         anomalies.check(step + 1, loss_value, norm, [samples[index].id for index in plan.batch(step)])
         metrics.write(
@@ -139,6 +134,18 @@ def trees_of(samples: Sequence[Sample], shared: bool) -> list[Tree]:
     for sample in samples:
         by_video.setdefault(sample.video_keys, []).append(sample)
     return [tree_of(group) for group in by_video.values()]
+
+
+def sft_step(batch: SftBatch, engine: Engine, rate: float) -> tuple[float, float]:
+    """One optimiser step at learning rate `rate`: this process's share of the loss, and the gradient norm."""
+    own_loss = torch.zeros((), dtype=torch.float64, device=engine.world.device)
+    for index, row in enumerate(batch.rows):
+        loss = -engine.score(row).sum() / batch.labelled * (index < batch.own)
+        engine.accumulate(loss, last=index == len(batch.rows) - 1)
+        # Not read before all rows are queued: a device would wait for the next one.
+        own_loss += loss.detach()
+    norm = engine.step(rate)
+    return own_loss.item(), norm
 
 
 @torch.no_grad()
