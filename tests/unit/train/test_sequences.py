@@ -45,6 +45,14 @@ class TracedRows(CapturedRows):
             self._compute()
 
 
+class NoVisuals:
+    """Prompts of text."""
+
+    def inputs(self, keys: list[str]) -> dict[str, torch.Tensor]:
+        """No model inputs."""
+        return {}
+
+
 def draws_for(prompts, step: int) -> torch.Tensor:
     return torch.stack([uniforms(0, step, slot, prompt, WIDTH, LIMIT) for slot, prompt in enumerate(prompts)])
 
@@ -115,19 +123,10 @@ def test_the_step_on_cuda_takes_nothing_from_the_host(tiny_checkpoint, monkeypat
     assert rows.operations.on_host == []
 
 
-class NoVisuals:
-    """Prompts of text."""
-
-    def inputs(self, keys: list[str]) -> dict[str, torch.Tensor]:
-        """No model inputs."""
-        return {}
-
-
 def test_grouped_heads_attend_as_repeated_ones() -> None:
     noise = torch.Generator().manual_seed(0)
-    query, key, value = (
-        torch.randn(2, heads, length, 8, generator=noise) for heads, length in ((6, 3), (2, 9), (2, 9))
-    )
+    query = torch.randn(2, 6, 3, 8, generator=noise)
+    key, value = torch.randn(2, 2, 2, 9, 8, generator=noise)
     mask = torch.rand(2, 1, 3, 9, generator=noise) < 0.5
     mask[..., 0] = True
     repeated = [tensor.repeat_interleave(3, dim=1) for tensor in (key, value)]
