@@ -39,11 +39,14 @@ def make_model(folder: Path, size: dict[str, int]) -> None:
     save_checkpoint(model, processor, folder)
 
 
-def make_run(run: Path, model: Path, rows: int, words: int, frames: int = 0) -> RunPaths:
-    """Data sets of `rows` rows, each a question of so many words, below `run`; with `frames`, each has a clip."""
+def make_run(
+    run: Path, model: Path, rows: int, words: int, frames: int = 0, side: int = SIDE, dtype: str = "float32"
+) -> RunPaths:
+    """Data sets of `rows` rows, each a question of so many words, below `run`; with `frames`, each has a clip of
+    `side` × `side` pixels, its features in `dtype`."""
     names = [f"video-{number}" for number in range(rows)]
     write_json(run / "model.manifest.json", {"fingerprint": "random"})
-    _write_cache(run / "encode", model, names if frames else [], frames)
+    _write_cache(run / "encode", FeatureEncoder(model, dtype), model, names if frames else [], frames, side)
     questions = [_row(name, words, bool(frames)) for name in names]
     write_jsonl(run / "convert/grpo/next_event_mc.jsonl", [_for_grpo(row) for row in questions])
     write_json(run / "convert/sft/next_event.json", [_for_sft(row) for row in questions])
@@ -107,14 +110,14 @@ def _for_sft(row: dict[str, Any]) -> dict[str, Any]:
     return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": messages}
 
 
-def _write_cache(folder: Path, model: Path, names: list[str], frames: int) -> None:
+def _write_cache(folder: Path, encoder: FeatureEncoder, model: Path, names: list[str], frames: int, side: int) -> None:
     """Clips of noise with the features of the model's own tower, in the layout of the encode stage."""
-    processor, encoder = load_processor(model), FeatureEncoder(model, "float32")
+    processor = load_processor(model)
     noise = np.random.default_rng(0)
     index, tensors = [], {"frames": {}, "features": {}}
     for name in names:
         clip = Clip(
-            frames=noise.integers(0, 256, (frames, SIDE, SIDE, 3), dtype=np.uint8),
+            frames=noise.integers(0, 256, (frames, side, side, 3), dtype=np.uint8),
             pts=tuple(number / FPS for number in range(frames)),
             indices=tuple(range(frames)),
             source_fps=FPS,

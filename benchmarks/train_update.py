@@ -14,7 +14,7 @@ from functools import cache, partial
 
 import torch
 from torch import Tensor
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from measure import interleaved, median_cpu, write_result
 from nep.train.groups import Group
@@ -27,7 +27,6 @@ PROMPT, COMPLETIONS = 410, 8
 LENGTHS = (32, 128)
 TARGET = 0.7
 TOLERANCE = 1e-5
-CPU = torch.device("cpu")
 HIDDEN, LAYERS, VOCABULARY = 768, 14, 8000
 
 
@@ -46,14 +45,14 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     seconds, ratios, errors = {}, [], {}
     for length in LENGTHS:
-        errors[f"R={length}"] = relative_error(length)
+        errors[f"R={length}"] = relative_error(model(), group(length))
         if errors[f"R={length}"] > TOLERANCE:
             raise RuntimeError(f"R={length}: the gradients differ by {errors[f'R={length}']:.1e}")
         ways = {name: partial(repeated, name, length) for name in WAYS}
         costs = interleaved(ways, rounds, warm_up)
         seconds[f"R={length}"] = {name: median_cpu(each) for name, each in costs.items()}
         ratio = seconds[f"R={length}"]["naive"] / seconds[f"R={length}"]["nep"]
-        tokens = COMPLETIONS * (PROMPT + length) / (PROMPT + COMPLETIONS * length)
+        tokens = token_ratio(length)
         ratios.append(
             {
                 "what": "GRPO update",
@@ -104,54 +103,65 @@ def model() -> Qwen2_5_VLForConditionalGeneration:
     return made
 
 
-def group(length: int) -> Group:
+def group(length: int, vocabulary: int = VOCABULARY) -> Group:
     """Random tokens and advantages."""
     noise = torch.Generator().manual_seed(length)
-    prompt = torch.randint(0, VOCABULARY, (PROMPT,), generator=noise)
+    prompt = torch.randint(0, vocabulary, (PROMPT,), generator=noise)
     sample = Sample("prompt", prompt, torch.arange(PROMPT).expand(3, -1), PROMPT, ())
-    completions = [torch.randint(0, VOCABULARY, (length,), generator=noise) for _ in range(COMPLETIONS)]
+    completions = [torch.randint(0, vocabulary, (length,), generator=noise) for _ in range(COMPLETIONS)]
     return Group(sample, completions, torch.randn(COMPLETIONS, generator=noise))
 
 
-def by_nep(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
+def token_ratio(length: int) -> float:
+    """The tokens of whole sequences against those of a shared prompt and completions."""
+    return COMPLETIONS * (PROMPT + length) / (PROMPT + COMPLETIONS * length)
+
+
+def by_nep(policy: PreTrainedModel, made: Group) -> None:
     """One packed row."""
-    made = group(length)
-    row = pack_row([made.tree()], NoVisuals(), packs=True, device=CPU)
+    row = pack_row([made.tree()], NoVisuals(), packs=True, device=policy.device)
     log_probs = Scorer(policy)(row.inputs, row.rows, row.targets)[0]
-    (-log_probs * made.advantages.repeat_interleave(length)).mean().backward()
+    _backward(log_probs, made)
 
 
-def by_naive(policy: Qwen2_5_VLForConditionalGeneration, length: int) -> None:
+def by_naive(policy: PreTrainedModel, made: Group) -> None:
     """A batch of whole sequences."""
-    made = group(length)
+    length = len(made.completions[0])
     tokens = torch.stack([torch.cat([made.prompt.input_ids, completion]) for completion in made.completions])
+    tokens = tokens.to(policy.device)
     logits = policy(input_ids=tokens, use_cache=False, logits_to_keep=length + 1).logits[:, :-1]
-    log_probs = token_log_probs(logits.flatten(0, 1), tokens[:, PROMPT:].flatten())
-    (-log_probs * made.advantages.repeat_interleave(length)).mean().backward()
+    log_probs = token_log_probs(logits.flatten(0, 1).float(), tokens[:, PROMPT:].flatten())
+    _backward(log_probs, made)
 
 
 WAYS = {"nep": by_nep, "naive": by_naive}
 
 
+def relative_error(policy: PreTrainedModel, made: Group) -> float:
+    """Norm of the difference of both ways' gradients, relative to the norm of the naive ones."""
+    found = []
+    for way in WAYS.values():
+        policy.zero_grad(set_to_none=True)
+        way(policy, made)
+        found.append([weight.grad for weight in policy.parameters() if weight.grad is not None])
+    difference = sum((ours - naive).float().square().sum() for ours, naive in zip(*found, strict=True))
+    return float((difference / sum(naive.float().square().sum() for naive in found[1])).sqrt())
+
+
 def repeated(name: str, length: int) -> None:
     """The measured call."""
-    WAYS[name](model(), length)
+    WAYS[name](model(), group(length))
 
 
 def warm_up() -> None:
     """Imports, weights and a short first call of both ways."""
     for way in WAYS.values():
-        way(model(), length=1)
+        way(model(), group(1))
 
 
-def relative_error(length: int) -> float:
-    """Norm of the difference of both ways' gradients, relative to the norm of the naive ones."""
-    found = []
-    for way in WAYS.values():
-        model().zero_grad(set_to_none=True)
-        way(model(), length)
-        found.append(torch.cat([weight.grad.flatten() for weight in model().parameters() if weight.grad is not None]))
-    return float((found[0] - found[1]).norm() / found[1].norm())
+def _backward(log_probs: Tensor, made: Group) -> None:
+    advantages = made.advantages.repeat_interleave(len(made.completions[0])).to(log_probs.device)
+    (-log_probs * advantages).mean().backward()
 
 
 if __name__ == "__main__":
