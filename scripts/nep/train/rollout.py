@@ -17,7 +17,7 @@ from nep.train.attention import can_pack
 from nep.train.decoding import Decoding, pick
 from nep.train.losses import policy_logits, token_entropies, token_log_probs
 from nep.train.samples import Sample
-from nep.train.sequences import CapturedRows, OwnRows, Sequences, SharedRows, distinct_indices
+from nep.train.sequences import CapturedRows, OwnRows, Sequences, SharedRows
 from nep.train.visual import Visuals
 
 
@@ -76,14 +76,15 @@ class Rollout:
         return self._rows
 
 
-@distinct_indices()
 def _decode(sequences: Sequences, decoding: Decoding, draws: Tensor | None) -> list[list[Completion]]:
     logits = sequences.first
     shape = (*logits.shape[:2], decoding.limit)
     tokens = torch.full(shape, decoding.pad, device=logits.device)
     log_probs, entropies = (torch.zeros(shape, device=logits.device) for _ in range(2))
     draws = None if draws is None else draws.to(logits.device)
-    rows = torch.arange(shape[0], device=logits.device)
+    every = torch.arange(shape[0], device=logits.device)
+    # All of them, which needs no writing by index, until one leaves.
+    rows: slice | Tensor = slice(None)
     alive = torch.ones(shape[:2], dtype=torch.bool, device=logits.device)
     for place in range(decoding.limit):
         logits = policy_logits(logits, decoding.banned, decoding.temperature)
@@ -99,8 +100,8 @@ def _decode(sequences: Sequences, decoding: Decoding, draws: Tensor | None) -> l
         count = int(going.sum())
         if place + 1 == decoding.limit or count == 0:
             break
-        if count < len(rows) and sequences.keep(going):
-            rows, alive, chosen = rows[going], alive[going], chosen[going]
+        if count < len(going) and sequences.keep(going):
+            rows, alive, chosen = every[rows][going], alive[going], chosen[going]
         logits = sequences.feed(chosen.where(alive, decoding.pad), place)
     return _completions(tokens, log_probs, entropies, decoding.ends)
 
