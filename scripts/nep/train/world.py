@@ -61,14 +61,17 @@ def start_world(threads: int) -> World:
 
 
 def import_deepspeed() -> ModuleType:
-    """DeepSpeed, told its device and kept from compiling its shared-memory op at start-up (no compiler needed)."""
-    if not torch.cuda.is_available():
+    """DeepSpeed, told its device and, on a CPU, kept from compiling its shared-memory op at start-up."""
+    on_cpu = not torch.cuda.is_available()
+    if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
     import deepspeed.ops
     from deepspeed.utils import logger
 
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    if on_cpu:
+        # Not on CUDA, which has no such op: the table is made by trying to build all ops there are.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     logger.setLevel(logging.WARNING)
     return deepspeed
 
