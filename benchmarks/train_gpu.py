@@ -21,7 +21,7 @@ import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -190,32 +190,35 @@ def main() -> None:
     sys.exit(bool(result["failed"]))
 
 
-def measure(sizes: list[str], parts: list[str], work: Path) -> Measured:
+def measure(sizes: Sequence[str], parts: Sequence[str], work: Path) -> Measured:
     """The whole result. Targets are null on a CPU, and for models that are not of a real size."""
     machine = alone(device_figures)
-    found: dict[str, dict[str, Measured]] = {}
+    found: dict[str, dict[str, Measured]] = {name: {} for name in sizes}
     failed: dict[str, str] = {}
+
+    def noted(what: str, call: Callable[..., Any], *values: Any) -> Any:
+        """The result, or None: time on a GPU is scarce, and the rest goes on whatever went wrong."""
+        try:
+            return call(*values)
+        except Exception as error:
+            traceback.print_exc()
+            failed[what] = f"{type(error).__name__}: {error}"
+            return None
+
     for name in sizes:
-        found[name] = {}
         shutil.rmtree(work, ignore_errors=True)
-        paths = alone(prepare, name, work)
-        for part in parts:
-            try:
-                found[name][part] = measure_part(part, name, paths, found[name])
-            except Exception as error:
-                # Time on a GPU is scarce: the other parts go on, whatever went wrong.
-                traceback.print_exc()
-                failed[f"{name}, {part}"] = f"{type(error).__name__}: {error}"
+        paths = noted(f"{name}, data", alone, prepare, name, work)
+        for part in parts if paths else ():
+            found[name][part] = noted(f"{name}, {part}", measure_part, part, name, paths, found[name])
     ratios = [row for name in sizes for row in ratios_of(name, found[name], machine)]
-    if machine["device"] == "cpu" or "toy" in sizes:
-        ratios = [{**row, "target": None} for row in ratios]
+    real = machine["device"] != "cpu" and "toy" not in sizes
     return {
         **machine,
         "size": ", ".join(sizes),
-        "goals": "not measured" if machine["device"] == "cpu" else "measured",
+        "goals": "measured" if real else "not measured",
         "measured": found,
         "failed": failed,
-        "ratios": ratios,
+        "ratios": ratios if real else [{**row, "target": None} for row in ratios],
     }
 
 
@@ -228,7 +231,7 @@ def measure_part(part: str, name: str, paths: RunPaths, before: dict[str, Measur
         kind, chosen = next((kind, each) for kind, each in measured.items() if "setting" in each)
         (setting,) = (setting for setting in SETTINGS[kind] if setting.name == chosen["setting"])
         without = alone(sft, name, setting, without_features(paths))
-        return {"kind": kind, "features": chosen, "frames": without}
+        return {"kind": kind, "features": {"seconds": chosen["seconds"]}, "frames": without}
     return alone({"decode": decode, "update": update}[part], name, paths)
 
 
@@ -403,7 +406,7 @@ def update(name: str, paths: RunPaths) -> Measured:
 def ratios_of(name: str, found: dict[str, Measured], machine: Measured) -> list[Measured]:
     """The rows of the result file's `ratios`, of the parts that were measured."""
     rows = []
-    for kind, part in found.get("sft", {}).items():
+    for kind, part in (found.get("sft") or {}).items():
         if "mfu" in part:
             what = {"what": f"SFT, {kind}, {part['setting']}", "against": "peak FLOP/s"}
             rows.append({**what, "ratio": part["mfu"], "target": MFU_TARGET})
@@ -414,7 +417,7 @@ def ratios_of(name: str, found: dict[str, Measured], machine: Measured) -> list[
         ratio = part["step_seconds"] * machine["bandwidth"] / part["weight_bytes"]
         goal = {"target": DECODE_TARGET, "at_most": True}
         rows.append({"what": "decode step", "against": "weights over bandwidth", "ratio": ratio, **goal})
-    for length, part in found.get("update", {}).items():
+    for length, part in (found.get("update") or {}).items():
         ratio, target = part["seconds"]["naive"] / part["seconds"]["nep"], UPDATE_TARGET * part["tokens_ratio"]
         rows.append({"what": f"GRPO update, {length}", "against": "naive", "ratio": ratio, "target": target})
     return [{"clip": name, "target": None, **row} for row in rows]
