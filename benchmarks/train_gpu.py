@@ -86,6 +86,7 @@ class Size:
     vision: dict[str, Any]
     tied: bool
     precision: str = "bf16"
+    threads: int = 2
     clip: tuple[int, int] = (56, 224)
     words: int = 100
     samples: int = 16
@@ -122,6 +123,7 @@ SIZES = {
         | {"fullatt_block_indexes": [1]},
         tied=True,
         precision="fp32",
+        threads=1,
         clip=(4, 112),
         words=20,
         samples=4,
@@ -302,6 +304,7 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     size = SIZES[name]
     recipe = Sft(
         precision=size.precision,
+        threads=size.threads,
         batch_size=size.samples,
         epochs=WARM_UP + STEPS,
         pack_tokens=size.pack_tokens[0 if setting.long else 1],
@@ -425,7 +428,7 @@ def ratios_of(name: str, found: dict[str, Measured], machine: Measured) -> list[
 
 def policy_of(name: str, paths: RunPaths) -> PreTrainedModel:
     """The random model on the device, with the attention of the trainers, in a world as theirs."""
-    recipe = Sft(precision=SIZES[name].precision)
+    recipe = Sft(precision=SIZES[name].precision, threads=SIZES[name].threads)
     return Scorer(load_model(paths.model, recipe, start_world(recipe.threads).device)).model
 
 
