@@ -61,13 +61,19 @@ def make_run(
     )
 
 
-def train(stage: Literal["sft", "grpo"], recipe: dict[str, Any], paths: RunPaths, device: str = "cpu") -> None:
+def train(
+    stage: Literal["sft", "grpo"],
+    recipe: dict[str, Any],
+    paths: RunPaths,
+    device: str = "cpu",
+    checkpoint_every: int = 100,
+) -> None:
     """Run a trainer from the start, with one thread; its logs are then below `paths.out`."""
     for old in (paths.run / "work", paths.out):
         shutil.rmtree(old, ignore_errors=True)
     options = {
         "--recipe": json.dumps({**recipe, "threads": 1}),
-        "--checkpoint-every": "100",
+        "--checkpoint-every": checkpoint_every,
         "--keep-checkpoints": "1",
         "--seed": "0",
         "--experiment": "bench",

@@ -29,7 +29,7 @@ from nep.train.experience import Collector, Experience, Question
 from nep.train.groups import Group, completion_numbers
 from nep.train.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.metrics import StepLog, peak_memory_bytes
-from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, separate
+from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
 from nep.train.rewards import Rewards, is_accurate
 from nep.train.rollout import Rollout
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
@@ -242,12 +242,12 @@ class GrpoTrainer:
         Without KL and entropy terms, groups whose advantages are 0 are left out: their gradient is 0. A row that does
         not count fills up: its process still takes part in the collectives.
         """
-        packs, penalised = self._engine.packs, self._grpo.kl_coef or self._grpo.entropy_coef
-        parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, packs)]
-        limit = self._grpo.pack_tokens if packs else 1
+        limit = self._grpo.pack_tokens if self._engine.packs else 1
+        penalised = self._grpo.kl_coef or self._grpo.entropy_coef
+        parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, limit)]
         dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
         missing = max(1, self._world.largest(len(dealt))) - len(dealt)
-        return [(pack, True) for pack in dealt] + [(_parts(groups[0], packs)[:1], False)] * missing
+        return [(pack, True) for pack in dealt] + [(_parts(groups[0], limit)[:1], False)] * missing
 
     def _scored(self, parts: list[Part]) -> CompletionTokens:
         """One row's tokens under the policy and the start model."""
@@ -280,11 +280,10 @@ def load_reference(folder: Path, grpo: Grpo, engine: Engine) -> Callable[[Packed
     return lambda row, policy: scorer(row.inputs, row.rows, row.targets, policy)
 
 
-def _parts(group: Group, packs: bool) -> list[Part]:
-    """A group's tree with its advantages, or, for a model that cannot pack, each completion as a tree of its own."""
-    if packs:
-        return [(group.tree(), group.advantages)]
-    return list(zip(separate(group.tree()), group.advantages.split(1), strict=True))
+def _parts(group: Group, limit: int) -> list[Part]:
+    """A group's tree, or as many as rows of `limit` tokens ask for, each with the advantages of its completions."""
+    trees = split_tree(group.tree(), limit)
+    return list(zip(trees, group.advantages.split([len(tree.branches) for tree in trees]), strict=True))
 
 
 def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:

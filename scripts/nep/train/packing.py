@@ -7,7 +7,7 @@ positions, so that log-probs and gradients equal those of the separate sequences
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -87,9 +87,32 @@ def common_prefix(one: Sample, other: Sample) -> int:
     return length if alike.all() else int(alike.int().argmin())
 
 
-def separate(tree: Tree) -> list[Tree]:
-    """Each branch as a sequence of its own, for models that cannot share a prefix."""
-    return [Tree(tree.prefix, tree.positions, tree.video_keys, (branch,)) for branch in tree.branches]
+def trees_of(samples: Sequence[Sample], limit: int) -> list[Tree]:
+    """Samples with the same videos as trees of at most `limit` tokens, in the order of the first ones.
+
+    Samples without a video stand alone: what they begin with alike is short.
+    """
+    groups: dict[tuple[str, ...] | int, list[Sample]] = {}
+    for index, sample in enumerate(samples):
+        groups.setdefault(sample.video_keys or index, []).append(sample)
+    return [tree for group in groups.values() for tree in split_tree(tree_of(group), limit)]
+
+
+def split_tree(tree: Tree, limit: int) -> list[Tree]:
+    """The tree as several with the same prefix, of at most `limit` tokens but for one of a single longer branch.
+
+    A limit of 1 gives each branch a sequence of its own, for models that cannot share a prefix.
+    """
+    parts: list[list[Branch]] = []
+    room = 0
+    for branch in tree.branches:
+        fed = len(branch.tokens) - 1
+        if not parts or fed > room:
+            parts.append([])
+            room = limit - len(tree.prefix)
+        parts[-1].append(branch)
+        room -= fed
+    return [replace(tree, branches=tuple(part)) for part in parts]
 
 
 def pack_row(trees: Sequence[Tree], visuals: Visuals, packs: bool, device: torch.device) -> PackedRow:

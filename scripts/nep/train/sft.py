@@ -21,7 +21,7 @@ from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
 from nep.train.meter import Meter
 from nep.train.metrics import StepLog
-from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, tree_of
+from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
 from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
@@ -118,22 +118,13 @@ class SftBatch:
 def sft_batch(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine) -> SftBatch:
     """Pack a batch. A process without samples gets one that does not count, as it takes part in the collectives."""
     world = engine.world
-    trees = trees_of(samples, engine.packs)
-    packs = deal_packs(trees, world.size, sft.pack_tokens if engine.packs else 1, len)[world.rank]
+    limit = sft.pack_tokens if engine.packs else 1
+    trees = trees_of(samples, limit)
+    packs = deal_packs(trees, world.size, limit, len)[world.rank]
     own = [pack for pack in packs if pack]
     others = [trees[:1]] * (len(packs) - len(own))
     rows = [pack_row(pack, visuals, engine.packs, world.device) for pack in [*own, *others]]
     return SftBatch(rows, len(own), trees, len(samples))
-
-
-def trees_of(samples: Sequence[Sample], shared: bool) -> list[Tree]:
-    """One tree a sample, or with `shared` one for all samples with the same videos, in the order of the first ones."""
-    if not shared:
-        return [tree_of([sample]) for sample in samples]
-    by_video: dict[tuple[str, ...], list[Sample]] = {}
-    for sample in samples:
-        by_video.setdefault(sample.video_keys, []).append(sample)
-    return [tree_of(group) for group in by_video.values()]
 
 
 def sft_step(batch: SftBatch, engine: Engine, rate: float) -> tuple[float, float]:

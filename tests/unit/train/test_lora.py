@@ -18,15 +18,17 @@ from nep.train.adapters import add_adapters, merge_adapters, without_adapters
 from nep.train.decoding import decoding_for, uniforms
 from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.grpo import train_grpo
-from nep.train.packing import pack_row
+from nep.train.packing import pack_row, trees_of
 from nep.train.parts import freeze, is_adapter, part_of
 from nep.train.preflight import memory_lines, model_size
 from nep.train.rollout import Rollout
 from nep.train.run_state import RunPaths
 from nep.train.scoring import Scorer
-from nep.train.sft import train_sft, trees_of
+from nep.train.sft import train_sft
 
 CPU = torch.device("cpu")
+# Tokens of a row, more than any here.
+ROW = 1 << 14
 LORA, DORA = Lora(rank=4, alpha=8.0), Lora(rank=4, alpha=8.0, dora=True)
 KINDS = pytest.mark.parametrize("lora", [LORA, DORA], ids=["lora", "dora"])
 SFT = Sft(epochs=2, batch_size=3, lr=1e-2, threads=1, lora=LORA)
@@ -60,7 +62,7 @@ def base_of(parts) -> Path:
 
 
 def row_of(parts):
-    return pack_row(trees_of(parts.dialogues, shared=True), parts.visuals, True, CPU)
+    return pack_row(trees_of(parts.dialogues, ROW), parts.visuals, True, CPU)
 
 
 def scores(model: PreTrainedModel, row) -> torch.Tensor:
@@ -109,7 +111,7 @@ def test_a_step_moves_all_adapters_and_nothing_else(parts, engine_of, lora: Lora
 
 @KINDS
 def test_packed_rows_and_recomputed_layers_give_the_same_gradient(parts, lora: Lora) -> None:
-    separate = [pack_row([tree], parts.visuals, True, CPU) for tree in trees_of(parts.dialogues, shared=False)]
+    separate = [pack_row([tree], parts.visuals, True, CPU) for tree in trees_of(parts.dialogues, 1)]
     found = []
     for rows, recompute in ((separate, False), ([row_of(parts)], False), ([row_of(parts)], True)):
         model = adapted(base_of(parts), Sft(lora=lora)).train()

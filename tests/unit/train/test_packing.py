@@ -11,12 +11,13 @@ from torch.nn.attention.flex_attention import create_mask
 
 from nep.train import scoring
 from nep.train.attention import can_pack, packing_of, tree_mask
-from nep.train.packing import PackedRow, Tree, common_prefix, deal_packs, pack_row, separate, tree_of
+from nep.train.packing import PackedRow, Tree, common_prefix, deal_packs, pack_row, split_tree, tree_of, trees_of
 from nep.train.samples import Sample
 from nep.train.scoring import Scorer
-from nep.train.sft import trees_of
 
 CPU = torch.device("cpu")
+# Tokens of a row, more than any here.
+ROW = 1 << 14
 
 
 def alone(parts, sample: Sample) -> Tensor:
@@ -66,11 +67,30 @@ def test_targets_of_one_video_share_their_prefix(parts) -> None:
     first, other = parts.dialogues[:2]
     longer = with_other_answer(first, [30, 31, 32, 33, 34])
     samples = [first, other, longer]
-    trees = trees_of(samples, shared=True)
+    trees = trees_of(samples, ROW)
     assert [len(tree.branches) for tree in trees] == [2, 1]
     assert sum(map(len, trees)) < sum(len(sample) - 1 for sample in samples) - first.prompt_length + 2
     row = pack_row(trees, parts.visuals, True, CPU)
     assert_same(parts, losses(parts, row), torch.cat([alone(parts, sample) for sample in (first, longer, other)]))
+
+
+def test_samples_without_a_video_stand_alone(parts) -> None:
+    sample = replace(parts.dialogues[0], video_keys=())
+    trees = trees_of([sample, with_other_answer(sample, [30, 31])], ROW)
+    assert [len(tree.branches) for tree in trees] == [1, 1]
+
+
+def test_a_tree_is_no_longer_than_a_row(parts) -> None:
+    """Targets of one video that do not fit into a row are in several, with the same losses and gradients."""
+    sample = parts.dialogues[0]
+    samples = [with_other_answer(sample, [30 + i, 31, 32, 33]) for i in range(5)]
+    limit = sample.prompt_length + 7
+    trees = trees_of(samples, limit)
+    assert [len(tree.branches) for tree in trees] == [2, 2, 1]
+    assert max(map(len, trees)) <= limit
+    row = pack_row(trees, parts.visuals, True, CPU)
+    assert_same(parts, losses(parts, row), torch.cat([alone(parts, sample) for sample in samples]))
+    assert [len(tree.branches) for tree in split_tree(tree_of(samples), 1)] == [1] * 5
 
 
 def test_a_shared_prefix_ends_where_prompts_part(parts) -> None:
@@ -93,7 +113,7 @@ def test_other_positions_are_not_shared(parts) -> None:
 def test_a_model_that_cannot_pack_gets_one_sequence_a_row(parts) -> None:
     sample = parts.dialogues[0]
     tree = tree_of([sample, with_other_answer(sample, [30, 31])])
-    for single in separate(tree):
+    for single in split_tree(tree, 1):
         row = pack_row([single], parts.visuals, False, CPU)
         assert "packing" not in row.inputs
     with pytest.raises(ValueError, match="several sequences"):
