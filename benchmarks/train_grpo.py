@@ -31,7 +31,7 @@ PEERS = {"TRL": (TRL, "trl_peer.py"), "naive": (Path(sys.executable), "naive_grp
 MODELS = {"tiny": {}, "100 M": {"hidden_size": 768, "layers": 16, "heads": 12}}
 SETTINGS = {
     "tiny": {"prompts": 4, "steps": 6},
-    "100 M": {"prompts": 1, "steps": 4},
+    "100 M": {"prompts": 1, "steps": 3},
 }
 SHARED = {"completions": 8, "new_tokens": 64, "kl": 0.01}
 WORDS, TARGET = 400, 1.5

@@ -71,6 +71,8 @@ def memory_lines(model: ModelSize, training: Training, deepspeed: dict[str, Any]
         Line("gradients", gradients * item, states_at if stage >= 2 else "device", f"{frozen}, or {more}"),
         Line("master weights", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("optimizer states", 2 * states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
+        # AdamW's own copy of its second moments, which it takes the roots of all at once.
+        Line("optimizer step", states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("gradients in fp32", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("buckets", _buckets(zero, model) * item, "device", "reduce_bucket_size in the DeepSpeed file"),
         Line("activations", _activations(model, training) * item, "device", "pack_tokens, or gradient_checkpointing"),
