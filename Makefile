@@ -63,6 +63,7 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_update.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_grpo.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_costs.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_memory.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 

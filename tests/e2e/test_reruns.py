@@ -1,7 +1,7 @@
-"""The invalidation table: for every key of the configuration, the rules that run again after it has changed.
+"""The invalidation table: for every key of the configuration and every module, the rules that run again after a change.
 
-Each key is changed in a finished run, and Snakemake's plan compared with the table of `support.reruns`; docs/reruns.md
-shows it, and is written by these tests with `--write-docs`.
+Each key is changed in a finished run, and a module of each kind, and Snakemake's plan compared with the tables of
+`support.reruns`; docs/reruns.md shows them, and is written by these tests with `--write-docs`.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.reruns import expected, keys_of, page, reach
+from support.reruns import expected, keys_of, modules_of, one_of_each, page, reach
 from support.workflow import CONFIGS, ROOT, Workplace, merged
 
 from nep.config import load_config
@@ -99,8 +99,27 @@ def test_a_changed_key_re_runs_the_rules_of_the_table_and_those_after_them(plans
     assert not wrong
 
 
+def test_a_changed_module_re_runs_the_rules_that_import_it_and_those_after_them(
+    copy_of_small_run: Workplace, after
+) -> None:
+    config, modules = copy_of_small_run.configure("small"), modules_of(copy_of_small_run.root, after)
+    wrong = {}
+    for module in one_of_each(modules):
+        path = copy_of_small_run.root / "scripts" / module
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text + "\nCHANGED = True\n", encoding="utf-8")
+        planned = set(copy_of_small_run.run(config, "--dry-run").planned())
+        path.write_text(text, encoding="utf-8")
+        if planned != modules[module]:
+            wrong[module] = {
+                "not expected": sorted(planned - modules[module]),
+                "missing": sorted(modules[module] - planned),
+            }
+    assert not wrong
+
+
 def test_the_documented_table_is_this_one(plans, after, request: pytest.FixtureRequest) -> None:
-    text = page(list(plans), after)
+    text = page(list(plans), modules_of(ROOT, after), after)
     if request.config.getoption("--write-docs"):
         (ROOT / "docs/reruns.md").write_text(text, encoding="utf-8")
     assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == text

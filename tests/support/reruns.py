@@ -1,9 +1,12 @@
-"""Which rules a key of the configuration runs again: the table that docs/reruns.md shows and the tests check."""
+"""Which rules a key of the configuration or a module runs again: what docs/reruns.md shows and the tests check."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from nep.config import HOW_IT_IS_RUN, Block, Config
+from nep.fingerprint import local_closure
 from nep.workflow.picture import parse_rulegraph
 
 TEXT = """# What runs again
@@ -12,12 +15,18 @@ Rules that run again in a finished demo after one key of the configuration has c
 act like `sft.lr` and `grpo.steps`. An experiment's own `sft` and `grpo` concern that experiment alone.
 `tests/e2e/test_reruns.py` changes each key and compares Snakemake's plan with this table; `make reruns` writes it anew.
 
-A rule that finds its result unchanged keeps what follows it from running. After a change of a module the rules whose
-script imports it run again; comments, docstrings and format do not count. A file that a rule reads (prompts, a
+A rule that finds its result unchanged keeps what follows it from running. A file that a rule reads (prompts, a
 DeepSpeed file, a reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never
 counts.
 
 """
+MODULES = """
+After a change of a module's logic the rules whose script imports it run again, and those that follow from them. Of each
+row, which lists modules that the same rules import, the tests change one. Comments, docstrings and format do not count.
+
+"""
+RULE = re.compile(r"^(?:rule|checkpoint) (\w+):(.*?)(?=^rule |^checkpoint |\Z)", re.MULTILINE | re.DOTALL)
+SCRIPT = re.compile(r'code\("(\w+\.py)"\)')
 # The rules that read a key or a block; those after them follow. The report shows all settings.
 READERS = {
     "seed": (
@@ -47,8 +56,8 @@ READERS = {
     "report": (),
 }
 # Of the two training blocks, whose keys are all passed in one piece, a few stand for the others.
-TRAINING = {"sft.lr", "sft.deepspeed", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
-TRAINING |= {"grpo.steps", "grpo.rewards", "grpo.processes", "grpo.checkpoint_every"}
+TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
+TRAINING |= {"grpo.steps", "grpo.rewards", "grpo.nodes", "grpo.processes", "grpo.checkpoint_every"}
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.model_type"}
@@ -90,13 +99,35 @@ def expected(key: str, after: dict[str, set[str]]) -> set[str]:
     return set().union(*(after[rule] for rule in direct_rules(key)))
 
 
-def page(keys: list[str], after: dict[str, set[str]]) -> str:
+def modules_of(root: Path, after: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Module below `root`/scripts → the rules that run again after a change of it."""
+    scripts = root / "scripts"
+    found: dict[str, set[str]] = {}
+    for file in sorted((root / "rules").glob("*.smk")):
+        for rule, body in RULE.findall(file.read_text(encoding="utf-8")):
+            script = SCRIPT.search(body)
+            for module in local_closure(scripts / script[1], scripts) if script and rule in after else ():
+                found.setdefault(module.relative_to(scripts).as_posix(), set()).update(after[rule])
+    return dict(sorted(found.items()))
+
+
+def one_of_each(modules: dict[str, set[str]]) -> list[str]:
+    """For each set of rules, the first module that runs it again."""
+    return list({frozenset(rules): name for name, rules in reversed(modules.items())}.values())
+
+
+def page(keys: list[str], modules: dict[str, set[str]], after: dict[str, set[str]]) -> str:
     """docs/reruns.md."""
+    by_key = {key: expected(key, after) for key in keys}
+    return TEXT + _table("key", by_key) + MODULES + _table("module of `scripts/`", modules)
+
+
+def _table(head: str, reruns: dict[str, set[str]]) -> str:
     groups: dict[str, list[str]] = {}
-    for key in keys:
-        groups.setdefault(", ".join(sorted(expected(key, after))) or "nothing", []).append(f"`{key}`")
+    for name, rules in reruns.items():
+        groups.setdefault(", ".join(sorted(rules)) or "nothing", []).append(f"`{name}`")
     rows = [f"| {', '.join(members)} | {rules} |" for rules, members in groups.items()]
-    return TEXT + "\n".join(["| key | runs again |", "| --- | --- |", *rows]) + "\n"
+    return "\n".join([f"| {head} | runs again |", "| --- | --- |", *rows]) + "\n"
 
 
 def _leaves(block: Block, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from nep.config import Grpo, Training
+from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.train.adapters import add_adapters
 from nep.train.parts import freeze
@@ -55,7 +55,7 @@ class Line:
     smaller: str
 
 
-def memory_lines(model: ModelSize, training: Training, deepspeed: dict[str, Any], processes: int) -> list[Line]:
+def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int) -> list[Line]:
     """What each of `processes` processes needs; `deepspeed` is the engine's configuration."""
     zero = deepspeed["zero_optimization"]
     stage, item = zero["stage"], BYTES[training.precision]
@@ -106,7 +106,7 @@ def table(lines: list[Line], capacity: dict[Place, int]) -> str:
     return "\n".join([f"{'memory of a process':<26}{'':<8}{'GiB':>9}", *rows])
 
 
-def check_memory(folder: Path, training: Training, deepspeed: dict[str, Any], world: World) -> None:
+def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], world: World) -> None:
     """Print the table, and raise InputError where the run cannot fit. Reads the model's config, not its weights."""
     lines = memory_lines(model_size(folder, training), training, deepspeed, world.size)
     host = host_memory() // min(world.size, torch.cuda.device_count() or world.size)
@@ -166,12 +166,20 @@ def _buckets(zero: dict[str, Any], model: ModelSize) -> int:
     return size * (2 if zero.get("overlap_comm") else 1)
 
 
-def _activations(model: ModelSize, training: Training) -> int:
-    """Elements that the backward pass of one row of `pack_tokens` tokens needs."""
+def _activations(model: ModelSize, training: Sft | Grpo) -> int:
+    """Elements that the backward pass of the longest row needs."""
     layer = HIDDEN_PER_LAYER * model.hidden + INTERMEDIATE_PER_LAYER * model.intermediate + 2 * model.key_value
     kept = model.layers * model.hidden + layer if training.gradient_checkpointing else model.layers * layer
     # The row's visual features, and the hidden states that go into the head.
-    return training.pack_tokens * (kept + 2 * model.hidden)
+    return _longest_row(training) * (kept + 2 * model.hidden)
+
+
+def _longest_row(training: Sft | Grpo) -> int:
+    """Tokens of a full row, or of a whole step that has fewer."""
+    if isinstance(training, Grpo):
+        group = training.max_prompt_tokens + training.completions * training.max_new_tokens
+        return min(training.pack_tokens, training.prompts_per_step * group)
+    return min(training.pack_tokens, training.batch_size * training.max_tokens)
 
 
 def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> list[Line]:

@@ -156,7 +156,7 @@ def test_a_run_with_all_of_it_writes_its_figures_and_repeats_itself(paths_to, tm
 def test_groups_without_signal_have_a_backward_pass_only_where_kl_needs_it(
     paths_to, tmp_path: Path, engine_of, monkeypatch: pytest.MonkeyPatch, kl_coef: float, passes: int
 ) -> None:
-    """No group has a signal: one pass with weight 0 is left, for the optimiser's step, where each completion has one."""
+    """No group has a signal: of a pass for each completion, one with weight 0 is left, for the optimiser's step."""
     grpo = Grpo(
         **{**STEPS, "prompts_per_step": 3, "pack_tokens": 1},
         rewards={NEVER: 1.0},

@@ -76,6 +76,18 @@ def test_checkpointing_and_shorter_rows_need_less() -> None:
     assert activations(pack_tokens=8192) == pytest.approx(activations(pack_tokens=16384) / 2, rel=1e-6)
 
 
+def test_a_row_is_no_longer_than_a_step() -> None:
+    def activations(block: Sft | Grpo) -> int:
+        return by_name(memory_lines(LARGE, block, zero(2), processes=1))["activations"]
+
+    few = {"prompts_per_step": 1, "completions": 8, "max_prompt_tokens": 1024}
+    assert activations(Grpo(**few, max_new_tokens=128)) == activations(
+        Grpo(**few, max_new_tokens=128, pack_tokens=2048)
+    )
+    assert activations(Grpo(**few, max_new_tokens=2048)) == activations(Grpo())
+    assert activations(Sft(batch_size=4, max_tokens=512)) == activations(Sft(pack_tokens=2048))
+
+
 def test_grpo_holds_a_reference_and_a_cache() -> None:
     grpo = Grpo(precision="bf16", prompts_per_step=16, completions=8, max_prompt_tokens=1000, max_new_tokens=24)
     lines = by_name(memory_lines(LARGE, grpo, zero(3), processes=4))
