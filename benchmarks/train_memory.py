@@ -24,7 +24,7 @@ MODELS = {
     "30 M": {"hidden_size": 512, "layers": 10, "heads": 8},
     "100 M": {"hidden_size": 768, "layers": 16, "heads": 12},
 }
-ROWS, WORDS, STEPS = 16, 480, 3
+ROWS, WORDS, STEPS = 16, 480, 2
 BLOCKS = {"sft": Sft, "grpo": Grpo}
 RECIPES = {
     "sft": {"datasets": {"next_event": None}, "epochs": STEPS, "batch_size": ROWS, "validation_samples": 0},

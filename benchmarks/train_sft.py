@@ -58,6 +58,8 @@ def prepare(name: str) -> Path:
     shutil.rmtree(ROOT / "results" / run, ignore_errors=True)
     WORK.mkdir(parents=True, exist_ok=True)
     sft = {"datasets": {"next_event": SAMPLES}, "lr": RATES[name], "epochs": EPOCHS[name], "batch_size": BATCH}
+    # One process has nobody to share states with; LLaMA-Factory runs without DeepSpeed on a CPU.
+    sft["deepspeed"] = "config/deepspeed/zero0.json"
     config = {
         "run": run,
         "demo": {

@@ -1,5 +1,6 @@
 """The processes of a training run: one without a launcher, n under torchrun; gloo on the CPU, nccl on CUDA."""
 
+import ctypes
 import logging
 import os
 from collections.abc import Sequence
@@ -9,6 +10,10 @@ from types import ModuleType
 import torch
 import torch.distributed as dist
 from transformers.utils.logging import disable_progress_bar
+
+# Of malloc.h, glibc.
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+NEVER = -1
 
 
 @dataclass(frozen=True)
@@ -54,10 +59,20 @@ def start_world(threads: int) -> World:
     if cuda:
         # First: whatever comes next, DeepSpeed's own collectives too, takes the current device.
         torch.cuda.set_device(device)
+    else:
+        _keep_freed_memory()
     if not dist.is_initialized():
         _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
     deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
     return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library reuse the memory of freed tensors: from the kernel, each page would be cleared every time."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, NEVER)
 
 
 def import_deepspeed() -> ModuleType:
