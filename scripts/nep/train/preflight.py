@@ -169,6 +169,9 @@ def _buckets(zero: dict[str, Any], model: ModelSize) -> int:
 def _activations(model: ModelSize, training: Sft | Grpo) -> int:
     """Elements that the backward pass of the longest row needs."""
     layer = HIDDEN_PER_LAYER * model.hidden + INTERMEDIATE_PER_LAYER * model.intermediate + 2 * model.key_value
+    if training.lora and training.lora.dora:
+        # Of each linear layer, the output without its adapter and the adapter's own, which the magnitudes scale.
+        layer += 2 * (3 * model.hidden + model.key_value + 2 * model.intermediate)
     kept = model.layers * model.hidden + layer if training.gradient_checkpointing else model.layers * layer
     # The row's visual features, and the hidden states that go into the head.
     return _longest_row(training) * (kept + 2 * model.hidden)

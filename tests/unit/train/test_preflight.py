@@ -76,6 +76,14 @@ def test_checkpointing_and_shorter_rows_need_less() -> None:
     assert activations(pack_tokens=8192) == pytest.approx(activations(pack_tokens=16384) / 2, rel=1e-6)
 
 
+def test_dora_keeps_two_outputs_of_each_linear_layer_more() -> None:
+    def activations(**lora: object) -> int:
+        return by_name(memory_lines(LARGE, Sft(precision="bf16", lora=lora), zero(2), processes=1))["activations"]
+
+    outputs = 3 * LARGE.hidden + LARGE.key_value + 2 * LARGE.intermediate
+    assert activations(dora=True) - activations() == 16 * 1024 * LARGE.layers * 2 * outputs * 2
+
+
 def test_a_row_is_no_longer_than_a_step() -> None:
     def activations(block: Sft | Grpo) -> int:
         return by_name(memory_lines(LARGE, block, zero(2), processes=1))["activations"]
