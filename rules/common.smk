@@ -10,6 +10,7 @@ from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
+from nep.workflow import logs
 from nep.workflow.lock import hold_as_run
 from nep.workflow.path import extend_path
 
@@ -25,6 +26,7 @@ if workflow.is_main_process:
     RUN_LOCK = hold_as_run(Path(".snakemake"))
 
 RUN = f"results/{CONFIG.run}"
+logs.announce(f"{RUN}/logs")
 PROMPTS = CONFIG.convert.prompts
 
 

@@ -1,13 +1,16 @@
 """What a stage's logic is, as a hash: the syntax trees of its entry point and of the local modules that it imports.
 
 Snakemake compares params: with this one, a change of logic re-runs exactly the stages that import it, and a change of a
-comment, a docstring or the format re-runs nothing.
+comment, a docstring or the format re-runs nothing, nor does one of how a job is run (locks, queues).
 """
 
 import ast
 import hashlib
 from functools import cache
 from pathlib import Path
+
+# Packages that every job goes through and that decide no result.
+HOW_IT_IS_RUN = ("nep.workflow",)
 
 
 def code_fingerprint(entry: Path, root: Path) -> str:
@@ -41,7 +44,11 @@ def local_imports(module: Path, root: Path) -> frozenset[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(path for name in names for path in _files_of(name, root))
+    return frozenset(path for name in names if not _is_how_it_is_run(name) for path in _files_of(name, root))
+
+
+def _is_how_it_is_run(dotted: str) -> bool:
+    return any(f"{dotted}.".startswith(f"{package}.") for package in HOW_IT_IS_RUN)
 
 
 def _files_of(dotted: str, root: Path) -> list[Path]:

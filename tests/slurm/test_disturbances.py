@@ -38,7 +38,7 @@ def names(*words: str) -> list[str]:
 
 def test_cancelled_requeued_and_out_of_memory_without_accounting(cluster: LocalCluster, disturbed: Make) -> None:
     """With the status command that hangs where the accounting is absent."""
-    place = disturbed(**{"slurm-status-command": "sacct"})
+    place = disturbed(**{"slurm-status-command": "sacct", "set-resources": {"fill": {"mem_mb": "700 * attempt"}}})
     with started(cluster, place, *names("cancelled", "requeued", "memory")) as run:
         run.wait_until(have_started(place, cancelled=1, requeued=1), START_S)
         cluster.ask("scancel", *starts(place, "cancelled"))
@@ -54,6 +54,18 @@ def test_cancelled_requeued_and_out_of_memory_without_accounting(cluster: LocalC
         ("FAILED", 700, 10),
         ("COMPLETED", 1400, 20),
     ]
+
+
+def test_a_failed_job_is_heard_and_its_logs_lie_together(cluster: LocalCluster, disturbed: Make) -> None:
+    place = disturbed(retries=0)
+    with started(cluster, place, *names("fail-logged", "fail-silent")) as run:
+        assert run.finish(END_S) == 1
+        assert "\nthe reason\n" in run.text
+        assert "\nthe last word\n" in run.text
+    for where in ("logged", "silent"):
+        (job,) = jobs(cluster, f"rule_fail_wildcards_{where}", place)
+        logs = {path.name for path in (place.root / "logs" / "fail").glob(f"{where}.*")}
+        assert logs == {f"{where}.log", f"{where}.slurm-{job.id}.log"}
 
 
 def test_preempted_by_cancellation_and_the_controller_down_for_a_minute(cluster: LocalCluster, disturbed: Make) -> None:

@@ -37,6 +37,19 @@ def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> 
     assert profile["default-resources"]["nodes"] == 1
 
 
+def test_an_attempt_gets_more_memory_and_but_for_training_more_time() -> None:
+    profile = read("slurm/config.yaml")
+    assert profile["retries"] == 2
+    for rule, resources in profile["set-resources"].items():
+        asked = profile["default-resources"] | resources
+        memory, minutes = (
+            [eval(str(asked[name]), {"attempt": attempt}) for attempt in (1, 2, 3)] for name in ("mem_mb", "runtime")
+        )
+        assert memory[0] < memory[1] < memory[2]
+        # A training goes on from its checkpoint.
+        assert len(set(minutes)) == (1 if rule.startswith("train_") else 3)
+
+
 def test_shards_that_share_a_job_run_one_after_another() -> None:
     profile = read("slurm/config.yaml")
     grouped = [entry.partition("=")[0] for entry in profile["groups"]]

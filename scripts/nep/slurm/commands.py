@@ -7,6 +7,7 @@ and where it cannot ask for states because the controller or the accounting is d
 - a submission takes over the job of an earlier run that makes the same from the same configuration and code;
 - a training that stopped on request, and a preempted job, are queued again under their id: the plugin sees them wait;
 - a job that is no longer listed has ended (Snakemake then looks for its outputs);
+- Slurm's log of a job lies beside the rule's own, and stands in for it where the job ended before its rule said a word;
 - while the controller does not answer, jobs count as running, for half an hour; then they have failed.
 
 What was submitted is noted in `.snakemake/slurm/<hash of target and configuration file>.json`.
@@ -23,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nep.files import read_json, sha256_of_file, sha256_of_json, write_json
-from nep.workflow import requeue
+from nep.workflow import logs, requeue
 
 ROOT = Path(__file__).resolve().parents[3]
 STAND_INS = ROOT / "profiles" / "slurm" / "bin"
@@ -34,7 +35,9 @@ BETWEEN_TRIES_S = 5
 # The plugin gives a question 60 s.
 ANSWER_S = 45
 NO_CONTROLLER = "Unable to contact slurm controller"
+LAST_LINES = 40
 LIVING = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED")
+FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
 TARGET = re.compile(r"--target-jobs (.*?) --")
 FILES = re.compile(r"--configfiles? (.*?) --")
 CONFIG = re.compile(r"--config (.*?) --")
@@ -43,21 +46,23 @@ DECIDING = ("Snakefile", "rules/*.smk", "scripts/**/*.py", "config/**/*.*")
 
 @dataclass(frozen=True)
 class Note:
-    """A submitted job: its id, the run (Slurm's job name) that waits for it, its log, what decides its result, and
-    the file by which it asks to be queued again."""
+    """A submitted job: its id, the run (Slurm's job name) that waits for it, Slurm's log and the rule's own (None for a
+    group of jobs), what decides its result, and the file by which it asks to be queued again."""
 
     job: str
     run: str
     log: str
+    rule_log: str | None
     content: str
     mark: str
 
 
 def sbatch(arguments: Sequence[str]) -> int:
     """Submit a job of the plugin, or take over the one of an earlier run."""
-    run, log, script = (_value(arguments, name) for name in ("--job-name", "--output", "--wrap"))
-    if not (run and log and script):
+    run, expected_log, script = (_value(arguments, name) for name in ("--job-name", "--output", "--wrap"))
+    if not (run and expected_log and script):
         return _pass_on("sbatch", arguments)
+    log, rule_log = _logs_of(script) or (expected_log, None)
     note = NOTES / f"{sha256_of_json([TARGET.findall(script), FILES.findall(script)])[:16]}.json"
     mark = str(note.with_suffix(".requeue").absolute())
     content = _content(script)
@@ -72,13 +77,18 @@ def sbatch(arguments: Sequence[str]) -> int:
         log = earlier.log
     else:
         os.environ[requeue.VARIABLE] = mark
-        done = _when_reachable(lambda: _ask("sbatch", *arguments))
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        words = [log if word == expected_log else word for word in arguments]
+        done = _when_reachable(lambda: _ask("sbatch", *words))
         if done.returncode != 0:
             sys.stderr.write(done.stderr)
             return done.returncode
         job = done.stdout.strip().split(";")[0]
+    log, expected_log = log.replace("%j", job), expected_log.replace("%j", job)
+    if log != expected_log and not Path(expected_log).is_symlink():
+        Path(expected_log).symlink_to(log)
     NOTES.mkdir(parents=True, exist_ok=True)
-    write_json(note, asdict(Note(job, run, log.replace("%j", job), content, mark)))
+    write_json(note, asdict(Note(job, run, log, rule_log, content, mark)))
     print(job)
     return 0
 
@@ -116,6 +126,7 @@ def _print_states(run: str) -> int:
             with Path(note.log).open("a", encoding="utf-8") as log:
                 minutes = LONGEST_OUTAGE_S // 60
                 log.write(f"Slurm's controller has not answered for {minutes} minutes: {done.stderr.strip()}\n")
+            _give_last_words(note)
         states = {note.job: "FAILED" for note in notes}
     for job, state in states.items():
         print(f"{job}|{state}")
@@ -126,9 +137,33 @@ def _settled(note: Note, state: str) -> str:
     """The state that the plugin is told: a job that is to go on is queued again."""
     mark = Path(note.mark)
     if state != "PREEMPTED" and not (state in ("FAILED", "TIMEOUT", "CANCELLED") and mark.is_file()):
+        if state in FAILED:
+            _give_last_words(note)
         return state
     mark.unlink(missing_ok=True)
     return "PENDING" if _ask("scontrol", "requeue", note.job).returncode == 0 else "FAILED"
+
+
+def _give_last_words(note: Note) -> None:
+    """Slurm's last lines about a failed job whose rule has logged nothing: Snakemake then shows neither log."""
+    own, of_slurm = Path(note.rule_log or ""), Path(note.log)
+    if note.rule_log is None or (own.is_file() and own.stat().st_size > 0):
+        return
+    lines = of_slurm.read_text("utf-8", errors="replace").splitlines() if of_slurm.is_file() else []
+    own.parent.mkdir(parents=True, exist_ok=True)
+    own.write_text("\n".join([f"The rule has logged nothing. Of {of_slurm}:", *lines[-LAST_LINES:], ""]), "utf-8")
+
+
+def _logs_of(script: str) -> tuple[str, str | None] | None:
+    """Slurm's log (`%j` is the job's id) and the rule's own, of a job or, without the latter, of a group of jobs."""
+    targets = [word.strip("'") for words in TARGET.findall(script) for word in words.split()]
+    rule, _, wildcards = targets[0].partition(":")
+    if len(targets) > 1:
+        stem, own = logs.stem_of(rule), None
+    else:
+        stem = logs.stem_of(rule, [word.partition("=")[2] for word in wildcards.split(",") if word])
+        own = f"{stem}.log"
+    return (f"{stem}.slurm-%j.log", own) if stem else None
 
 
 def _content(script: str) -> str:
