@@ -10,6 +10,7 @@ from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
+from nep.store.shelf import store_folder
 from nep.workflow.lock import hold_as_run
 from nep.workflow.path import extend_path
 
@@ -18,6 +19,7 @@ extend_path(Path(workflow.basedir))
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
+    store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
