@@ -1,4 +1,5 @@
 # The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
+import atexit
 import json
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.store.shelf import store_folder
-from nep.workflow.lock import hold_as_run
+from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
 
 extend_path(Path(workflow.basedir))
@@ -23,8 +24,21 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+announce(CONFIG.run)
 if workflow.is_main_process:
-    RUN_LOCK = hold_as_run(Path(".snakemake"))
+    clear_left_lock_files(Path(".snakemake"))
+
+
+def hold_run():
+    """Take the lock of this run's name until the end; a run of another name is not in the way."""
+    try:
+        lock = RunLock(Path(".snakemake"), CONFIG.run)
+    except LockedError as error:
+        raise WorkflowError(str(error)) from None
+    atexit.register(lock.release)
+    if lock.found:
+        print("the last run of this name died; going on from what it left", file=sys.stderr)
+
 
 RUN = f"results/{CONFIG.run}"
 PROMPTS = CONFIG.convert.prompts
