@@ -10,7 +10,7 @@ from nep.files import read_json
 pytestmark = pytest.mark.e2e
 
 SEEDS = {"one": 3, "two": 4}
-ROUNDS = 3
+ROUNDS = 2
 TARGET = "convert"
 AGAIN = (TARGET, "--forcerun", "parse_records")
 
@@ -19,9 +19,8 @@ def test_two_runs_in_one_checkout_do_not_disturb_each_other(small_run, workplace
     configs = {}
     for name, seed in SEEDS.items():
         made = {"source": {"path": f"results/{name}/hub"}, "model": {"path": f"results/{name}/tiny_model"}}
-        configs[name] = workplace.configure("small", run=name, seed=seed, **made).rename(
-            workplace.root / f"{name}.yaml"
-        )
+        config = workplace.configure("small", run=name, seed=seed, **made)
+        configs[name] = config.rename(workplace.root / f"{name}.yaml")
     with ThreadPoolExecutor(len(SEEDS)) as pool:
         outcomes = list(pool.map(lambda config: workplace.run(config, TARGET), configs.values()))
         for outcome in outcomes:

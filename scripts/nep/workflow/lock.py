@@ -115,7 +115,7 @@ def _explanation(run: str, path: Path, note: dict[str, Any] | None) -> str:
     if note["host"] == socket.gethostname():
         return f"run {run!r} is under way: started {who}; wait for it, end it, or give this one another `run:`"
     return (
-        f"run {run!r} was started {who} and has not ended; from {socket.gethostname()} nobody can see whether it lives. "
+        f"run {run!r} was started {who} and has not ended; whether it lives cannot be seen from here. "
         f"Look there. If it is dead: rm {path}"
     )
 
