@@ -146,7 +146,7 @@ def main() -> None:
 
 
 def measured(place: Place) -> dict[str, Any]:
-    """A row: the place's size, its jobs, and a cost for each call. Raises RuntimeError where a call does other things."""
+    """A row: the place's size, its jobs, and a cost for each call. RuntimeError where a call does other things."""
     place.make()
     plan = place.snakemake("--dry-run")
     jobs = TOTAL.search(place.said())
