@@ -22,10 +22,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run_in(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a checkout, a whole run of its name in it, and returns the run's folder."""
+    """Makes a checkout of one commit, a whole run of its name in it, and returns the run's folder."""
+    commit = Workplace.make(tmp_path / "commit")
 
     def run(name: str) -> Path:
-        workplace = Workplace.make(tmp_path / f"checkout-{name}")
+        workplace = commit.copy(tmp_path / f"checkout-{name}")
         made = {"source": {"path": f"results/{name}/hub"}, "model": {"path": f"results/{name}/tiny_model"}}
         outcome = workplace.run(workplace.configure("small", run=name, **made))
         assert outcome.status == 0, outcome.text

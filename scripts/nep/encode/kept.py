@@ -57,7 +57,7 @@ class KeptShard:
         content = {"clips": rows, "made_from": made_from, "manifest": manifest}
         write_json(self._note, content)
         if not manifest["quarantined"]:
-            files = [confined(self._run_dir, entry["path"]) for entry in _cache_files(manifest)]
+            files = [self._run_dir / entry["path"] for entry in _cache_files(manifest)]
             self._shelf.publish(self._identity(made_from), beside=files, value=content)
 
     def _is_whole(self) -> bool:
