@@ -5,6 +5,7 @@ Snakemake deletes the shard's manifest before it runs again; the cache files sta
 "made_from", "manifest"}`. What this run has not made is looked for in the store.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ class KeptShard:
             content = self._shelf.take(self._identity(made_from))
             if content is None:
                 return None
+            print(f"encode {self._note.stem}: taken from the store", file=sys.stderr)
             write_json(self._note, content)
             self._content = content
         return self._content["manifest"]
