@@ -24,6 +24,10 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    hold_run()
+
+
 localrules:
     all,
     download,

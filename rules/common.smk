@@ -1,4 +1,5 @@
 # The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
+import atexit
 import json
 import sys
 from pathlib import Path
@@ -10,8 +11,9 @@ from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
+from nep.store.shelf import store_folder
 from nep.workflow import logs
-from nep.workflow.lock import hold_as_run
+from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
 
 extend_path(Path(workflow.basedir))
@@ -19,11 +21,25 @@ extend_path(Path(workflow.basedir))
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
+    store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+announce(CONFIG.run)
 if workflow.is_main_process:
-    RUN_LOCK = hold_as_run(Path(".snakemake"))
+    clear_left_lock_files(Path(".snakemake"))
+
+
+def hold_run():
+    """Take the lock of this run's name until the end; a run of another name is not in the way."""
+    try:
+        lock = RunLock(Path(".snakemake"), CONFIG.run)
+    except LockedError as error:
+        raise WorkflowError(str(error)) from None
+    atexit.register(lock.release)
+    if lock.found:
+        print("the last run of this name died; going on from what it left", file=sys.stderr)
+
 
 RUN = f"results/{CONFIG.run}"
 logs.announce(f"{RUN}/logs")

@@ -2,9 +2,10 @@
 
 Snakemake deletes the shard's manifest before it runs again; the cache files stay, and a note about them lies in
 `work/encode/<fingerprint>/<shard>.json`: `{"clips": {key: {"sha256", "pts", "indices", "total", "source_fps"}},
-"made_from", "manifest"}`.
+"made_from", "manifest"}`. What this run has not made is looked for in the store.
 """
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import safe_open
 
 from nep.encode.frames import Clip
 from nep.files import confined, is_intact, read_json, write_json
+from nep.store.shelf import Shelf
 
 
 class KeptShard:
@@ -20,19 +22,22 @@ class KeptShard:
     def __init__(self, note: Path, run_dir: Path) -> None:
         self._note = note
         self._run_dir = run_dir
+        self._shelf = Shelf("encode", run=run_dir, root=run_dir)
         self._content: dict[str, Any] | None = read_json(note) if note.is_file() else None
 
     def manifest(self, made_from: dict[str, Any]) -> dict[str, Any] | None:
-        """The shard's manifest, if it was made from the same and its cache files are those it names.
+        """The shard's manifest, if a run made it from the same, and its cache files are those that it names.
 
         None where it has a quarantined clip, too: the next run may be able to read it.
         """
-        if self._content is None or self._content["made_from"] != made_from:
-            return None
-        manifest = self._content["manifest"]
-        files = [entry for entry in (manifest["frames"], manifest["features"]) if entry is not None]
-        whole = all(is_intact(confined(self._run_dir, entry["path"]), entry["sha256"]) for entry in files)
-        return manifest if whole and not manifest["quarantined"] else None
+        if self._content is None or self._content["made_from"] != made_from or not self._is_whole():
+            content = self._shelf.take(self._identity(made_from))
+            if content is None:
+                return None
+            print(f"encode {self._note.stem}: taken from the store", file=sys.stderr)
+            write_json(self._note, content)
+            self._content = content
+        return self._content["manifest"]
 
     def clips(self, digests: dict[str, str]) -> dict[str, Clip]:
         """Clips, by key, that came from a file with the SHA-256 that `digests` has for the key."""
@@ -51,7 +56,25 @@ class KeptShard:
     ) -> None:
         """Write the note of a shard whose cache files have been written."""
         rows = {key: {**_described(clip), "sha256": digests[key]} for key, clip in clips.items()}
-        write_json(self._note, {"clips": rows, "made_from": made_from, "manifest": manifest})
+        content = {"clips": rows, "made_from": made_from, "manifest": manifest}
+        write_json(self._note, content)
+        if not manifest["quarantined"]:
+            files = [self._run_dir / entry["path"] for entry in _cache_files(manifest)]
+            self._shelf.publish(self._identity(made_from), beside=files, value=content)
+
+    def _is_whole(self) -> bool:
+        manifest = self._content["manifest"]
+        files = _cache_files(manifest)
+        whole = all(is_intact(confined(self._run_dir, entry["path"]), entry["sha256"]) for entry in files)
+        return whole and not manifest["quarantined"]
+
+    def _identity(self, made_from: dict[str, Any]) -> dict[str, Any]:
+        """All that decides the shard: its note's folder is named by a fingerprint of recipe and logic."""
+        return {**made_from, "recipe": self._note.parent.name, "shard": self._note.stem}
+
+
+def _cache_files(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    return [entry for entry in (manifest["frames"], manifest["features"]) if entry is not None]
 
 
 def _described(clip: Clip) -> dict[str, Any]:

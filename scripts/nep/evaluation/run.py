@@ -1,8 +1,10 @@
 """Evaluation of one model: every variant and control in one lmms-eval process, then samples and scores."""
 
 import shutil
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ from nep.errors import InputError
 from nep.evaluation.lmms import check_model, lmms_eval_version, logged_samples, run_lmms_eval, safe_batch_size
 from nep.evaluation.questions import control_paths, first_part_paths, read_questions
 from nep.evaluation.statistics import accuracy_rows
-from nep.evaluation.task_folder import Task, planned_tasks, write_task_folder
+from nep.evaluation.task_folder import TEMPLATE, Task, planned_tasks, write_task_folder
 from nep.files import read_json, sha256_of_file, sha256_of_json, write_json, write_jsonl
+from nep.fingerprint import code_fingerprint
+from nep.store.shelf import Shelf
 
+STAGE = "evaluate"
 BENCHMARK = "futurebench"
+LIBRARIES = ("lmms_eval", "torch", "transformers", "decord", "qwen-vl-utils", "av")
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,12 @@ def evaluate_model(job: Job) -> None:
     videos = [path for paths in media.values() for path in paths.values() if path is not None]
     batch_size = safe_batch_size(videos, job.vision, job.evaluate.batch_size)
 
-    folder = work_folder(job, fingerprint)
+    made_from = what_decides(job, fingerprint, media)
+    shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
+    if shelf.take(made_from) is not None:
+        print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
+        return
+    folder = work_folder(job, made_from)
     shutil.rmtree(folder, ignore_errors=True)
     write_task_folder(folder / "tasks", tasks, questions, media, job.prompts, job.evaluate)
     run_lmms_eval(folder, job.model_dir, tasks, job.vision, job.evaluate, batch_size, job.seed)
@@ -66,6 +77,7 @@ def evaluate_model(job: Job) -> None:
         "scores": [row for task in tasks for row in score_rows(task, samples[task])],
     }
     write_json(job.out_dir / "scores.json", scores)
+    shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
     shutil.rmtree(folder / "cache", ignore_errors=True)
 
 
@@ -86,18 +98,35 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def work_folder(job: Job, fingerprint: str) -> Path:
-    """Where a job's task folder, caches and log lie: one folder for each model, recipe and data, so that jobs which run
-    at the same time do not meet."""
-    recipe = {
+def what_decides(
+    job: Job, fingerprint: str, media: Mapping[Control | None, Mapping[str, Path | None]]
+) -> dict[str, Any]:
+    """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
+    videos = {path for paths in media.values() for path in paths.values() if path is not None}
+    digests = {path: sha256_of_file(path) for path in sorted(videos)}
+    room = Path(__file__).resolve().parent
+    return {
+        "name": job.model_name,
         "model": fingerprint,
         "questions": sha256_of_file(job.questions),
+        "media": {
+            control or "real": {video: path and digests[path] for video, path in paths.items()}
+            for control, paths in media.items()
+        },
         "prompts": sha256_of_file(job.prompts),
+        "template": sha256_of_file(TEMPLATE),
         "vision": job.vision.model_dump(),
-        "evaluate": job.evaluate.model_dump(),
+        "evaluate": job.evaluate.result_settings(),
         "seed": job.seed,
+        "code": code_fingerprint(Path(__file__), room.parents[1]),
+        "libraries": {name: version(name) for name in LIBRARIES},
     }
-    return job.run_dir / "work" / "evaluate" / f"{job.model_name}-{sha256_of_json(recipe)[:16]}"
+
+
+def work_folder(job: Job, made_from: dict[str, Any]) -> Path:
+    """Where a job's task folder, caches and log lie: one folder for each model, recipe and data, so that jobs which run
+    at the same time do not meet."""
+    return job.run_dir / "work" / STAGE / f"{job.model_name}-{sha256_of_json(made_from)[:16]}"
 
 
 def _check_variants(evaluate: Evaluate) -> None:

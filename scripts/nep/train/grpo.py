@@ -32,7 +32,7 @@ from nep.train.metrics import StepLog, peak_memory_bytes
 from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
 from nep.train.rewards import Rewards, is_accurate
 from nep.train.rollout import Rollout
-from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
+from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
 from nep.train.scoring import Policy, Scorer
@@ -55,6 +55,9 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
     fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
+    shared = SharedTraining(STAGE, grpo, fingerprint, paths)
+    if shared.take(world):
+        return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     engine = Engine(paths.model, grpo, world, seed)
@@ -95,7 +98,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], results)
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
 class GrpoTrainer:

@@ -1,23 +1,27 @@
 """Where a training run keeps its state, what it resumes from, and how its results are published."""
 
 import shutil
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nep.config import Training
+from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
 from nep.source.model_manifest import model_manifest
+from nep.store.shelf import Shelf
 from nep.train.checkpoint import clear_leftovers
 from nep.train.engine import Engine
 from nep.train.metrics import StepLog
+from nep.train.world import World
 
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
+MODEL, MANIFEST = "model", "manifest.json"
 LIBRARIES = ("torch", "transformers", "peft", "deepspeed")
 
 
@@ -69,19 +73,48 @@ def work_folder(paths: RunPaths, stage: str, experiment: str, fingerprint: str) 
     return paths.run / "work" / stage / experiment / fingerprint
 
 
-def publish(engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict[str, Any]) -> None:
-    """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`."""
+class SharedTraining:
+    """The result of one recipe in the store, where results are shared.
+
+    One that calls the user's own reward functions is not: what these import and read is not known.
+    """
+
+    def __init__(self, stage: str, training: Sft | Grpo, fingerprint: str, paths: RunPaths) -> None:
+        self._shelf = Shelf(stage, run=paths.run, root=paths.out)
+        self._made_from = {"fingerprint": fingerprint}
+        self._out = paths.out
+        self._may_be_shared = not (isinstance(training, Grpo) and training.reward_modules)
+
+    def take(self, world: World) -> bool:
+        """Whether the outputs could be taken from the store. All processes must call it."""
+        found = self._may_be_shared and world.leads and self._shelf.take(self._made_from) is not None
+        if found:
+            print(f"{self._shelf.stage}: taken from the store, nothing is trained", file=sys.stderr)
+        return world.total([found]) == [1]
+
+    def publish(self, logs: list[str]) -> None:
+        """Put the outputs into the store. For the leading process, at the end."""
+        if self._may_be_shared:
+            outputs = [self._out / name for name in (*logs, MANIFEST)]
+            self._shelf.publish(self._made_from, beside=[self._out / MODEL], outputs=outputs)
+
+
+def publish(
+    engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict[str, Any], shared: SharedTraining
+) -> None:
+    """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`; share them."""
     model = engine.published_model()
     if engine.world.leads:
         paths.out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(paths.out)
-        with atomic_path(paths.out / "model") as folder:
+        with atomic_path(paths.out / MODEL) as folder:
             model.save_pretrained(folder)
             _copy_companions(paths.model, folder)
         for log in logs:
             with atomic_path(paths.out / log.path.name) as target:
                 shutil.copyfile(log.path, target)
-        write_json(paths.out / "manifest.json", {**model_manifest(paths.out / "model"), **manifest})
+        write_json(paths.out / MANIFEST, {**model_manifest(paths.out / MODEL), **manifest})
+        shared.publish([log.path.name for log in logs])
     engine.world.barrier()
 
 

@@ -22,7 +22,7 @@ from nep.train.engine import Engine
 from nep.train.meter import Meter
 from nep.train.metrics import StepLog
 from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
-from nep.train.run_state import RunPaths, publish, recipe_fingerprint, work_folder
+from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
 from nep.train.visual import Visuals
@@ -36,6 +36,9 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     world = start_world(sft.threads)
     files = dataset_files(sft, paths.convert)
     fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
+    shared = SharedTraining(STAGE, sft, fingerprint, paths)
+    if shared.take(world):
+        return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
@@ -97,7 +100,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     bar.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped})
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped}, shared)
 
 
 @dataclass(frozen=True)

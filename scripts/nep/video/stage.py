@@ -14,6 +14,7 @@ from nep.config import Split
 from nep.errors import InputError
 from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from nep.records.quarantine import Reason, count_reasons
+from nep.store.shelf import Shelf
 from nep.video.ledger import Ledger
 from nep.video.recipe import PRESETS, Recipe
 from nep.video.shards import check_complete, shard_name, shard_of
@@ -36,15 +37,17 @@ def split_shard(
 ) -> None:
     """Split the records of one shard and write their manifest rows, sorted by id, to `out`.
 
-    `code` is the fingerprint of the stage's logic: finished videos are taken over from an earlier run only where the
-    logic, the encoder, the recipe, the record's split and the source's bytes are the same.
+    `code` is the fingerprint of the stage's logic: finished videos are taken over from an earlier run, or from the
+    store, only where the logic, the encoder, the recipe, the record's split and the source's bytes are the same.
     """
     name = shard_name(shard, shards)
     if split.preset not in PRESETS:
         raise InputError(f"split.preset: {split.preset!r} is no preset of x264; it has {', '.join(PRESETS)}")
     recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio)
-    work = run_dir / "work" / STAGE / _fingerprint(recipe, code)
+    fingerprint = _fingerprint(recipe, code)
+    work = run_dir / "work" / STAGE / fingerprint
     ledger = Ledger(work, partial(_still_holds, run_dir))
+    shelf = Shelf(STAGE, run=run_dir, root=run_dir)
     rows: list[dict[str, Any]] = []
     tasks: list[SplitTask] = []
     inputs: dict[str, dict[str, Any]] = {}
@@ -54,7 +57,11 @@ def split_shard(
             rows.append(task)
             continue
         inputs[task.identity] = _input_of(task)
-        if row := ledger.find(task.identity, inputs[task.identity]):
+        given = inputs[task.identity]
+        if row := ledger.find(task.identity, given):
+            rows.append(row)
+        elif row := shelf.take({"id": task.identity, "recipe": fingerprint, **given}):
+            ledger.store(task.identity, given, row)
             rows.append(row)
         else:
             tasks.append(task)
@@ -68,8 +75,11 @@ def split_shard(
     )
     for task, outcome in outcomes:
         row = _after_failure(task, outcome) if isinstance(outcome, Failure) else outcome
-        ledger.store(task.identity, inputs[task.identity], row)
+        given = inputs[task.identity]
+        ledger.store(task.identity, given, row)
         rows.append(row)
+        if row["status"] == "ok":
+            shelf.publish({"id": task.identity, "recipe": fingerprint, **given}, beside=_parts(row, run_dir), value=row)
     _drop_segments_of_quarantined(rows, run_dir)
     write_jsonl(out, sorted(rows, key=lambda row: row["id"]))
 
@@ -147,6 +157,10 @@ def _still_holds(run_dir: Path, row: dict[str, Any]) -> bool:
         return row["reason"] not in _TRANSIENT
     parts = [row[part] for part in ("first", "second") if row[part] is not None]
     return all(is_intact(run_dir / part["path"], part["sha256"]) for part in parts)
+
+
+def _parts(row: dict[str, Any], run_dir: Path) -> list[Path]:
+    return [run_dir / row[part]["path"] for part in ("first", "second") if row[part] is not None]
 
 
 def _after_failure(task: SplitTask, failure: Failure) -> dict[str, Any]:

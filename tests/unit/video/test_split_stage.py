@@ -13,6 +13,7 @@ import pytest
 from nep.config import Split
 from nep.errors import InputError
 from nep.files import read_jsonl, write_jsonl
+from nep.video import stage
 from nep.video.shards import check_complete, shard_of
 from nep.video.stage import merge_split, split_shard
 from nep.video.workers import Failure, run_items
@@ -156,6 +157,27 @@ def test_time_limit_gives_a_row_and_is_tried_again(records: Path, videos: dict[s
     assert short["other_codec"]["reason"] == "split_timeout"
     assert not (tmp_path / "run/segments/first/other_codec.mp4").exists()
     assert run_shard(records, videos, tmp_path / "run")["other_codec"]["status"] == "ok"
+
+
+def test_another_run_takes_cut_videos_from_the_store(
+    records: Path, videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv("NEP_STORE", str(tmp_path / "store"))
+    rows = run_shard(records, videos, tmp_path / "a")
+    tried: list[str] = []
+
+    def cut_nothing_new(function, tasks, **options):
+        tried.extend(task.identity for task in tasks)
+        return run_items(function, tasks, **options)
+
+    monkeypatch.setattr(stage, "run_items", cut_nothing_new)
+    assert run_shard(records, videos, tmp_path / "b") == rows
+    assert not set(tried) & {identity for identity, row in rows.items() if row["status"] == "ok"}
+    assert contents(tmp_path / "b/segments") == contents(tmp_path / "a/segments")
+    tried.clear()
+    run_shard(records, videos, tmp_path / "c", split=Split(crf=30))
+    assert set(tried) >= {identity for identity, row in rows.items() if row["status"] == "ok"}
 
 
 def test_unknown_preset(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from nep.train.preemption import Preempted
 from nep.workflow import requeue
-from nep.workflow.lock import held_as_job, hold_as_run
+from nep.workflow.lock import RunLock, held_as_job
 
 
 def test_a_stopped_training_leaves_its_mark_and_a_new_start_removes_it(
@@ -29,11 +29,8 @@ def test_without_such_a_submitter_nothing_is_written(tmp_path: Path, monkeypatch
 def test_a_job_that_the_next_run_takes_over_does_not_keep_it_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hold_as_run(tmp_path).close()
-    (tmp_path / "locks").mkdir()
-    left = tmp_path / "locks" / "0.input.lock"
+    monkeypatch.setenv("NEP_RUN", "demo")
+    RunLock(tmp_path, "demo").release()
     monkeypatch.setenv(requeue.VARIABLE, str(tmp_path / "mark"))
-    left.write_text("a.txt\n")
     with held_as_job(tmp_path):
-        hold_as_run(tmp_path).close()
-    assert not left.exists()
+        RunLock(tmp_path, "demo").release()

@@ -1,0 +1,1 @@
+"""Results that users and runs share."""
