@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import av.codec
+import httpx2
 from huggingface_hub import HfApi, is_offline_mode
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -155,7 +156,7 @@ def _ask_hub(what: str, block: Source | Model, kind: RepositoryKind) -> Check:
     except RepositoryNotFoundError:
         hint = "that HF_TOKEN may read" if token else "that can be read without HF_TOKEN"
         return Check("problem", what, f"no repository of this name {hint}")
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx2.TransportError, OSError) as error:
         return Check("unknown", what, f"the hub could not be asked ({type(error).__name__})")
     return Check("ok", what, "gated, and the token has access" if info.gated else "open to all")
 
