@@ -3,7 +3,6 @@
 import contextlib
 import io
 import logging
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,6 @@ from nep.errors import InputError
 from nep.plan.reasons import Reason, reasons_of
 
 TARGET = "plan"
-CONDA = "conda"
 LOCAL_EXECUTORS = ("local", "dryrun", "touch")
 
 
@@ -62,7 +60,6 @@ class DryRun:
 
     jobs: tuple[Job, ...]
     executor: str
-    uses_conda: bool
     open_ended: tuple[str, ...]
 
     @property
@@ -88,10 +85,6 @@ def dry_run(command: Sequence[str], targets: set[str]) -> DryRun:
     options = _options(command)
     executor = options.executor or "local"
     deployment = set(options.software_deployment_method) | ({DeploymentMethod.CONDA} if options.use_conda else set())
-    uses_conda = DeploymentMethod.CONDA in deployment
-    if uses_conda and not shutil.which(CONDA):
-        # That it is missing is for the checks to say: without it Snakemake would not plan at all.
-        deployment -= {DeploymentMethod.CONDA}
     with SnakemakeApi(OutputSettings(log_level_override=logging.WARNING, enable_file_logging=False)) as api:
         try:
             workflow = api.workflow(
@@ -112,7 +105,7 @@ def dry_run(command: Sequence[str], targets: set[str]) -> DryRun:
             )
             workflow.dag(settings).execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
             dag = workflow._workflow.dag
-            return DryRun(_jobs(dag), executor, uses_conda, _open_ended(dag))
+            return DryRun(_jobs(dag), executor, _open_ended(dag))
         except (WorkflowError, OSError) as error:
             raise InputError(f"Snakemake cannot plan this: {error}") from None
 

@@ -195,11 +195,12 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
 
 
 def _downloaded(facts: Facts) -> int | None:
-    """Extracted videos are as large as their archives, which are kept too where they come from a hub."""
-    if facts.archive_bytes is None:
-        return None
+    """Extracted videos, their archives where these are kept, and the model. The videos of a table are linked."""
     source = facts.config.source
-    return facts.archive_bytes * (2 if source.kind == "hub" and source.keep_archives else 1)
+    archives = 0 if source.kind == "table" else facts.archive_bytes
+    if archives is None or facts.model_bytes is None:
+        return None
+    return archives * (2 if source.kind == "hub" and source.keep_archives else 1) + facts.model_bytes
 
 
 def _cached(facts: Facts, visual: VisualShape | None) -> int | None:

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import is_offline_mode
 
-from nep.config import Config
+from nep.config import Config, Model
+from nep.errors import InputError
 from nep.files import read_json, read_list
+from nep.source.dataset import list_source
+from nep.source.model import wanted_files
+from nep.source.place import open_place
 from nep.source.table import read_table
 
 MODEL_CONFIG = "config.json"
@@ -32,9 +36,9 @@ class Facts:
     """None where something cannot be known yet.
 
     Attributes:
-        videos: number of source videos. video_bytes: what they hold. archive_bytes: what their archives hold.
-        rows: data set's path below RUN/convert → number of rows.
-        model: folder with (at least) the config of the base model.
+        videos: number of source videos. video_bytes: what they hold; videos in archives are about as large as these.
+        archive_bytes: what the archives hold. rows: data set's path below RUN/convert → number of rows.
+        model: folder with (at least) the config of the base model. model_bytes: what the whole model holds.
     """
 
     root: Path
@@ -44,6 +48,7 @@ class Facts:
     archive_bytes: int | None
     rows: dict[str, int]
     model: Path | None
+    model_bytes: int | None
 
     @property
     def questions(self) -> int | None:
@@ -62,21 +67,25 @@ class Facts:
         return total
 
 
-def read_facts(root: Path, config: Config) -> Facts:
-    """Read what earlier stages have left in the run's folder `root`, else what the source says of itself."""
+def read_facts(root: Path, config: Config, scratch: Path) -> Facts:
+    """Read what earlier stages have left in the run's folder `root`, else what the sources say of themselves: of a hub
+    that answers, sizes, and the model's config, which is put into `scratch`."""
     listing, videos = root / "download/archives.json", root / "download/videos.json"
     downloaded = read_json(videos) if videos.is_file() else None
     archives = [entry["size"] for entry in read_json(listing)["archives"]] if listing.is_file() else _archives(config)
+    archive_bytes = sum(archives) if archives else None
     manifest = root / "convert/manifest.json"
     files = read_json(manifest)["files"] if manifest.is_file() else {}
+    model, model_bytes = _model(root, config.model, scratch)
     return Facts(
         root=root,
         config=config,
         videos=downloaded["count"] if downloaded else _count(config),
-        video_bytes=downloaded["bytes"] if downloaded else None,
-        archive_bytes=sum(archives) if archives else None,
+        video_bytes=downloaded["bytes"] if downloaded else archive_bytes,
+        archive_bytes=archive_bytes,
         rows={name: entry["rows"] for name, entry in files.items() if "rows" in entry},
-        model=_model(root, config),
+        model=model,
+        model_bytes=model_bytes,
     )
 
 
@@ -92,11 +101,17 @@ def size_of(root: Path, stage: str, experiment: str | None) -> int:
 
 
 def _archives(config: Config) -> list[int]:
-    """Sizes of the archives of a local folder."""
-    if config.source.kind != "folder":
+    """Sizes of the source's archives; none where it has none, or cannot be asked."""
+    if config.source.kind == "folder":
+        folder = Path(config.source.path)
+        return [path.stat().st_size for pattern in config.source.archives for path in folder.glob(pattern)]
+    if config.source.kind == "table" or is_offline_mode():
         return []
-    folder = Path(config.source.path)
-    return [path.stat().st_size for pattern in config.source.archives for path in folder.glob(pattern)]
+    try:
+        return [entry["size"] for entry in list_source(config.source)["archives"]]
+    except InputError:
+        # What the hub says to that is for the checks of the ground.
+        return []
 
 
 def _count(config: Config) -> int | None:
@@ -113,12 +128,19 @@ def _count(config: Config) -> int | None:
     return len(read_list(annotations))
 
 
-def _model(root: Path, config: Config) -> Path | None:
-    """Where the base model's config can be read without a download."""
-    places = [root / "models/base"]
-    if config.model.kind == "folder":
-        places.append(Path(config.model.path))
-    else:
-        cached = try_to_load_from_cache(config.model.repo, MODEL_CONFIG, revision=config.model.revision)
-        places += [Path(cached).parent] if isinstance(cached, str) else []
-    return next((place for place in places if (place / MODEL_CONFIG).is_file()), None)
+def _model(root: Path, model: Model, scratch: Path) -> tuple[Path | None, int | None]:
+    """A folder with the base model's config, and the model's size."""
+    for folder in (root / "models/base", *([Path(model.path)] if model.path else [])):
+        if (folder / MODEL_CONFIG).is_file():
+            return folder, sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    if model.kind != "hub":
+        return None, None
+    try:
+        place = open_place(model, "model")
+        fetched = place.fetch(place.describe(MODEL_CONFIG), scratch / MODEL_CONFIG)
+        if is_offline_mode():
+            return fetched.parent, sum(path.stat().st_size for path in fetched.parent.iterdir() if path.is_file())
+        names = wanted_files(place, model.trust_remote_code)
+        return fetched.parent, sum(place.describe(name).size for name in names)
+    except InputError:
+        return None, None

@@ -184,8 +184,10 @@ def check_partitions(jobs: Iterable[Job]) -> list[Check]:
         nodes = partitions(_answer("sinfo", "--noheader", "--format=%P|%G|%m"))
     except FileNotFoundError:
         return [Check("problem", "partition", "no sinfo here: run this where Slurm's commands are")]
-    except subprocess.SubprocessError as error:
-        return [Check("unknown", "partition", f"sinfo did not answer ({error})")]
+    except subprocess.CalledProcessError as error:
+        return [Check("unknown", "partition", f"sinfo did not answer ({error.stderr.strip()})")]
+    except subprocess.TimeoutExpired:
+        return [Check("unknown", "partition", f"sinfo did not answer within {ANSWER_S} s")]
     submitted = [job for job in jobs if not job.local]
     found = {(check.state, check.says): check for job in submitted for check in _partition_of(job, nodes)}
     return sorted(found.values(), key=lambda check: check.says)
@@ -224,15 +226,6 @@ def _partition_of(job: Job, nodes: dict[str, Nodes]) -> list[Check]:
         says = f"{job.rule} asks {memory} MB of a node; those of '{place}' have {most_memory} at most"
         return [Check("problem", "partition", says)]
     return [Check("ok", "partition", f"'{place}' exists")]
-
-
-def check_conda(uses_conda: bool) -> list[Check]:
-    """Whether there is the conda that the profile asks for."""
-    if not uses_conda:
-        return []
-    if not shutil.which("conda"):
-        return [Check("problem", "conda", "the profile deploys with conda, which is not on PATH: install Miniforge")]
-    return [Check("ok", "conda", "found")]
 
 
 def gpus_asked(job: Job) -> int:

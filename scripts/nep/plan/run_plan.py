@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
@@ -66,8 +67,12 @@ class RunPlan:
 
 def plan_run(dry: DryRun, config: Config, root: Path) -> RunPlan:
     """Weigh the jobs of a dry run of the run in `root`, and check the ground for those that would run."""
-    facts = read_facts(root, config)
-    jobs = dry.to_run()
+    with TemporaryDirectory() as scratch:
+        return _plan(dry, read_facts(root, config, Path(scratch)))
+
+
+def _plan(dry: DryRun, facts: Facts) -> RunPlan:
+    config, jobs = facts.config, dry.to_run()
     visual = visual_shape(facts.model, config.vision) if facts.model and jobs else None
     costs = _costs(jobs, facts, visual)
     gpus = _gpus(jobs, dry, config)
@@ -169,7 +174,7 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
         if job.rule in TRAININGS:
             cost = costs.get((job.stage, job.wildcards["experiment"]))
             checks.append(ground.check_memory(job, ground.training_of(job, config), cost, local))
-    checks += [*ground.check_hub(config, rules), *ground.check_codecs(rules), *ground.check_conda(dry.uses_conda)]
+    checks += [*ground.check_hub(config, rules), *ground.check_codecs(rules)]
     if dry.executor.startswith("slurm"):
         checks += ground.check_partitions(jobs)
     elif not local:

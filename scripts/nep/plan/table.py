@@ -10,6 +10,7 @@ HEAD = ("stage", "rule", "to run", "done", "CPU-hours", "GPU-hours", "disk", "es
 RIGHT = {"to run", "done", "CPU-hours", "GPU-hours", "disk"}
 NOT_KNOWN = "?"
 HOUR_S = 3600
+SMALLEST_HOURS = 0.01
 
 
 def plan_text(plan: RunPlan) -> str:
@@ -69,13 +70,10 @@ def _cached(stages: Sequence[StageRow]) -> str:
 
 
 def _hours(seconds: float | None) -> str:
-    return (
-        NOT_KNOWN
-        if seconds is None
-        else f"{seconds / HOUR_S:,.1f}"
-        if seconds >= 10 * HOUR_S
-        else f"{seconds / HOUR_S:.2g}"
-    )
+    if seconds is None:
+        return NOT_KNOWN
+    hours = seconds / HOUR_S
+    return f"{hours:,.2f}" if hours >= SMALLEST_HOURS or not hours else f"< {SMALLEST_HOURS}"
 
 
 def _bytes(size: float | None) -> str:

@@ -42,7 +42,7 @@ def facts(tmp_path: Path) -> Facts:
             "experiments": {"nep": {"sft": {"datasets": {"next_event": 100}, "epochs": 2}, "grpo": {}}},
         }
     )
-    return Facts(tmp_path, config, 1000, 10**9, 2 * 10**9, {}, tmp_path)
+    return Facts(tmp_path, config, 1000, 10**9, 2 * 10**9, {}, tmp_path, 10**10)
 
 
 def job(facts: Facts, rule: str, *reasons: Reason, threads: int = 1, **wildcards: Any) -> Job:
@@ -183,7 +183,7 @@ def test_samples_are_those_that_there_are(facts: Facts) -> None:
 
 def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     visual = VisualShape(tokens=320, hidden=3584)
-    assert expected_bytes("download", facts, {}, None) == 4 * 10**9, "archives are kept"
+    assert expected_bytes("download", facts, {}, None) == 14 * 10**9, "archives are kept"
     assert expected_bytes("split", facts, {}, None) == 10**9
     assert expected_bytes("encode", facts, {}, visual) == 1000 * (32 * 16384 * 3 + 320 * 3584 * 2)
     assert expected_bytes("encode", facts, {}, None) is None

@@ -201,13 +201,6 @@ def test_a_slurm_that_does_not_answer(program: Callable[[str, str], None]) -> No
     assert states(ground.check_partitions([job("split_shard")])) == ["unknown"]
 
 
-def test_conda_where_the_profile_asks_for_it(program: Callable[[str, str], None]) -> None:
-    assert ground.check_conda(uses_conda=False) == []
-    assert states(ground.check_conda(uses_conda=True)) == ["problem"]
-    program("conda", "true")
-    assert states(ground.check_conda(uses_conda=True)) == ["ok"]
-
-
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
