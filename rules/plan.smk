@@ -6,16 +6,21 @@ from nep.plan.dry_run import TARGET, asked_for
 PLAN_COMMAND = sys.argv[1:] if workflow.is_main_process else []
 ASKED = asked_for(PLAN_COMMAND) if TARGET in PLAN_COMMAND else set()
 
-if TARGET in ASKED and len(ASKED) > 1:
-    raise WorkflowError(f"'{TARGET}' is asked for alone: what stands beside it would run; it plans the whole workflow")
-if TARGET in ASKED and workflow.resource_settings.cores is None:
+if TARGET in ASKED:
+    if len(ASKED) > 1:
+        raise WorkflowError(f"'{TARGET}' is asked for alone: what stands beside it would run; it plans everything")
     # A plan needs no --cores.
-    workflow.resource_settings.cores = 1
+    workflow.resource_settings.cores = workflow.resource_settings.cores or 1
+
+    onstart:
+        # As with --nolock: a Snakemake that ends removes the locks of all others, too (FilePersistence._delete_locks).
+        workflow.persistence.unlock = workflow.persistence.noop
+        # A second try would say the same.
+        workflow.execution_settings.retries = 0
 
 
-# It asks Snakemake itself, hence in the environment that Snakemake runs in; a second try would say the same.
+# It asks Snakemake itself, hence in the environment that Snakemake runs in.
 rule plan:
-    retries: 0
     """What would run, why, at what cost, and whether this place holds what it needs. Starts none of it."""
     handover: True
     threads: 1
