@@ -64,6 +64,8 @@ def test_a_hub_says_sizes_and_gives_the_models_config_alone(tmp_path: Path, monk
     files = {"config.json": HubFile(b"{}"), "model.safetensors": HubFile(b"x" * 98, lfs=True), "x.bin": HubFile(b"x")}
     with HubServer("model", "me/model", files) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        template = f"{hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         named = config(model={"kind": "hub", "repo": "me/model", "revision": "main"})
         facts = read_facts(tmp_path / "r", named, tmp_path)
         assert hub.ranges_of("model.safetensors") == []
