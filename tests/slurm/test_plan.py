@@ -29,9 +29,9 @@ def test_a_profile_that_fits_the_cluster(cluster: LocalCluster, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"default-resources": {"slurm_partition": "nowhere"}}, "no partition 'nowhere'; there are main"),
-        ({"set-resources": {"train_grpo": {"gpu": 8}}}, "train_grpo asks 8 GPUs of a node"),
-        ({"set-resources": {"evaluate_model": {"mem_mb": 900_000}}}, "evaluate_model asks 900000 MB of a node"),
+        ({"default-resources": {"slurm_partition": "nowhere"}}, "no partition 'nowhere'; there are cancelled, main"),
+        ({"set-resources": {"train_grpo": {"gpu": 8}}}, "train_grpo: asks 8 GPUs of a node"),
+        ({"set-resources": {"evaluate_model": {"mem_mb": 900_000}}}, "evaluate_model: asks 900000 MB of a node"),
     ],
 )
 def test_what_the_cluster_does_not_have(

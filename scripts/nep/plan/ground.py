@@ -188,9 +188,14 @@ def check_partitions(jobs: Iterable[Job]) -> list[Check]:
         return [Check("unknown", "partition", f"sinfo did not answer ({error.stderr.strip()})")]
     except subprocess.TimeoutExpired:
         return [Check("unknown", "partition", f"sinfo did not answer within {ANSWER_S} s")]
-    submitted = [job for job in jobs if not job.local]
-    found = {(check.state, check.says): check for job in submitted for check in _partition_of(job, nodes)}
-    return sorted(found.values(), key=lambda check: check.says)
+    found: dict[tuple[State, str], set[str]] = {}
+    for job in jobs:
+        if not job.local:
+            found.setdefault(_partition_of(job, nodes), set()).add(job.rule)
+    return [
+        Check(state, "partition", says if state == "ok" else f"{_named(rules)}: {says}")
+        for (state, says), rules in sorted(found.items())
+    ]
 
 
 def partitions(text: str) -> dict[str, Nodes]:
@@ -206,26 +211,29 @@ def partitions(text: str) -> dict[str, Nodes]:
     return found
 
 
-def _partition_of(job: Job, nodes: dict[str, Nodes]) -> list[Check]:
+def _partition_of(job: Job, nodes: dict[str, Nodes]) -> tuple[State, str]:
     names = [name for name in str(job.resources.get("slurm_partition") or "").split(",") if name]
     known = ", ".join(sorted(nodes)) or "none"
     if not names:
         names = [name for name, node in nodes.items() if node.is_default]
     if not names:
-        return [Check("problem", "partition", f"none is set, and the cluster has no default one: set one of {known}")]
+        return "problem", f"no partition is set, and the cluster has no default one: set one of {known}"
     if missing := [name for name in names if name not in nodes]:
-        return [Check("problem", "partition", f"{job.rule}: no partition '{missing[0]}'; there are {known}")]
+        return "problem", f"no partition '{missing[0]}'; there are {known}"
     most_gpus, most_memory = (max(getattr(nodes[name], key) for name in names) for key in ("gpus", "memory_mb"))
     per_node = -(-gpus_asked(job) // int(job.resources.get("nodes") or 1))
     memory = job.resources.get("mem_mb")
     place = ",".join(names)
     if per_node > most_gpus:
-        says = f"{job.rule} asks {per_node} GPUs of a node; those of '{place}' have {most_gpus} at most"
-        return [Check("problem", "partition", says)]
+        return "problem", f"asks {per_node} GPUs of a node; those of '{place}' have {most_gpus} at most"
     if isinstance(memory, int) and memory > most_memory:
-        says = f"{job.rule} asks {memory} MB of a node; those of '{place}' have {most_memory} at most"
-        return [Check("problem", "partition", says)]
-    return [Check("ok", "partition", f"'{place}' exists")]
+        return "problem", f"asks {memory} MB of a node; those of '{place}' have {most_memory} at most"
+    return "ok", f"'{place}' exists"
+
+
+def _named(rules: set[str]) -> str:
+    first, *others = sorted(rules)
+    return f"{first} and {len(others)} more rules" if others else first
 
 
 def gpus_asked(job: Job) -> int:

@@ -150,7 +150,7 @@ def _cached(stage: str, jobs: Sequence[Job], facts: Facts, there: int) -> str:
     work = facts.root / "work"
     if stage in ("split", "hash"):
         videos = sum(1 for _ in (work / stage).glob("*/*.json"))
-        parts += [f"{videos:,} videos in the ledger"] if videos else []
+        parts += [f"videos in the ledger: {videos:,}"] if videos else []
     if stage in ("sft", "grpo"):
         steps = [int(path.name.removeprefix("step-")) for path in (work / stage).glob("*/*/step-*")]
         parts += [f"a checkpoint at step {max(steps)}, for the recipe that wrote it"] if steps else []
