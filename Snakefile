@@ -22,6 +22,7 @@ include: "rules/sft.smk"
 include: "rules/grpo.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/plan.smk"
 
 
 onstart:

@@ -125,6 +125,11 @@ def exports_for(consumer):
     ]
 
 
+def planned_targets():
+    """What a plan plans: everything, or, without questions to evaluate on, everything else."""
+    return ["all"] if CONFIG.source.questions is not None else ["data_card", "sft", "grpo"]
+
+
 def run_folder(wildcards):
     """The run's folder: a param of the rules whose scripts find their way below it."""
     return RUN

@@ -3,7 +3,8 @@
 Repository info and tree listing at a revision, `resolve` with ETag, X-Repo-Commit and the redirect of large files, byte
 ranges. Faults are set per file: `faults`, one for each coming request for its content (`Cut`: close the connection at
 that byte of the file; `Status`: answer with it), and `tampered`, content sent in place of the right one. `api_faults`
-are those of the coming requests for repository info and listing.
+are those of the coming requests for repository info and listing. A repository with a `gate` grants access to that
+token alone.
 """
 
 import hashlib
@@ -80,6 +81,7 @@ class HubServer:
         self.revisions = {*revisions, COMMIT}
         self.requests: list[Request] = []
         self.api_faults: list[Status] = []
+        self.gate: str | None = None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
@@ -138,11 +140,16 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer_api(self, rest: str) -> None:
             verb, _, revision = rest.partition("/")
-            if revision.strip("/") not in hub.revisions:
+            if verb == "auth-check":
+                granted = self.headers.get("Authorization") == f"Bearer {hub.gate}"
+                self._send_json({}) if granted else self._fail(403, "GatedRepo")
+            elif revision.strip("/") not in hub.revisions:
                 self._fail(404, "RevisionNotFound")
             elif verb == "revision":
                 siblings = [{"rfilename": name} for name in sorted(hub.files)]
-                self._send_json({"id": hub.repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False})
+                gated = "manual" if hub.gate else False
+                info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
+                self._send_json({**info, "gated": gated})
             elif verb == "tree":
                 self._send_json([file.tree_entry(name) for name, file in sorted(hub.files.items())])
             else:

@@ -23,12 +23,12 @@ PINNED = re.compile(r"([A-Za-z0-9_.-]+)==(\S+)")
 
 
 def rules() -> dict[str, str]:
-    """Text of every rule in `rules/`, by name."""
+    """Text of every rule in `rules/`, by name, but for those that start Snakemake: they run in its environment."""
     found = {}
     for file in sorted((ROOT / "rules").glob("*.smk")):
         _, *parts = RULE.split(file.read_text(encoding="utf-8"))
         found |= dict(zip(parts[::2], parts[1::2], strict=True))
-    return found
+    return {name: text for name, text in found.items() if "handover: True" not in text}
 
 
 def third_party_imports(entry: str) -> set[str]:

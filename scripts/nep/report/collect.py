@@ -1,7 +1,6 @@
 """Reads what the report shows from a run folder into plain dataclasses; nothing is computed or formatted here."""
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -122,7 +121,17 @@ def evaluated_models(config: Config) -> list[tuple[str, Stage]]:
 
 def read_jobs(folder: Path) -> list[Job]:
     """Read Snakemake's benchmark files `<rule>/<wildcards>.tsv` or `<rule>.tsv`; an absent folder holds none."""
-    return [job for path in sorted(folder.rglob("*.tsv")) for job in _read_benchmark(path, folder)]
+    files = sorted(folder.rglob("*.tsv"))
+    return [
+        job for path in files for job in read_benchmark(path, path.relative_to(folder).parts[0].removesuffix(".tsv"))
+    ]
+
+
+def read_benchmark(path: Path, rule: str) -> list[Job]:
+    """Read one benchmark file of a job of `rule`. Raises InputError that names the file where it is not one."""
+    ended = path.stat().st_mtime
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [_job(row, rule, ended, path) for row in csv.DictReader(stream, delimiter="\t")]
 
 
 def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
@@ -180,15 +189,11 @@ def _read_parameters(manifest: Path) -> int | None:
     return read_json(manifest).get("parameters") if manifest.is_file() else None
 
 
-def _read_benchmark(path: Path, folder: Path) -> Iterable[Job]:
-    rule = path.relative_to(folder).parts[0].removesuffix(".tsv")
-    ended = path.stat().st_mtime
-    with path.open(encoding="utf-8", newline="") as stream:
-        for row in csv.DictReader(stream, delimiter="\t"):
-            seconds = _measured(row, "s", path)
-            if seconds is None:
-                raise InputError(f"{path}: no value in column 's'; expected a benchmark file of Snakemake")
-            yield Job(rule, seconds, _measured(row, "max_rss", path), _measured(row, "cpu_time", path), ended)
+def _job(row: dict[str, str | None], rule: str, ended: float, path: Path) -> Job:
+    seconds = _measured(row, "s", path)
+    if seconds is None:
+        raise InputError(f"{path}: no value in column 's'; expected a benchmark file of Snakemake")
+    return Job(rule, seconds, _measured(row, "max_rss", path), _measured(row, "cpu_time", path), ended)
 
 
 def _measured(row: dict[str, str | None], column: str, path: Path) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
@@ -108,21 +108,30 @@ def table(lines: list[Line], capacity: dict[Place, int]) -> str:
 
 def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], world: World) -> None:
     """Print the table, and raise InputError where the run cannot fit. Reads the model's config, not its weights."""
-    lines = memory_lines(model_size(folder, training), training, deepspeed, world.size)
-    host = host_memory() // min(world.size, torch.cuda.device_count() or world.size)
-    if world.device.type == "cuda":
-        capacity: dict[Place, int] = {"device": torch.cuda.mem_get_info(world.device)[1], "host": host}
-    else:
-        # One memory for both.
-        lines = [Line(line.name, line.bytes, "host", line.smaller) for line in lines]
-        capacity = {"host": host}
+    needed = memory_lines(model_size(folder, training), training, deepspeed, world.size)
+    lines, capacity = placed(needed, world.size)
     if world.leads:
         print(table(lines, capacity), file=sys.stderr)
     check(lines, capacity)
 
 
+def placed(lines: list[Line], processes: int) -> tuple[list[Line], dict[Place, int]]:
+    """The lines where they lie on this machine, and the bytes that each of `processes` has there; without CUDA one
+    memory is both places."""
+    host = host_memory() // min(processes, torch.cuda.device_count() or processes)
+    if torch.cuda.is_available():
+        return lines, {"device": torch.cuda.mem_get_info()[1], "host": host}
+    return [Line(line.name, line.bytes, "host", line.smaller) for line in lines], {"host": host}
+
+
 def model_size(folder: Path, training: Training) -> ModelSize:
-    """Sizes of a checkpoint's model, built without memory. Raises InputError if it is not a vision-language one."""
+    """Sizes of a checkpoint's model. Raises InputError if it is not a vision-language one."""
+    return size_of(meta_model(folder, training))
+
+
+def meta_model(folder: Path, training: Training) -> PreTrainedModel:
+    """A checkpoint's model without memory, frozen as `training` says. Raises InputError if it is no vision-language
+    one."""
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
@@ -132,7 +141,12 @@ def model_size(folder: Path, training: Training) -> ModelSize:
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"model {folder}: cannot be loaded as a vision-language checkpoint ({error})") from None
     freeze(model, training)
-    text = config.get_text_config()
+    return model
+
+
+def size_of(model: PreTrainedModel) -> ModelSize:
+    """Element counts of a model."""
+    text = model.config.get_text_config()
     heads = text.num_attention_heads
     head = getattr(text, "head_dim", None) or text.hidden_size // heads
     return ModelSize(

@@ -1,0 +1,1 @@
+"""What a run would do, why, at what cost, and whether it can: `snakemake plan`."""

@@ -1,0 +1,218 @@
+"""What the jobs of a rule will cost: from the benchmark files of earlier jobs, else by arithmetic on what is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nep.config import Grpo, Sft
+from nep.plan.dry_run import Job
+from nep.plan.facts import Facts
+from nep.plan.training import TrainingCost, VisualShape
+from nep.report.collect import Job as JobCost
+from nep.report.collect import read_benchmark
+
+# Seconds of a core: of a clip of 60 s, 720p, H.264 (benchmarks/results/data_split.json, data_read.json), and of one of
+# 33,000 records (data_scale.json).
+PER_VIDEO = {
+    "split_shard": (0.4, "cutting (60 s of 720p)"),
+    "encode_shard": (1.3, "reading its frames (60 s of 720p)"),
+    "convert_datasets": (0.0012, "its rows"),
+}
+# bf16 of an H200 as measured (FLOP/s, bytes/s), and the parts of it that are assumed: of SFT on packed rows, of a GRPO
+# update, of the memory's speed when decoding.
+PEAK_FLOPS, BANDWIDTH = 790e12, 4.3e12
+SFT_MFU, GRPO_MFU, DECODE_SHARE = 0.3, 0.2, 0.67
+# A token of `generate`, which evaluation uses: launching kernels takes longer than reading the weights.
+GENERATE_S = 0.03
+RGB_BYTES = 3
+# A checkpoint: fp32 weights, two optimizer states, and the weights once more.
+CHECKPOINT_BYTES = 16
+ITEM_BYTES = {"fp32": 4, "bf16": 2, "float32": 4, "bfloat16": 2}
+ON_CPU = "no earlier run; on a CPU only one can tell"
+
+# Of the trainings whose start model's config is here: (stage, experiment) → cost.
+Costs = Mapping[tuple[str, str], TrainingCost]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of all jobs of one rule that would run; None where nothing can be said. `source` says where it comes from, or
+    what is missing."""
+
+    cpu_seconds: float | None
+    gpu_seconds: float | None
+    source: str
+
+
+def estimate(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
+    """Cost of `jobs`, which are of one rule. `gpus`: number of GPUs that each job (by name) has."""
+    found = _measured(jobs, gpus)
+    if found is None:
+        found = _computed(jobs, facts, costs, sum(gpus[job.name] for job in jobs) / len(jobs))
+    return found if any(gpus[job.name] for job in jobs) else replace(found, gpu_seconds=0.0)
+
+
+def _measured(jobs: Sequence[Job], gpus: Mapping[str, int]) -> Estimate | None:
+    """Each job as it took before, shards as all of them did together; None where a job has never run."""
+    cpu = gpu = 0.0
+    notes = set()
+    for job in jobs:
+        earlier = _earlier(job)
+        if not earlier:
+            return None
+        ratio = _work_ratio(job)
+        share = ratio / (_shards(job) or 1)
+        cpu += share * sum(cost.seconds if cost.cpu_seconds is None else cost.cpu_seconds for cost in earlier)
+        gpu += share * sum(cost.seconds for cost in earlier) * gpus[job.name]
+        notes |= {f"; times {ratio:.3g} for the changed recipe"} if ratio != 1 else set()
+    files = jobs[0].benchmark if len(jobs) == 1 and not _shards(jobs[0]) else jobs[0].benchmark.parent
+    return Estimate(cpu, gpu, f"measured: {files}{''.join(sorted(notes))}")
+
+
+def _earlier(job: Job) -> list[JobCost]:
+    """What the job cost when it ran last; for a shard, what all shards did."""
+    if job.benchmark is None:
+        return []
+    if not _shards(job):
+        return read_benchmark(job.benchmark, job.rule) if job.benchmark.is_file() else []
+    files = list(job.benchmark.parent.glob("*.tsv"))
+    number = earlier_shards(job.outputs[0]) or len(files)
+    whole = [file for file in files if int(file.stem) <= number]
+    return [cost for file in whole for cost in read_benchmark(file, job.rule)] if len(whole) == number else []
+
+
+def earlier_shards(output: Path) -> int | None:
+    """Into how many shards an earlier run has dealt what `output` (`<k>-of-<n>`) is a shard of: the newest such n."""
+    found = sorted(output.parent.glob(f"*-of-*{output.suffix}"), key=lambda path: path.stat().st_mtime)
+    return _number(found[-1]) if found else None
+
+
+def _shards(job: Job) -> int:
+    """Into how many shards the job's rule is dealt; 0 where it is not."""
+    return _number(job.outputs[0]) if "shard" in job.wildcards else 0
+
+
+def _number(shard: Path) -> int:
+    return int(shard.stem.rpartition("-")[2])
+
+
+def _work_ratio(job: Job) -> float:
+    """How much more a training has to do than with the recipe of its last run; 1 for other jobs."""
+    for reason in job.reasons:
+        old, new = _work(reason.before), _work(reason.now)
+        if old and new:
+            sizes, before = (list(recipe.get("datasets", {}).values()) for recipe in (reason.now, reason.before))
+            samples = sum(sizes) / sum(before) if "epochs" in reason.now and all(sizes) and all(before) else 1
+            return new / old * samples
+    return 1.0
+
+
+def _work(recipe: Mapping[str, Any]) -> float:
+    """What a training's time grows with: epochs of SFT, sampled tokens of GRPO; 0 for other recipes."""
+    if "completions" in recipe:
+        return recipe["steps"] * recipe["prompts_per_step"] * recipe["completions"] * recipe["max_new_tokens"]
+    return recipe.get("epochs", 0)
+
+
+def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: float) -> Estimate:
+    rule = jobs[0].rule
+    if rule in PER_VIDEO:
+        return _per_video(jobs, facts, gpus)
+    if rule in ("train_sft", "train_grpo"):
+        return _trainings(jobs, facts, costs, gpus)
+    if rule == "evaluate_model":
+        return _evaluations(jobs, facts, gpus)
+    return Estimate(None, None, "no earlier run")
+
+
+def _per_video(jobs: Sequence[Job], facts: Facts, gpus: float) -> Estimate:
+    if facts.videos is None:
+        return Estimate(None, None, "no earlier run; the number of videos is known after the download")
+    seconds, doing = PER_VIDEO[jobs[0].rule]
+    cpu = facts.videos * seconds * len(jobs) / (_shards(jobs[0]) or 1)
+    source = f"arithmetic: {facts.videos:,} videos, {seconds:g} s of a core each for {doing}"
+    return Estimate(cpu, cpu / jobs[0].threads * gpus, source)
+
+
+def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: float) -> Estimate:
+    if not gpus:
+        return Estimate(None, 0.0, ON_CPU)
+    seconds = 0.0
+    for job in jobs:
+        stage, experiment = job.stage, job.wildcards["experiment"]
+        cost, samples = costs.get((stage, experiment)), facts.samples(stage, experiment)
+        if cost is None:
+            return Estimate(None, None, "no earlier run; the base model is not here yet")
+        if samples is None:
+            return Estimate(None, None, "no earlier run; the number of samples is known after convert")
+        seconds += training_seconds(getattr(facts.config.experiments[experiment], stage), cost, samples)
+    share = SFT_MFU if jobs[0].stage == "sft" else GRPO_MFU
+    bound = "" if jobs[0].stage == "sft" else ", answers of full length"
+    return Estimate(None, seconds, f"arithmetic: {share:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s assumed{bound}")
+
+
+def training_seconds(training: Sft | Grpo, cost: TrainingCost, samples: int) -> float:
+    """GPU-seconds of one training by its FLOPs, and, in rollouts, by reading the weights once for each token."""
+    if isinstance(training, Sft):
+        return cost.flops * samples * training.epochs / (PEAK_FLOPS * SFT_MFU)
+    update = cost.flops * training.prompts_per_step / (PEAK_FLOPS * GRPO_MFU)
+    token = cost.size.parameters * ITEM_BYTES[training.precision] / (BANDWIDTH * DECODE_SHARE)
+    return training.steps * (update + training.max_new_tokens * token * training.nodes * training.processes)
+
+
+def _evaluations(jobs: Sequence[Job], facts: Facts, gpus: float) -> Estimate:
+    evaluate = facts.config.evaluate
+    if not gpus:
+        return Estimate(None, 0.0, ON_CPU)
+    if facts.questions is None:
+        return Estimate(None, None, "no earlier run; the number of questions is known after convert")
+    tokens = sum(evaluate.max_new_tokens[variant] for variant in evaluate.variants)
+    asked = min(facts.questions, evaluate.limit or facts.questions) * (1 + len(evaluate.controls))
+    seconds = asked * tokens * GENERATE_S / evaluate.batch_size * len(jobs) * gpus
+    return Estimate(
+        None, seconds, f"arithmetic: answers of the full length at an assumed {GENERATE_S * 1e3:.0f} ms a token"
+    )
+
+
+def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape | None) -> int | None:
+    """Bytes that a stage will write that has written nothing yet; None where that cannot be said."""
+    if stage == "download":
+        return _downloaded(facts)
+    if stage == "split":
+        return facts.video_bytes
+    if stage == "encode":
+        return _cached(facts, visual)
+    if stage in ("sft", "grpo"):
+        trainings = {name: getattr(body, stage) for name, body in facts.config.experiments.items()}
+        sizes = [
+            _checkpoints(training, costs[(stage, name)]) if (stage, name) in costs else None
+            for name, training in trainings.items()
+            if training is not None
+        ]
+        return None if None in sizes else sum(sizes)
+    return None
+
+
+def _downloaded(facts: Facts) -> int | None:
+    """Extracted videos, their archives where these are kept, and the model. The videos of a table are linked."""
+    source = facts.config.source
+    archives = 0 if source.kind == "table" else facts.archive_bytes
+    if archives is None or facts.model_bytes is None:
+        return None
+    return archives * (2 if source.kind == "hub" and source.keep_archives else 1) + facts.model_bytes
+
+
+def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
+    """Frames and features of one clip for each video, at the whole budget."""
+    vision, encode = facts.config.vision, facts.config.encode
+    if facts.videos is None or (encode.features and visual is None):
+        return None
+    features = visual.tokens * visual.hidden * ITEM_BYTES[encode.dtype] if encode.features else 0
+    return facts.videos * (vision.frames * vision.max_pixels * RGB_BYTES + features)
+
+
+def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:
+    """The checkpoints that are kept, the one being written, and the model itself."""
+    one = cost.size.trainable * CHECKPOINT_BYTES
+    return (training.keep_checkpoints + 1) * one + cost.size.parameters * ITEM_BYTES[training.precision]

@@ -1,0 +1,146 @@
+"""What is known of a run before it runs: how much data there is, where its base model lies, what is kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import is_offline_mode
+
+from nep.config import Config, Model
+from nep.errors import InputError
+from nep.files import read_json, read_list
+from nep.source.dataset import list_source
+from nep.source.model import wanted_files
+from nep.source.place import open_place
+from nep.source.table import read_table
+
+MODEL_CONFIG = "config.json"
+# Below the run's folder, what each stage writes: for the stages of training, that of one experiment.
+FOLDERS = {
+    "demo": ("hub", "tiny_model"),
+    "download": ("download", "models"),
+    "records": ("records",),
+    "split": ("segments", "split"),
+    "hash": ("hash",),
+    "convert": ("convert",),
+    "export": ("export",),
+    "encode": ("encode",),
+    "sft": ("{experiment}/sft", "work/sft/{experiment}"),
+    "grpo": ("{experiment}/grpo", "work/grpo/{experiment}"),
+    "evaluate": ("evaluate",),
+    "report": ("report",),
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """None where something cannot be known yet.
+
+    Attributes:
+        videos: number of source videos. video_bytes: what they hold; videos in archives are about as large as these.
+        archive_bytes: what the archives hold. rows: data set's path below RUN/convert → number of rows.
+        model: folder with (at least) the config of the base model. model_bytes: what the whole model holds.
+    """
+
+    root: Path
+    config: Config
+    videos: int | None
+    video_bytes: int | None
+    archive_bytes: int | None
+    rows: dict[str, int]
+    model: Path | None
+    model_bytes: int | None
+
+    @property
+    def questions(self) -> int | None:
+        """Number of evaluation questions."""
+        return self.rows.get("futurebench.jsonl")
+
+    def samples(self, stage: str, experiment: str) -> int | None:
+        """Rows that an experiment's stage trains on."""
+        suffix = {"sft": "json", "grpo": "jsonl"}[stage]
+        total = 0
+        for name, wanted in getattr(self.config.experiments[experiment], stage).datasets.items():
+            there = self.rows.get(f"{stage}/{name}.{suffix}")
+            if there is None and wanted is None:
+                return None
+            total += min(number for number in (there, wanted) if number is not None)
+        return total
+
+
+def read_facts(root: Path, config: Config, scratch: Path) -> Facts:
+    """Read what earlier stages have left in the run's folder `root`, else what the sources say of themselves: of a hub
+    that answers, sizes, and the model's config, which is put into `scratch`."""
+    listing, videos = root / "download/archives.json", root / "download/videos.json"
+    downloaded = read_json(videos) if videos.is_file() else None
+    archives = [entry["size"] for entry in read_json(listing)["archives"]] if listing.is_file() else _archives(config)
+    archive_bytes = sum(archives) if archives else None
+    manifest = root / "convert/manifest.json"
+    files = read_json(manifest)["files"] if manifest.is_file() else {}
+    model, model_bytes = _model(root, config.model, scratch)
+    return Facts(
+        root=root,
+        config=config,
+        videos=downloaded["count"] if downloaded else _count(config),
+        video_bytes=downloaded["bytes"] if downloaded else archive_bytes,
+        archive_bytes=archive_bytes,
+        rows={name: entry["rows"] for name, entry in files.items() if "rows" in entry},
+        model=model,
+        model_bytes=model_bytes,
+    )
+
+
+def size_of(root: Path, stage: str, experiment: str | None) -> int:
+    """Bytes of what a stage has written; hard links to the same file count once."""
+    found = {}
+    for folder in FOLDERS[stage]:
+        for path in (root / folder.format(experiment=experiment)).rglob("*"):
+            if path.is_file() and not path.is_symlink():
+                status = path.stat()
+                found[status.st_ino] = status.st_size
+    return sum(found.values())
+
+
+def _archives(config: Config) -> list[int]:
+    """Sizes of the source's archives; none where it has none, or cannot be asked."""
+    if config.source.kind == "folder":
+        folder = Path(config.source.path)
+        return [path.stat().st_size for pattern in config.source.archives for path in folder.glob(pattern)]
+    if config.source.kind == "table" or is_offline_mode():
+        return []
+    try:
+        return [entry["size"] for entry in list_source(config.source)["archives"]]
+    except InputError:
+        # What the hub says to that is for the checks of the ground.
+        return []
+
+
+def _count(config: Config) -> int | None:
+    """Number of videos by the configuration or a local source's annotations."""
+    if config.demo.videos:
+        return config.demo.videos.train + config.demo.videos.test
+    if config.source.kind == "hub":
+        return None
+    annotations = Path(config.source.path) / config.source.annotations
+    if not annotations.is_file():
+        return None
+    if config.source.kind == "table":
+        return len(read_table(annotations, config.source.columns))
+    return len(read_list(annotations))
+
+
+def _model(root: Path, model: Model, scratch: Path) -> tuple[Path | None, int | None]:
+    """A folder with the base model's config, and the model's size."""
+    for folder in (root / "models/base", *([Path(model.path)] if model.path else [])):
+        if (folder / MODEL_CONFIG).is_file():
+            return folder, sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    if model.kind != "hub":
+        return None, None
+    try:
+        place = open_place(model, "model")
+        fetched = place.fetch(place.describe(MODEL_CONFIG), scratch / MODEL_CONFIG)
+        if is_offline_mode():
+            return fetched.parent, sum(path.stat().st_size for path in fetched.parent.iterdir() if path.is_file())
+        names = wanted_files(place, model.trust_remote_code)
+        return fetched.parent, sum(place.describe(name).size for name in names)
+    except InputError:
+        return None, None

@@ -1,0 +1,65 @@
+"""What training needs by the config of its start model alone: FLOPs, memory, visual tokens. No weights are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nep.config import Grpo, Sft, Vision
+from nep.files import read_json
+from nep.train.engine import deepspeed_config
+from nep.train.flops import training_flops
+from nep.train.packing import Branch, Tree
+from nep.train.preflight import Line, ModelSize, memory_lines, meta_model, size_of
+
+# Tokens of a question or an instruction, and of an answer of SFT, assumed before any text is at hand.
+PROMPT_TOKENS, ANSWER_TOKENS = 300, 100
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """One training: sizes of its model, FLOPs of one sample (in GRPO: of the update for one prompt's completions), and
+    the memory of each process."""
+
+    size: ModelSize
+    flops: float
+    memory: list[Line]
+
+
+@dataclass(frozen=True)
+class VisualShape:
+    """What the encode stage caches of a full clip: visual tokens, of `hidden` numbers each."""
+
+    tokens: int
+    hidden: int
+
+
+def visual_shape(folder: Path, vision: Vision) -> VisualShape | None:
+    """The shape for a model that merges patches as Qwen-VL does; None for others."""
+    config = read_json(folder / "config.json")
+    tower = config.get("vision_config", {})
+    sizes = [tower.get(key) for key in ("patch_size", "spatial_merge_size", "temporal_patch_size")]
+    hidden = tower.get("out_hidden_size") or config.get("text_config", config).get("hidden_size")
+    if not all(isinstance(size, int) for size in (*sizes, hidden)):
+        return None
+    patch, merge, frames = sizes
+    return VisualShape(vision.frames // frames * (vision.max_pixels // (patch * merge) ** 2), hidden)
+
+
+def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None) -> TrainingCost:
+    """The cost of a training from the checkpoint in `folder`; prompts are as long as their clip and an assumed text.
+
+    Raises InputError if `folder` is not a vision-language checkpoint, or the DeepSpeed file does not fit.
+    """
+    model = meta_model(folder, training)
+    prompt = PROMPT_TOKENS + (visual.tokens if visual else 0)
+    answers = [training.max_new_tokens] * training.completions if isinstance(training, Grpo) else [ANSWER_TOKENS]
+    size = size_of(model)
+    lines = memory_lines(size, training, deepspeed_config(training), training.nodes * training.processes)
+    return TrainingCost(size, training_flops(model, [_tree(prompt, answers)]), lines)
+
+
+def _tree(prompt: int, answers: list[int]) -> Tree:
+    """A tree of these lengths; the tokens themselves do not count."""
+    branches = tuple(Branch(torch.zeros(answer), torch.zeros(1, answer)) for answer in answers)
+    return Tree(torch.zeros(prompt), torch.zeros(1, prompt), (), branches)
