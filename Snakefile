@@ -26,7 +26,7 @@ include: "rules/plan.smk"
 
 
 onstart:
-    hold_run()
+    start_plan() if TARGET in ASKED else hold_run()
 
 
 localrules:

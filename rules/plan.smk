@@ -12,11 +12,13 @@ if TARGET in ASKED:
     # A plan needs no --cores.
     workflow.resource_settings.cores = workflow.resource_settings.cores or 1
 
-    onstart:
-        # As with --nolock: a Snakemake that ends removes the locks of all others, too (FilePersistence._delete_locks).
-        workflow.persistence.unlock = workflow.persistence.noop
-        # A second try would say the same.
-        workflow.execution_settings.retries = 0
+
+def start_plan():
+    """Leave the locks of runs alone: a plan may be made beside them."""
+    # As with --nolock: a Snakemake that ends removes the locks of all others, too (FilePersistence._delete_locks).
+    workflow.persistence.unlock = workflow.persistence.noop
+    # A second try would say the same.
+    workflow.execution_settings.retries = 0
 
 
 # It asks Snakemake itself, hence in the environment that Snakemake runs in.
