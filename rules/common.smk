@@ -11,6 +11,7 @@ from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
+from nep.plan.dry_run import TARGET, asked_for
 from nep.store.shelf import store_folder
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
@@ -39,6 +40,24 @@ def hold_run():
     atexit.register(lock.release)
     if lock.found:
         print("the last run of this name died; going on from what it left", file=sys.stderr)
+
+
+PLAN_COMMAND = sys.argv[1:] if workflow.is_main_process else []
+ASKED = asked_for(PLAN_COMMAND) if TARGET in PLAN_COMMAND else set()
+
+if TARGET in ASKED:
+    if len(ASKED) > 1:
+        raise WorkflowError(f"'{TARGET}' is asked for alone: what stands beside it would run; it plans everything")
+    # A plan needs no --cores.
+    workflow.resource_settings.cores = workflow.resource_settings.cores or 1
+
+
+def start_plan():
+    """Leave the locks of runs alone: a plan may be made beside them."""
+    # As with --nolock: a Snakemake that ends removes the locks of all others, too (FilePersistence._delete_locks).
+    workflow.persistence.unlock = workflow.persistence.noop
+    # A second try would say the same.
+    workflow.execution_settings.retries = 0
 
 
 RUN = f"results/{CONFIG.run}"
