@@ -68,7 +68,7 @@ def _header(run: Run, model: EvaluatedModel, name: str) -> dict[str, Any]:
     results = [
         {
             "task": {"type": "video-text-to-text"},
-            "dataset": {"name": TASK_NAMES.get(table.task, table.task), "type": table.task, "config": table.variant},
+            "dataset": {"name": _benchmark(config, table.task), "type": table.task, "config": table.variant},
             "metrics": [{"type": "accuracy", "value": round(score.accuracy, 2)}],
         }
         for table in result_tables(run)
@@ -115,6 +115,12 @@ def _control_sentence(model: EvaluatedModel, config: Config) -> str:
         if (score := find_score(model, task, f"{config.report.headline}_{control}", OVERALL))
     ]
     return f" Controls, which should fall to chance: {', '.join(found)}." if found else ""
+
+
+def _benchmark(config: Config, task: str) -> str:
+    """The name of the published benchmark, where the questions come from a hub."""
+    name = TASK_NAMES.get(task, task)
+    return name if config.source.kind == "hub" else f"{name}-like questions of a local data set"
 
 
 def _base(config: Config) -> str:

@@ -101,7 +101,8 @@
     }
 
     form.hidden = false;
-    form.addEventListener("input", apply);
+    // Not every way of choosing from a list sends both.
+    for (const kind of ["input", "change"]) form.addEventListener(kind, apply);
     form.addEventListener("submit", (event) => event.preventDefault());
     // The fields have their first values only after the event.
     form.addEventListener("reset", () => setTimeout(apply));

@@ -1,12 +1,11 @@
 """Cost by stage, the stages as a graph, and both against Snakemake's own graph of the rules."""
 
-import os
 from pathlib import Path
 
-import draw_workflow
 import pytest
 from support.synthetic_run import SyntheticRun
 
+import draw_workflow
 from nep.config import load_config
 from nep.errors import InputError
 from nep.report.collect import Run, collect_run, read_jobs
@@ -41,7 +40,7 @@ def test_a_stage_sums_its_rules_and_its_files(run: Run) -> None:
 
 def test_links_are_not_counted(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"12345")
-    os.symlink(tmp_path / "one", tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
     assert folder_bytes(tmp_path) == 5
     assert folder_bytes(tmp_path / "absent") == 0
 

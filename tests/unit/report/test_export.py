@@ -61,6 +61,7 @@ def test_each_trained_model_has_a_card(run: Run) -> None:
     read = yaml.safe_load(header)
     assert read["pipeline_tag"] == "video-text-to-text"
     assert "base_model" not in read
+    assert read["model-index"][0]["results"][0]["dataset"]["name"] == "FutureBench-like questions of a local data set"
     (entry,) = read["model-index"]
     scores = {score.variant: score for score in run.models[2].scores if score.split == "overall"}
     assert [result["metrics"][0]["value"] for result in entry["results"]] == [
@@ -83,4 +84,5 @@ def test_a_card_names_hub_repositories(run: Run) -> None:
     text = model_cards(collect_run(run.root, config))["a_b-sft"]
     read = yaml.safe_load(text.split("---\n")[1])
     assert (read["base_model"], read["datasets"]) == ("Qwen/Model", ["who/data"])
+    assert read["model-index"][0]["results"][0]["dataset"]["name"] == "FutureBench"
     assert "`Qwen/Model` at revision `1`" in text
