@@ -43,6 +43,7 @@ def render_page(run: Run) -> str:
     """The page as HTML text."""
     tables = results_table.result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
+    compared = comparison.comparisons(run)
     return template("report.html").render(
         split_names=SPLIT_NAMES,
         stage_names=STAGE_NAMES,
@@ -56,7 +57,8 @@ def render_page(run: Run) -> str:
         facts=run_facts(run, tables, costs),
         tables=[(table, row_groups(table), curves.interval_plots(table)) for table in tables],
         controls=control_groups(results_table.control_rows(run)),
-        comparisons=comparison.comparisons(run),
+        comparisons=compared,
+        significant=significant_gains(compared),
         breakdowns=comparison.breakdowns(run),
         skipped=[log for log in run.training if log.skipped],
         parsing=results_table.parsing_rows(run),
@@ -84,6 +86,17 @@ def render_page(run: Run) -> str:
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
+
+
+def significant_gains(compared: list[comparison.Comparison]) -> set[tuple[str, str, str]]:
+    """(experiment, stage, variant) of each model that differs from the one it was trained from, on FutureBench."""
+    after_sft = {(row.experiment, row.variant) for row in compared if row.before == "sft"}
+    return {
+        (row.experiment, row.after, row.variant)
+        for row in compared
+        if row.significant
+        and row.before == ("sft" if row.after == "grpo" and (row.experiment, row.variant) in after_sft else BASE)
+    }
 
 
 def row_groups(table: ResultTable) -> list[tuple[str | None, list[TableRow]]]:

@@ -12,8 +12,9 @@ from support.synthetic_run import SyntheticRun, write_benchmark, write_lines
 from nep.config import load_config
 from nep.errors import InputError
 from nep.report.collect import Job, collect_run, read_jobs
+from nep.report.comparison import comparisons
 from nep.report.cost import rule_costs, total_cost
-from nep.report.page import format_count, render_page
+from nep.report.page import format_count, render_page, significant_gains
 from nep.report.rendering import format_duration, format_memory
 
 ROOT = Path(__file__).parents[3]
@@ -84,6 +85,19 @@ def test_text_of_models_and_data_injects_no_markup(tmp_path: Path, attack: str) 
     assert page.handlers == []
     assert set(page.tags) == set(harmless.tags)
     assert page.tags.count("img") == harmless.tags.count("img")
+
+
+def test_a_gain_that_is_no_chance_is_marked(tmp_path: Path) -> None:
+    synthetic = SyntheticRun(videos=20)
+    run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
+    counts = {(row.before, row.after, row.variant): row for row in comparisons(run)}
+    marked = significant_gains(list(counts.values()))
+    for stage, before in (("sft", "base"), ("grpo", "sft")):
+        for variant in ("direct", "reason"):
+            significant = counts[before, stage, variant].counts.p_value < 0.05
+            assert (("next_event", stage, variant) in marked) == significant
+    assert ("next_event", "sft", "reason") in marked
+    assert render_page(run).count("<abbr") == len(marked)
 
 
 def test_characters_that_html_cannot_hold_are_replaced(tmp_path: Path) -> None:
