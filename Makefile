@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo slurm-demo test test-slurm test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo slurm-demo test test-browser test-slurm test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests
 	$(BIN)/python -m pytest
+
+test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
+	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
 	$(BIN)/python -m pytest tests/slurm

@@ -1,19 +1,41 @@
 # INPUTS   scores, metrics, manifests of the whole run
-# OUTPUTS  RUN/report/{index.html,results.csv,data.html}
+# OUTPUTS  RUN/report/{index.html,results.csv,results.parquet,results.tex,cards/MODEL/README.md,data.html}
 
 
 rule make_report:
-    """One self-contained page, and the table behind it."""
+    """One self-contained page, the tables behind it, and a card for each trained model."""
     input:
         scores=[f"{RUN}/evaluate/{model}/scores.json" for model in models()],
         trained=[manifest_of(model) for model in models()],
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         cache=f"{RUN}/encode/index.jsonl",
-        layout=[f"scripts/nep/report/{name}" for name in ("report.html", "parts.html", "style.css")],
+        layout=[f"scripts/nep/report/{name}" for name in ("report.html", "parts.html", "style.css", "page.js")],
     output:
-        page=f"{RUN}/report/index.html",
-        table=f"{RUN}/report/results.csv",
+        page=report(
+            f"{RUN}/report/index.html",
+            caption="captions/results.rst",
+            category="Results",
+            labels={"run": CONFIG.run, "what": "report", "format": "HTML"},
+        ),
+        table=report(
+            f"{RUN}/report/results.csv",
+            caption="captions/table.rst",
+            category="Results",
+            labels={"run": CONFIG.run, "what": "scores", "format": "CSV"},
+        ),
+        parquet=f"{RUN}/report/results.parquet",
+        latex=f"{RUN}/report/results.tex",
+        cards=[
+            report(
+                f"{RUN}/report/cards/{model}/README.md",
+                caption="captions/model_card.rst",
+                category="Model cards",
+                labels={"run": CONFIG.run, "what": model, "format": "Markdown"},
+            )
+            for model in models()
+            if model != "base"
+        ],
     log:
         f"{RUN}/logs/make_report.log",
     benchmark:
@@ -36,9 +58,14 @@ rule make_data_card:
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         convert=f"{RUN}/convert/manifest.json",
-        layout=[f"scripts/nep/report/{name}" for name in ("data_card.html", "parts.html", "style.css")],
+        layout=[f"scripts/nep/report/{name}" for name in ("data_card.html", "parts.html", "style.css", "page.js")],
     output:
-        f"{RUN}/report/data.html",
+        report(
+            f"{RUN}/report/data.html",
+            caption="captions/data_card.rst",
+            category="Data",
+            labels={"run": CONFIG.run, "what": "data card", "format": "HTML"},
+        ),
     log:
         f"{RUN}/logs/make_data_card.log",
     benchmark:

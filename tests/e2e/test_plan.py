@@ -65,9 +65,7 @@ def test_a_training_that_cannot_fit_ends_the_plan_with_its_reason(copy_of_small_
     assert outcome.text.count("Plan of run") == 1, "not tried again"
 
 
-def test_another_runs_lock_is_neither_in_the_way_nor_taken(
-    copy_of_small_run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_runs_lock_is_neither_in_the_way_nor_taken(copy_of_small_run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEP_RUN", "small")
     lock = copy_of_small_run.root / LOCK
     lock.parent.mkdir(exist_ok=True)

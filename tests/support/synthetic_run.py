@@ -20,10 +20,11 @@ KINDS = ("hop1", "hop2", "hop3", "interpolation")
 COLOURS = {"red": (214, 69, 65), "green": (63, 160, 92), "blue": (61, 106, 214), "amber": (232, 170, 42)}
 SKILL = {"base": 0.26, "sft": 0.74, "grpo": 0.86}
 RULES = (
-    ("download_archives", 2, 4.2, 90),
-    ("split_videos", 4, 38.0, 180),
+    ("fetch_archive", 2, 4.2, 90),
+    ("parse_records", 1, 1.4, 140),
+    ("split_shard", 4, 38.0, 180),
     ("convert_datasets", 1, 3.1, 120),
-    ("encode_videos", 2, 31.0, 1450),
+    ("encode_shard", 2, 31.0, 1450),
     ("train_sft", 1, 171.0, 2300),
     ("train_grpo", 1, 214.0, 2750),
     ("evaluate_model", 3, 96.0, 3100),

@@ -44,9 +44,10 @@ def export_run(run: Path, folder: Path) -> None:
 
     Raises InputError for a row whose columns or types are not those of SCHEMAS.
     """
+    manifest = read_json(run / "convert/manifest.json")
     counts: dict[tuple[str, str], dict[str, int]] = {}
     with atomic_path(folder) as out:
-        for name in sorted(read_json(run / "convert/manifest.json")["files"]):
+        for name in sorted(manifest["files"]):
             for purpose, dataset, split, rows in _splits(run / "convert", name):
                 if rows:
                     target = out / _data_file(dataset, split)
@@ -55,7 +56,7 @@ def export_run(run: Path, folder: Path) -> None:
                     counts.setdefault((purpose, dataset), {})[split] = len(rows)
         if not counts:
             raise InputError(f"{run / 'convert/manifest.json'}: no data set has a row; nothing to export")
-        write_text(out / "README.md", data_card(counts))
+        write_text(out / "README.md", data_card(counts, manifest["records"]))
 
 
 def to_table(rows: list[Row], schema: pa.Schema, name: str) -> pa.Table:
@@ -72,10 +73,15 @@ def to_table(rows: list[Row], schema: pa.Schema, name: str) -> pa.Table:
         raise InputError(f"{name}: a value has not the type of its column ({error})") from None
 
 
-def data_card(counts: dict[tuple[str, str], dict[str, int]]) -> str:
-    """README.md: the header by which `load_dataset` finds configurations and splits, and what the columns are."""
+def data_card(counts: dict[tuple[str, str], dict[str, int]], videos: dict[str, Any]) -> str:
+    """README.md: the header by which `load_dataset` finds configurations and splits, and what the columns are.
+
+    `videos`: how the convert stage divided them. Licence and language are left to whoever publishes the folder.
+    """
     header = {
         "pretty_name": "Next-event prediction",
+        "task_categories": ["video-text-to-text"],
+        "tags": ["next-event-prediction", "video"],
         "configs": [
             {
                 "config_name": dataset,
@@ -92,6 +98,7 @@ def data_card(counts: dict[tuple[str, str], dict[str, int]]) -> str:
         f"| {purpose} | {', '.join(f'`{column.name}`: {column.type}' for column in SCHEMAS[purpose])} |"
         for purpose in sorted({purpose for purpose, _ in counts})
     ]
+    left_out = ", ".join(f"{reason.replace('_', ' ')} {count:,}" for reason, count in videos["left_out"].items())
     lines = [
         "---",
         yaml.safe_dump(header, sort_keys=False).rstrip(),
@@ -100,6 +107,8 @@ def data_card(counts: dict[tuple[str, str], dict[str, int]]) -> str:
         "",
         "Each video is cut at a moment; the first part is shown, and what comes after it is asked for.",
         "Videos are named by paths below the run's folder, two folders above this one.",
+        f"{videos['train']:,} videos are for training, {videos['validation']:,} for validation.",
+        *([f"In neither: {left_out}."] if left_out else []),
         "",
         "| configuration | for | rows |",
         "|---|---|---|",

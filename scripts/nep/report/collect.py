@@ -1,5 +1,6 @@
 """Reads what the report shows from a run folder into plain dataclasses; nothing is computed or formatted here."""
 
+import ast
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,13 +67,17 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class Job:
-    """One job's cost as Snakemake's benchmark file gives it; None where the job ended before it could be measured."""
+    """One job's cost as Snakemake's benchmark file gives it; None where the job ended before it could be measured.
+
+    `gpus` are those that the job reserved, which only an extended file (`--benchmark-extended`) names.
+    """
 
     rule: str
     seconds: float
     peak_mb: float | None
     cpu_seconds: float | None
     ended: float
+    gpus: int | None = None
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,17 @@ def _job(row: dict[str, str | None], rule: str, ended: float, path: Path) -> Job
     seconds = _measured(row, "s", path)
     if seconds is None:
         raise InputError(f"{path}: no value in column 's'; expected a benchmark file of Snakemake")
-    return Job(rule, seconds, _measured(row, "max_rss", path), _measured(row, "cpu_time", path), ended)
+    memory, cpu_seconds = _measured(row, "max_rss", path), _measured(row, "cpu_time", path)
+    return Job(rule, seconds, memory, cpu_seconds, ended, _reserved_gpus(row, path))
+
+
+def _reserved_gpus(row: dict[str, str | None], path: Path) -> int | None:
+    if not row.get("resources"):
+        return None
+    try:
+        return int(ast.literal_eval(row["resources"]).get("gpu", 0))
+    except (ValueError, SyntaxError, AttributeError):
+        raise InputError(f"{path}: column 'resources' holds {row['resources']!r}, expected a dictionary") from None
 
 
 def _measured(row: dict[str, str | None], column: str, path: Path) -> float | None:

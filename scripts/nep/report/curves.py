@@ -13,6 +13,7 @@ LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 MOST_POINTS = 160
 SMOOTHING_SHARE = 0.05
 TICKS = 4
+TABLE_ROWS = 20
 
 Point = tuple[float, float]
 
@@ -40,11 +41,15 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One quantity over the steps of a stage, with a curve for each experiment."""
+    """One quantity over the steps of a stage, with a curve for each experiment.
+
+    `table` has (step, value of each curve or None) at equally distant steps of each curve.
+    """
 
     title: str
     note: str
     curves: list[Curve]
+    table: list[tuple[str, list[str | None]]]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
 
@@ -168,6 +173,7 @@ def _panel(quantity: Quantity, logs: list[TrainingLog], colour_of: Callable[[Tra
         title=quantity.title,
         note=quantity.note,
         curves=curves,
+        table=_table([_smoothed(points, quantity) for _, points in series], quantity.percent),
         x_ticks=[Tick(to_x(step), f"{step:,.0f}") for step in dict.fromkeys((x_low, x_high))],
         y_ticks=[Tick(to_y(value), format_value(value, quantity.percent)) for value in y_ticks],
     )
@@ -195,9 +201,7 @@ def _curve(
     to_x: Callable[[float], float],
     to_y: Callable[[float], float],
 ) -> Curve:
-    values = [y for _, y in points]
-    window = 1 if quantity.validation else 2 * round(SMOOTHING_SHARE * len(points) / 2) + 1
-    smooth = [(x, y) for (x, _), y in zip(points, moving_mean(values, window), strict=True)]
+    smooth = _smoothed(points, quantity)
 
     def place(run: list[Point]) -> list[Point]:
         return [(to_x(x), to_y(y)) for x, y in thin(run, MOST_POINTS)]
@@ -206,11 +210,27 @@ def _curve(
         experiment=log.experiment,
         colour=colour,
         line=_path(place(smooth)),
-        raw=_path(place(points)) if window > 1 else None,
+        raw=_path(place(points)) if smooth != points else None,
         dots=place(points) if quantity.validation or len(points) == 1 else [],
         first=format_value(smooth[0][1], quantity.percent),
         last=format_value(smooth[-1][1], quantity.percent),
     )
+
+
+def _smoothed(points: list[Point], quantity: Quantity) -> list[Point]:
+    window = 1 if quantity.validation else 2 * round(SMOOTHING_SHARE * len(points) / 2) + 1
+    means = moving_mean([y for _, y in points], window)
+    return [(x, y) for (x, _), y in zip(points, means, strict=True)]
+
+
+def _table(lines: list[list[Point]], percent: bool) -> list[tuple[str, list[str | None]]]:
+    chosen = []
+    for line in lines:
+        rows = min(TABLE_ROWS, len(line))
+        places = {round(row * (len(line) - 1) / max(1, rows - 1)) for row in range(rows)}
+        chosen.append({line[place][0]: format_value(line[place][1], percent) for place in places})
+    steps = sorted(set().union(*chosen))
+    return [(f"{step:,.0f}", [values.get(step) for values in chosen]) for step in steps]
 
 
 def _lanes(table: ResultTable, place: int, experiment: str) -> list[tuple[Stage, Score]]:

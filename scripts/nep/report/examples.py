@@ -19,6 +19,8 @@ SECOND_FRAMES = 4
 THUMBNAIL_SIZE = (224, 168)
 JPEG_QUALITY = 82
 LONGEST_COMPLETION = 1600
+# Characters of data URIs on a page; examples after that have no pictures.
+MOST_PICTURES = 8_000_000
 # What the last model did against the one before it. Shares keep failures on the page when successes abound.
 OUTCOME_SHARES = {"gained": 0.5, "kept": 0.25, "lost": 0.125, "missed": 0.125}
 
@@ -41,6 +43,11 @@ class Answer:
     parsed: str | None
     correct: bool
 
+    @property
+    def verdict(self) -> str:
+        """right, wrong, or unreadable."""
+        return "unreadable" if self.parsed is None else "right" if self.correct else "wrong"
+
 
 @dataclass(frozen=True)
 class Example:
@@ -60,7 +67,10 @@ class Example:
 
 
 def select_examples(run: Run) -> list[Example]:
-    """`report.examples` questions of the headline variant, the same ones for the same run."""
+    """`report.examples` questions of the headline variant, the same ones for the same run.
+
+    The first have pictures, as many as `MOST_PICTURES` lets onto a page.
+    """
     variant = run.config.report.headline
     answers = [_answers_by_question(model, variant) for model in run.models]
     before, after = compared_models(run.models)
@@ -71,7 +81,13 @@ def select_examples(run: Run) -> list[Example]:
     }
     kinds = {question: run.questions[question]["kind"] for question in outcomes}
     chosen = choose_questions(outcomes, kinds, run.config.report.examples)
-    return [_example(run, question, outcomes[question], [rows[question] for rows in answers]) for question in chosen]
+    examples, left = [], MOST_PICTURES
+    for question in chosen:
+        samples = [rows[question] for rows in answers]
+        example = _example(run, question, outcomes[question], samples, with_frames=left > 0)
+        left -= sum(len(frame.uri) for frame in (*example.first, *example.second))
+        examples.append(example)
+    return examples
 
 
 def compared_models(models: list[EvaluatedModel]) -> tuple[int, int]:
@@ -169,7 +185,7 @@ def _answers_by_question(model: EvaluatedModel, variant: str) -> dict[str, dict[
     return {row["question_id"]: row for row in wanted}
 
 
-def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, Any]]) -> Example:
+def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, Any]], with_frames: bool) -> Example:
     question = run.questions[question_id]
     cut = run.cuts.get(question["video_id"], {})
     return Example(
@@ -179,8 +195,8 @@ def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, A
         question=question["question"],
         options=question["options"],
         answer=question["answer"],
-        first=part_frames(run.root, cut.get("first"), FIRST_FRAMES),
-        second=part_frames(run.root, cut.get("second"), SECOND_FRAMES),
+        first=part_frames(run.root, cut.get("first"), FIRST_FRAMES) if with_frames else [],
+        second=part_frames(run.root, cut.get("second"), SECOND_FRAMES) if with_frames else [],
         cut=cut["first"]["frames"] / cut["fps"] if cut.get("second") else None,
         what_happened=(question.get("record") or {}).get("caption_part2"),
         answers=[_answer(model, sample) for model, sample in zip(run.models, samples, strict=True)],

@@ -1,15 +1,17 @@
 """The page: what `collect` read, put in order and words, and rendered by one template with autoescape on."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from nep.config import Vision
 from nep.files import write_text
-from nep.report import comparison, curves, results_table
-from nep.report.collect import BASE, Job, Run
+from nep.report import comparison, cost, curves, overview, published, results_table
+from nep.report.collect import BASE, Run
+from nep.report.cost import RuleCost, rule_costs, total_cost
 from nep.report.examples import Example, compared_models, select_examples
+from nep.report.export import write_latex, write_parquet
+from nep.report.model_card import model_cards
 from nep.report.rendering import format_duration, format_memory, template
 from nep.report.results_table import OVERALL, SPLIT_NAMES, STAGE_NAMES, ControlRow, ResultTable, TableRow
 
@@ -27,27 +29,21 @@ VARIANT_NOTES = {
 }
 
 
-@dataclass(frozen=True)
-class RuleCost:
-    """All jobs of one rule: `seconds` is the sum over jobs, which may have run side by side."""
-
-    rule: str
-    jobs: int
-    seconds: float
-    cpu_seconds: float | None
-    peak_mb: float | None
-
-
 def write_report(run: Run, folder: Path) -> None:
-    """Write `results.csv` and `index.html` to `folder`."""
+    """Write the tables, the model cards and `index.html` to `folder`."""
     write_text(folder / "results.csv", results_table.results_csv(run.models))
+    write_parquet(folder / "results.parquet", run.models)
+    write_latex(folder / "results.tex", results_table.result_tables(run))
+    for name, text in model_cards(run).items():
+        write_text(folder / "cards" / name / "README.md", text)
     write_text(folder / "index.html", render_page(run))
 
 
 def render_page(run: Run) -> str:
     """The page as HTML text."""
     tables = results_table.result_tables(run)
-    costs = rule_costs(run.jobs)
+    costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
+    compared = comparison.comparisons(run)
     return template("report.html").render(
         split_names=SPLIT_NAMES,
         stage_names=STAGE_NAMES,
@@ -61,7 +57,8 @@ def render_page(run: Run) -> str:
         facts=run_facts(run, tables, costs),
         tables=[(table, row_groups(table), curves.interval_plots(table)) for table in tables],
         controls=control_groups(results_table.control_rows(run)),
-        comparisons=comparison.comparisons(run),
+        comparisons=compared,
+        significant=significant_gains(compared),
         breakdowns=comparison.breakdowns(run),
         skipped=[log for log in run.training if log.skipped],
         parsing=results_table.parsing_rows(run),
@@ -74,10 +71,32 @@ def render_page(run: Run) -> str:
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,
         total=total_cost(costs),
-        longest=max((cost.seconds for cost in costs), default=0.0),
+        stages=stages,
+        stage_of=cost.stage_of,
+        graph=cost.stage_graph(stages),
+        boxes=cost,
+        longest=max((stage.cost.seconds for stage in stages if stage.cost), default=0.0),
+        description=overview.run_description(run),
+        changes=overview.config_changes(run.config),
+        published=published,
+        headline=run.config.report.headline,
+        compared=compared_models(run.models),
+        kinds=sorted({question["kind"] for question in run.questions.values()}, key=results_table.split_order),
+        four_options=results_table.FOUR_OPTIONS,
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
+
+
+def significant_gains(compared: list[comparison.Comparison]) -> set[tuple[str, str, str]]:
+    """(experiment, stage, variant) of each model that differs from the one it was trained from, on FutureBench."""
+    after_sft = {(row.experiment, row.variant) for row in compared if row.before == "sft"}
+    return {
+        (row.experiment, row.after, row.variant)
+        for row in compared
+        if row.significant
+        and row.before == ("sft" if row.after == "grpo" and (row.experiment, row.variant) in after_sft else BASE)
+    }
 
 
 def row_groups(table: ResultTable) -> list[tuple[str | None, list[TableRow]]]:
@@ -94,7 +113,9 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     """Rows of one task, variant and control together, under a title that names them."""
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
-        title = f"{row.task} · {VARIANT_NAMES[row.variant]} · {results_table.CONTROL_NAMES[row.control]}"
+        title = (
+            f"{row.task} · {VARIANT_NAMES.get(row.variant, row.variant)} · {results_table.CONTROL_NAMES[row.control]}"
+        )
         groups.setdefault(title, []).append(row)
     return list(groups.items())
 
@@ -142,34 +163,6 @@ def outcome_title(run: Run, example: Example) -> str:
     return OUTCOMES[example.outcome].format(before=STAGE_NAMES[before.stage], after=STAGE_NAMES[after.stage])
 
 
-def rule_costs(jobs: list[Job]) -> list[RuleCost]:
-    """The jobs of each rule summed up, in the order in which the rules first ended a job."""
-    rules: dict[str, list[Job]] = {}
-    for job in sorted(jobs, key=lambda job: (job.ended, job.rule)):
-        rules.setdefault(job.rule, []).append(job)
-    return [
-        RuleCost(
-            rule=rule,
-            jobs=len(members),
-            seconds=sum(job.seconds for job in members),
-            cpu_seconds=_sum_of([job.cpu_seconds for job in members]),
-            peak_mb=_largest([job.peak_mb for job in members]),
-        )
-        for rule, members in rules.items()
-    ]
-
-
-def total_cost(costs: list[RuleCost]) -> RuleCost:
-    """Sum of times, largest of peaks."""
-    return RuleCost(
-        rule="Total",
-        jobs=sum(cost.jobs for cost in costs),
-        seconds=sum(cost.seconds for cost in costs),
-        cpu_seconds=_sum_of([cost.cpu_seconds for cost in costs]),
-        peak_mb=_largest([cost.peak_mb for cost in costs]),
-    )
-
-
 def describe_vision(vision: Vision) -> str:
     """The frame and pixel budget in words."""
     sampled = (
@@ -190,12 +183,3 @@ def format_count(number: int) -> str:
 
 def _enumerate(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]]) if len(items) > 1 else items[0]
-
-
-def _sum_of(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _largest(values: list[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)

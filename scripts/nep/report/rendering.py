@@ -1,5 +1,7 @@
 """The templates of the pages: every value is escaped, a name that is missing is an error."""
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,11 @@ def template(name: str) -> jinja2.Template:
         "points": lambda value: f"{value:+.1f}".replace("-", "−"),
         "p_value": lambda value: f"{value:.3f}" if value >= 0.001 else "< 0.001",
         "thousands": lambda number: f"{number:,}",
+        "file_size": format_size,
     }
+    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    environment.globals |= {"script": Markup(script), "script_hash": base64.b64encode(digest).decode("ascii")}
     return environment.get_template(name)
 
 
@@ -51,3 +57,11 @@ def format_duration(seconds: float) -> str:
 def format_memory(megabytes: float) -> str:
     """MB below one GB."""
     return f"{megabytes:.0f} MB" if megabytes < 1000 else f"{megabytes / 1024:.1f} GB"
+
+
+def format_size(count: int) -> str:
+    """Bytes in decimal units."""
+    for size, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} B"

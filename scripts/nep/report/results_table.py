@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from nep.report.collect import BASE, EvaluatedModel, Quarantined, Run, Score, Stage
 
@@ -21,6 +22,10 @@ SPLIT_NAMES = {
 STAGE_NAMES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated", "text_only": "No video"}
 CHANCE = 25.0
+# Tasks whose questions all have four options.
+FOUR_OPTIONS = ("futurebench", "seedbench_r1")
+
+ScoreRow = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -80,20 +85,24 @@ class ParsingRow:
     answers: int
 
 
-def results_csv(models: Iterable[EvaluatedModel]) -> str:
-    """Every score of every model, legacy and control variants among them; accuracies in percent, two decimals.
+def score_rows(models: Iterable[EvaluatedModel]) -> list[ScoreRow]:
+    """Every score of every model in the order of `CSV_COLUMNS`, legacy and control variants among them.
 
     Models keep their order; within one, rows are sorted by task, variant and split.
     """
+    return [
+        (model.experiment, model.stage, *(getattr(score, name) for name in CSV_COLUMNS[2:]))
+        for model in models
+        for score in sorted(model.scores, key=lambda score: (score.task, score.variant, split_order(score.split)))
+    ]
+
+
+def results_csv(models: Iterable[EvaluatedModel]) -> str:
+    """`score_rows` as CSV; accuracies in percent, two decimals."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for model in models:
-        for score in sorted(model.scores, key=lambda score: (score.task, score.variant, split_order(score.split))):
-            accuracies = [f"{value:.2f}" for value in (score.accuracy, score.ci_low, score.ci_high)]
-            writer.writerow(
-                [model.experiment, model.stage, score.task, score.variant, score.split, score.n, *accuracies]
-            )
+    writer.writerows([*row[:6], *(f"{value:.2f}" for value in row[6:])] for row in score_rows(models))
     return text.getvalue()
 
 
@@ -105,8 +114,10 @@ def split_order(split: str) -> tuple[int, str]:
 def result_tables(run: Run) -> list[ResultTable]:
     """One table for each task and variant, the headline variant first."""
     headline = run.config.report.headline
-    variants = sorted(run.config.evaluate.variants, key=lambda variant: (variant != headline, variant))
-    tasks = sorted({score.task for model in run.models for score in model.scores})
+    scores = [score for model in run.models for score in model.scores]
+    plain = {score.variant for score in scores if not score.variant.endswith((*CONTROL_NAMES, "legacy"))}
+    variants = sorted(plain, key=lambda variant: (variant != headline, variant))
+    tasks = sorted({score.task for score in scores})
     tables = [_result_table(run.models, task, variant) for variant in variants for task in tasks]
     return [table for table in tables if table.rows]
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from datasets import Features, List, Value, get_dataset_config_names, load_dataset
 
 from nep.data.convert import seedbench_file
@@ -73,6 +74,15 @@ def test_the_rows_are_those_of_the_run_by_split(run: Path, exported: Path) -> No
     for split in ("train", "validation"):
         assert [{**row, "part": split} for row in loaded[split]] == [row for row in questions if row["part"] == split]
     assert list(load_dataset(str(exported), "futurebench")["test"]) == read_jsonl(run / "convert/futurebench.jsonl")
+
+
+def test_the_card_says_how_the_videos_were_divided(run: Path, exported: Path) -> None:
+    divided = read_json(run / "convert/manifest.json")["records"]
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    assert f"{divided['train']:,} videos are for training, {divided['validation']:,} for validation." in card
+    for reason, count in divided["left_out"].items():
+        assert f"{reason.replace('_', ' ')} {count:,}" in card
+    assert yaml.safe_load(card.split("---\n")[1])["task_categories"] == ["video-text-to-text"]
 
 
 def test_it_loads_where_it_was_moved_to(exported: Path, tmp_path: Path) -> None:

@@ -89,6 +89,20 @@ def test_examples_hold_frames_of_both_parts_and_every_answer(tmp_path: Path) -> 
         assert example.outcome == expected[before.correct, after.correct]
 
 
+def test_examples_beyond_the_pages_share_of_pictures_keep_their_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthetic = SyntheticRun(videos=3)
+    run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
+    first, second, *_ = select_examples(run)
+    sizes = [sum(len(frame.uri) for frame in (*example.first, *example.second)) for example in (first, second)]
+    monkeypatch.setattr("nep.report.examples.MOST_PICTURES", sum(sizes))
+    bounded = select_examples(run)
+    assert bounded[:2] == [first, second]
+    assert [bool(example.first or example.second) for example in bounded] == [True, True, *[False] * 4]
+    assert all(example.answers and example.question for example in bounded)
+
+
 def test_a_segment_path_outside_the_run_is_refused(tmp_path: Path) -> None:
     synthetic = SyntheticRun(videos=1)
     run = collect_run(synthetic.write(tmp_path / "run"), load_config(synthetic.config))

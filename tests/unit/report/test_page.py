@@ -6,13 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.html_page import Page
+from support.html_page import Page, runs_one_known_script
 from support.synthetic_run import SyntheticRun, write_benchmark, write_lines
 
 from nep.config import load_config
 from nep.errors import InputError
 from nep.report.collect import Job, collect_run, read_jobs
-from nep.report.page import format_count, render_page, rule_costs, total_cost
+from nep.report.comparison import comparisons
+from nep.report.cost import rule_costs, total_cost
+from nep.report.page import format_count, render_page, significant_gains
 from nep.report.rendering import format_duration, format_memory
 
 ROOT = Path(__file__).parents[3]
@@ -30,7 +32,8 @@ def test_page_is_well_formed_self_contained_and_small(tmp_path: Path) -> None:
     inside = [reference for reference in page.references if reference != "data.html"]
     assert all(reference.startswith(("#", "data:image/jpeg;base64,")) for reference in inside)
     assert {reference[1:] for reference in page.references if reference.startswith("#")} <= page.ids
-    assert {"script", "link", "iframe", "object"}.isdisjoint(page.tags)
+    assert {"link", "iframe", "object"}.isdisjoint(page.tags)
+    assert runs_one_known_script(html)
     assert "http:" not in html
     assert "https:" not in html
     assert "url(" not in html
@@ -46,7 +49,7 @@ def test_page_shows_what_the_run_holds(tmp_path: Path) -> None:
         "split outside video records 3",
         "demo-clip-901 encode too few frames 1 frame",
         "1.24 M",
-        "train grpo 1",
+        "train grpo grpo 1",
         "hold_out_evaluation_videos: true",
         "on 24 questions where chance is 25 %",
         "futurebench · With reasoning · Frames shuffled",
@@ -84,6 +87,19 @@ def test_text_of_models_and_data_injects_no_markup(tmp_path: Path, attack: str) 
     assert page.tags.count("img") == harmless.tags.count("img")
 
 
+def test_a_gain_that_is_no_chance_is_marked(tmp_path: Path) -> None:
+    synthetic = SyntheticRun(videos=20)
+    run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
+    counts = {(row.before, row.after, row.variant): row for row in comparisons(run)}
+    marked = significant_gains(list(counts.values()))
+    for stage, before in (("sft", "base"), ("grpo", "sft")):
+        for variant in ("direct", "reason"):
+            significant = counts[before, stage, variant].counts.p_value < 0.05
+            assert (("next_event", stage, variant) in marked) == significant
+    assert ("next_event", "sft", "reason") in marked
+    assert render_page(run).count("<abbr") == len(marked)
+
+
 def test_characters_that_html_cannot_hold_are_replaced(tmp_path: Path) -> None:
     html = render(SyntheticRun(videos=2, completion="a\x00b\ud800c\x1bd"), tmp_path)
     assert "a\ufffdb\ufffdc\ufffdd" in html
@@ -99,11 +115,12 @@ def test_sections_without_content_are_left_out(tmp_path: Path) -> None:
         path.unlink()
     (root / "models" / "base.manifest.json").unlink()
     page = Page(render_page(collect_run(root, load_config(synthetic.config))))
-    assert {"control", "cost"}.isdisjoint(page.ids)
+    assert "control" not in page.ids
+    assert "not recorded" in page.text
     assert {"results", "learning", "examples"} <= page.ids
-    assert "GRPO" not in page.text
+    assert "→ GRPO" not in page.text
     assert "img" not in page.tags
-    assert "The frames of this video are not available." in page.text
+    assert "The frames of this video are not on the page" in page.text
     without = load_config({**synthetic.config, "report": {"examples": 0}})
     assert "examples" not in Page(render_page(collect_run(root, without))).ids
 
@@ -198,7 +215,13 @@ def test_entry_point_writes_both_files_and_the_same_csv_again(tmp_path: Path) ->
     for out in ("a", "b"):
         assert make(json.dumps(synthetic.config), tmp_path / out).stderr == ""
     assert (tmp_path / "a/results.csv").read_bytes() == (tmp_path / "b/results.csv").read_bytes()
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["index.html", "results.csv"]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "cards",
+        "index.html",
+        "results.csv",
+        "results.parquet",
+        "results.tex",
+    ]
     failed = make("{", tmp_path / "c")
     assert (failed.returncode, failed.stderr.startswith("error: --config: not JSON")) == (2, True)
     assert not (tmp_path / "c").exists()

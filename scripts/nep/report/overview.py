@@ -1,0 +1,108 @@
+"""What was run: on which data and model, when, and where its configuration differs from the default."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from nep.config import HOW_IT_IS_RUN, Block, Config, Model, Source
+from nep.report.collect import Job, Run
+
+REQUIRED = "(no default)"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A key of the configuration whose value is not the default; both as YAML."""
+
+    key: str
+    value: str
+    default: str
+
+
+def config_changes(config: Config) -> list[Change]:
+    """Keys that differ from the defaults of nep.config, in its order; an experiment's against the run's own blocks.
+
+    Keys that only say how a stage is run (`HOW_IT_IS_RUN`) are no part of a run's recipe and are left out.
+    """
+    changes = list(_changes(config, type(config), ""))
+    for name, experiment in config.experiments.items():
+        for stage in ("sft", "grpo"):
+            block = getattr(experiment, stage)
+            if block is not None:
+                prefix = f"experiments.{name}.{stage}"
+                found = list(_differences(block, getattr(config, stage), f"{prefix}."))
+                changes += found or [Change(prefix, f"as {stage}", REQUIRED)]
+    return changes
+
+
+def run_description(run: Run) -> list[tuple[str, str]]:
+    """(name, value) of what was run, on what and when."""
+    config = run.config
+    trained = [f"{name} ({_stages(experiment)})" for name, experiment in config.experiments.items()]
+    rows = [
+        ("Source", _place(config.source)),
+        ("Base model", _place(config.model)),
+        ("Experiments", "; ".join(trained)),
+        ("Evaluation", f"{', '.join(config.evaluate.tasks)} by {config.evaluate.model_type}"),
+        ("Seed", str(config.seed)),
+    ]
+    return [*rows, *_times(run.jobs)]
+
+
+def _stages(experiment: Any) -> str:
+    stages = [(name, getattr(experiment, name)) for name in ("sft", "grpo")]
+    return ", then ".join(f"{name.upper()} on {_sets(block.datasets)}" for name, block in stages if block)
+
+
+def _sets(datasets: dict[str, int | None]) -> str:
+    return " + ".join(name if size is None else f"{size:,} {name}" for name, size in datasets.items())
+
+
+def _place(place: Source | Model) -> str:
+    return f"{place.repo} @ {place.revision}" if place.kind == "hub" else f"{place.path} ({place.kind})"
+
+
+def _times(jobs: list[Job]) -> list[tuple[str, str]]:
+    if not jobs:
+        return [("When", "not recorded")]
+    began, ended = min(job.ended - job.seconds for job in jobs), max(job.ended for job in jobs)
+    first, last = (datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M") for moment in (began, ended))
+    return [("When", f"{first} to {last} UTC, first job to last")]
+
+
+def _changes(block: Block, kind: type[Block], prefix: str) -> Iterator[Change]:
+    """Against the defaults that the class of the block declares."""
+    for name, value in block:
+        if name in HOW_IT_IS_RUN or (kind is Config and name == "experiments"):
+            continue
+        field = kind.model_fields[name]
+        default = None if field.is_required() else field.get_default()
+        if isinstance(value, Block) and isinstance(default, Block):
+            yield from _differences(value, default, f"{prefix}{name}.")
+        elif isinstance(value, Block):
+            yield from _changes(value, type(value), f"{prefix}{name}.")
+        elif field.is_required() or value != default:
+            yield Change(f"{prefix}{name}", _yaml(value), REQUIRED if field.is_required() else _yaml(default))
+
+
+def _differences(block: Block, other: Block, prefix: str) -> Iterator[Change]:
+    """Against another block of the same class."""
+    for name, value in block:
+        default = getattr(other, name)
+        if name in HOW_IT_IS_RUN or value == default:
+            continue
+        if isinstance(value, Block) and isinstance(default, Block):
+            yield from _differences(value, default, f"{prefix}{name}.")
+        elif isinstance(value, Block):
+            yield from _changes(value, type(value), f"{prefix}{name}.")
+        else:
+            yield Change(f"{prefix}{name}", _yaml(value), _yaml(default))
+
+
+def _yaml(value: Any) -> str:
+    plain = value.model_dump(mode="json") if isinstance(value, Block) else value
+    text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
