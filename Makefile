@@ -76,8 +76,9 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements*.in anew
+requirements: setup-tests ## pin the whole closure of each requirements*.in and of each envs/*.yaml anew
 	$(PIN) requirements.in -o requirements.txt
+	$(BIN)/python scripts/pin_environments.py
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
 	$(PIN) requirements-bench.in -o requirements-bench.txt
 	$(PIN) requirements-trl.in -o requirements-trl.txt
