@@ -41,6 +41,15 @@ def entry_points() -> dict[str, str]:
     return {rule: CODE.findall(text)[0] for rule, text in rules().items()}
 
 
+def scripts_of(environment: str) -> set[str]:
+    """Names of the scripts that run in an environment: entry points, and what starts several processes of one."""
+    scripts = {entry_points()[rule] for rule, name in environments().items() if name == environment}
+    starts = any(
+        "{resources.launcher}" in rules()[rule] for rule, name in environments().items() if name == environment
+    )
+    return scripts | ({"launch_training.py"} if starts else set())
+
+
 def pip_section(env: Path) -> list[str]:
     """The lines of an environment's pip section."""
     dependencies = yaml.safe_load(env.read_text(encoding="utf-8"))["dependencies"]
