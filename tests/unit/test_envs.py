@@ -58,7 +58,7 @@ def test_an_environment_pins_what_its_packages_need(env: Path) -> None:
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
 def test_an_environment_takes_its_python_from_conda_forge_and_names_no_host(env: Path) -> None:
     content = yaml.safe_load(env.read_text(encoding="utf-8"))
-    assert content["channels"] == ["conda-forge", "nodefaults"]
+    assert content["channels"] == ["conda-forge"], "conda 26.7 takes nodefaults for a channel"
     assert content["dependencies"][0] == "python=3.11.7"
     assert "pip=25.0.1" in content["dependencies"]
     assert "://" not in env.read_text(encoding="utf-8")
