@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo slurm-demo test test-slurm test-interop test-interop-swift bench-data bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo slurm-demo test test-slurm test-envs test-interop test-interop-swift bench-data bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ test: lint ## the checks of `make lint`, then all tests
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
 	$(BIN)/python -m pytest tests/slurm
+
+test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
+	$(BIN)/python -m pytest tests/envs
 
 test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
