@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo slurm-demo test test-browser test-slurm test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo slurm-demo test test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-d
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
 	$(BIN)/python -m pytest tests/slurm
+
+test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
+	$(BIN)/python -m pytest tests/envs
 
 test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
@@ -83,8 +86,9 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements*.in anew
+requirements: setup-tests ## pin the whole closure of each requirements*.in and of each envs/*.yaml anew
 	$(PIN) requirements.in -o requirements.txt
+	$(BIN)/python scripts/pin_environments.py
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
 	$(PIN) requirements-bench.in -o requirements-bench.txt
 	$(PIN) requirements-trl.in -o requirements-trl.txt

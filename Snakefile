@@ -3,6 +3,10 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+# The image with the environments of envs/, for --sdm conda apptainer (docs/environments.md); nothing else looks for it.
+containerized: "nep.sif"
+
+
 # A file given by --configfile is the whole configuration: it does not extend the demo's.
 if not workflow.overwrite_configfiles:
 

@@ -1,72 +1,41 @@
-"""The conda environments hold what the rules' entry points import, at the versions of requirements.txt."""
+"""The conda environments hold what the rules' entry points import, at the versions of requirements.txt, and all that
+these packages need. `make test-envs` makes them and runs the workflow in them."""
 
-import ast
-import itertools
-import re
-import sys
-from collections.abc import Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from support.entry_points import ROOT
+from support.environments import (
+    ENVS,
+    distributions_of,
+    entry_points,
+    environments,
+    pip_section,
+    rules,
+    scripts_of,
+    third_party_imports,
+)
 
-from nep.fingerprint import local_closure
+from nep.errors import InputError
+from nep.workflow.environments import MARK, at_versions, named_by_hand, pins, with_closure
 
-ROOT = Path(__file__).resolve().parents[2]
-SCRIPTS = ROOT / "scripts"
-ENVS = sorted((ROOT / "envs").glob("*.yaml"))
-RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
-CONDA = re.compile(r'conda:\s*"\.\./(envs/\w+\.yaml)"')
-CODE = re.compile(r'code\("(\w+\.py)"\)')
-PINNED = re.compile(r"([A-Za-z0-9_.-]+)==(\S+)")
-
-
-def rules() -> dict[str, str]:
-    """Text of every rule in `rules/`, by name, but for those that start Snakemake: they run in its environment."""
-    found = {}
-    for file in sorted((ROOT / "rules").glob("*.smk")):
-        _, *parts = RULE.split(file.read_text(encoding="utf-8"))
-        found |= dict(zip(parts[::2], parts[1::2], strict=True))
-    return {name: text for name, text in found.items() if "handover: True" not in text}
-
-
-def third_party_imports(entry: str) -> set[str]:
-    """Top-level names that an entry point's local closure imports from outside, or runs as `python -m NAME`."""
-    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in local_closure(SCRIPTS / entry, SCRIPTS)]
-    names = {name.split(".")[0] for tree in trees for node in ast.walk(tree) for name in names_of(node)}
-    return names - {"nep"} - set(sys.stdlib_module_names)
+# Packages that an environment needs though no script imports them.
+NOT_IMPORTED = {
+    "evaluate": {"decord": "qwen-vl-utils reads videos with it, for lmms-eval"},
+    "train": {"num2words": "SmolVLM's processor writes the number of frames as words"},
+}
 
 
-def names_of(node: ast.AST) -> Iterator[str]:
-    """Dotted names that one statement or command imports."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-        yield node.module
-    elif isinstance(node, ast.List):
-        words = [item.value if isinstance(item, ast.Constant) else None for item in node.elts]
-        yield from (name for flag, name in itertools.pairwise(words) if flag == "-m" and name)
-
-
-def normalised(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def pins(text: str) -> dict[str, str]:
-    """Versions by distribution of the lines `name==version`."""
-    lines = [PINNED.fullmatch(line.strip()) for line in text.splitlines()]
-    return {normalised(found[1]): found[2] for found in lines if found}
-
-
-def pip_section(env: Path) -> list[str]:
-    dependencies = yaml.safe_load(env.read_text(encoding="utf-8"))["dependencies"]
-    return next(item["pip"] for item in dependencies if isinstance(item, dict))
+@pytest.fixture(scope="module")
+def required() -> dict[str, str]:
+    return pins((ROOT / "requirements.txt").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
-def test_an_environment_pins_what_requirements_pin(env: Path) -> None:
-    required = pins((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+def test_an_environment_pins_what_requirements_pin(env: Path, required: dict[str, str]) -> None:
     section = pip_section(env)
     pinned = pins("\n".join(section))
     assert len(pinned) == len(section) > 0, "every line of the pip section is NAME==VERSION"
@@ -74,34 +43,61 @@ def test_an_environment_pins_what_requirements_pin(env: Path) -> None:
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
-def test_an_environment_names_channels_but_no_host(env: Path) -> None:
+def test_an_environment_pins_what_its_packages_need(env: Path) -> None:
+    pinned = pins(env.read_text(encoding="utf-8"))
+    needed = {
+        (package, requirement.name)
+        for package in pinned
+        for requirement in map(Requirement, requires(package) or [])
+        if not requirement.marker or requirement.marker.evaluate({"extra": ""})
+    }
+    lacking = {(package, name) for package, name in needed if not pins(f"{name}==0").keys() <= pinned.keys()}
+    assert not lacking, "run make requirements"
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_an_environment_takes_its_python_from_conda_forge_and_names_no_host(env: Path) -> None:
     content = yaml.safe_load(env.read_text(encoding="utf-8"))
-    assert content["channels"] == ["conda-forge", "nodefaults"]
-    assert content["dependencies"][0] == "python=3.11"
+    assert content["channels"] == ["conda-forge"], "conda 26.7 takes nodefaults for a channel"
+    assert content["dependencies"][0] == "python=3.11.7"
+    assert "pip=25.0.1" in content["dependencies"]
     assert "://" not in env.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("rule", sorted(rules()))
-def test_a_rules_environment_holds_what_its_entry_point_imports(rule: str) -> None:
-    text = rules()[rule]
-    (env,) = CONDA.findall(text)
-    (entry,) = CODE.findall(text)
-    assert f"scripts/{entry}" in text, "the fingerprint is that of the script that the rule runs"
-    distributions = packages_distributions()
-    held = set(pins("\n".join(pip_section(ROOT / env))))
-    lacking = {
-        name for name in third_party_imports(entry) if not held & set(map(normalised, distributions.get(name, [])))
-    }
-    assert not lacking, f"{env} lacks what scripts/{entry} imports"
+def test_a_rule_runs_the_script_whose_fingerprint_it_has(rule: str) -> None:
+    assert f"scripts/{entry_points()[rule]}" in rules()[rule]
+
+
+@pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
+def test_an_environment_names_what_its_scripts_import_and_nothing_else(env: Path) -> None:
+    named = pins(named_by_hand(env.read_text(encoding="utf-8"))).keys() - NOT_IMPORTED.get(env.stem, {}).keys()
+    imported = {name for script in scripts_of(env.stem) for name in third_party_imports(script)}
+    lacking = {name for name in imported if not named & distributions_of(name)}
+    assert not lacking, f"{env.name} lacks what a script imports"
+    assert not named - set().union(*map(distributions_of, imported)), f"no script of {env.name} imports this"
 
 
 def test_every_environment_has_a_rule() -> None:
-    used = {CONDA.findall(text)[0] for text in rules().values()}
-    assert used == {env.relative_to(ROOT).as_posix() for env in ENVS}
+    assert set(environments().values()) == {env.stem for env in ENVS}
 
 
 def test_imports_are_found_where_they_hide() -> None:
     assert {"deepspeed", "torch", "transformers"} <= third_party_imports("train_sft.py")
+    assert "launch_training.py" in scripts_of("train") and "psutil" in third_party_imports("launch_training.py")
     assert "lmms_eval" in third_party_imports("evaluate_model.py"), "run as a module"
     assert "huggingface_hub" in third_party_imports("list_source.py"), "imported inside a function"
     assert "torch" not in third_party_imports("convert_datasets.py")
+
+
+def test_pins_are_written_anew() -> None:
+    text = f"dependencies:\n  - pip:\n      - PyYAML==5.0\n      # Why.\n      - av==1\n{MARK}      - old==1\n"
+    named = at_versions(named_by_hand(text), {"pyyaml": "6.0.3", "av": "15.1.0"})
+    assert named == "dependencies:\n  - pip:\n      - PyYAML==6.0.3\n      # Why.\n      - av==15.1.0\n"
+    written = with_closure(named, {"pyyaml": "6.0.3", "av": "15.1.0", "numpy": "2", "attrs": "1"})
+    assert written == named + MARK + "      - attrs==1\n      - numpy==2\n"
+
+
+def test_a_package_that_requirements_lack_is_named() -> None:
+    with pytest.raises(InputError, match=r"nowhere: not in requirements\.txt"):
+        at_versions("      - nowhere==1\n", {"av": "15.1.0"})

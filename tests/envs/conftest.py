@@ -1,0 +1,29 @@
+"""The environments that the tests are about, and one run in them (`make test-envs`)."""
+
+from pathlib import Path
+
+import pytest
+from support.environments import ENVS, environments
+from support.own_environments import Run, make, write_shell
+from support.workflow import Workplace
+
+TARGETS = ["all", "export_llamafactory", "export_easyr1", "export_verl", "export_swift", "export_hf"]
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folder of the environment made of each environment file's pip section, by name."""
+    return {env.stem: make(env, tmp_path_factory.mktemp("pins")) for env in ENVS}
+
+
+@pytest.fixture(scope="session")
+def run(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The small run with all exports, in a folder of its own; SFT in two processes, which something must start."""
+    folder = tmp_path_factory.mktemp("envs")
+    notes = folder / "notes"
+    notes.mkdir()
+    shells = {name: write_shell(folder / name, venv / "bin", notes) for name, venv in made.items()}
+    resources = [f"{rule}:shell_exec={shells[env]}" for rule, env in environments().items()]
+    workplace = Workplace.make(folder / "nep")
+    config = workplace.configure("small", sft={"processes": 2})
+    return Run(workplace.run(config, *TARGETS, "--set-resources", *resources), notes)

@@ -1,0 +1,83 @@
+"""What the rules, their environments and their entry points say of each other."""
+
+import ast
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import yaml
+from support.entry_points import ROOT
+
+from nep.fingerprint import local_closure
+from nep.workflow.environments import normalised
+
+SCRIPTS = ROOT / "scripts"
+ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
+CONDA = re.compile(r'conda:\s*"\.\./envs/(\w+)\.yaml"')
+CODE = re.compile(r'code\("(\w+\.py)"\)')
+
+
+def rules() -> dict[str, str]:
+    """Text of every rule in `rules/`, by name, but for those that start Snakemake: they run in its environment."""
+    found = {}
+    for file in sorted((ROOT / "rules").glob("*.smk")):
+        _, *parts = RULE.split(file.read_text(encoding="utf-8"))
+        found |= dict(zip(parts[::2], parts[1::2], strict=True))
+    return {name: text for name, text in found.items() if "handover: True" not in text}
+
+
+def environments() -> dict[str, str]:
+    """Name of every rule's environment, by rule."""
+    return {rule: CONDA.findall(text)[0] for rule, text in rules().items()}
+
+
+def entry_points() -> dict[str, str]:
+    """Name of the script that every rule runs, by rule."""
+    return {rule: CODE.findall(text)[0] for rule, text in rules().items()}
+
+
+def scripts_of(environment: str) -> set[str]:
+    """Names of the scripts that run in an environment: entry points, and what starts several processes of one."""
+    scripts = {entry_points()[rule] for rule, name in environments().items() if name == environment}
+    starts = any(
+        "{resources.launcher}" in rules()[rule] for rule, name in environments().items() if name == environment
+    )
+    return scripts | ({"launch_training.py"} if starts else set())
+
+
+def pip_section(env: Path) -> list[str]:
+    """The lines of an environment's pip section."""
+    dependencies = yaml.safe_load(env.read_text(encoding="utf-8"))["dependencies"]
+    return next(item["pip"] for item in dependencies if isinstance(item, dict))
+
+
+def third_party_imports(entry: str) -> set[str]:
+    """Top-level names that an entry point's local closure imports from outside, or runs as `python -m NAME`."""
+    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in local_closure(SCRIPTS / entry, SCRIPTS)]
+    names = {name.split(".")[0] for tree in trees for node in ast.walk(tree) for name in _names_of(node)}
+    return names - {"nep"} - set(sys.stdlib_module_names)
+
+
+def distributions_of(name: str) -> set[str]:
+    """The installed distributions that have a top-level module or package of that name."""
+    return set(map(normalised, _by_top_level_name().get(name, [])))
+
+
+@cache
+def _by_top_level_name() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _names_of(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+        yield node.module
+    elif isinstance(node, ast.List):
+        words = [item.value if isinstance(item, ast.Constant) else None for item in node.elts]
+        yield from (name for flag, name in itertools.pairwise(words) if flag == "-m" and name)
