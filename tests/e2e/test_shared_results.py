@@ -36,8 +36,9 @@ def run_in(tmp_path: Path) -> Callable[[str], Path]:
 
 
 def data_of(run: Path) -> dict[str, str]:
-    """Hashes of all that the run has made but the page that shows its name."""
-    return {name: digest for name, digest in hashes(run).items() if name != "report/data.html"}
+    """Hashes of all that the run has made but the pages and model cards that show its name."""
+    named = ("report/data", "report/cards")
+    return {name: digest for name, digest in hashes(run).items() if not name.startswith(named)}
 
 
 def work_done(run: Path) -> set[str]:

@@ -38,7 +38,7 @@ def first_attempt(resources: dict, name: str) -> int | None:
 @pytest.mark.parametrize("profile", OTHERS)
 def test_rules_ask_for_the_same_as_on_slurm(profile: str) -> None:
     other, slurm = read(profile), read("slurm")
-    for key in ("groups", "group-components", "resources", "set-resource-scopes", "jobs", "rerun-incomplete"):
+    for key in ("groups", "group-components", "resources", "set-resource-scopes", "jobs", "rerun-incomplete", "nolock"):
         assert other[key] == slurm[key], key
     assert set(other["set-resources"]) == set(slurm["set-resources"])
     for rule, resources in slurm["set-resources"].items():
