@@ -47,6 +47,7 @@ localrules:
     sft,
     grpo,
     evaluate,
+    evaluate_reference,
     report,
     data_card,
 

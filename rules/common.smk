@@ -75,9 +75,9 @@ def recipe(block, *keys):
     return json.dumps({key: settings[key] for key in keys} if keys else settings, sort_keys=True)
 
 
-def code(script):
-    """Fingerprint of an entry point's logic: a param, so that a change of logic re-runs the stage."""
-    return code_fingerprint(SCRIPTS / script, SCRIPTS)
+def code(*scripts):
+    """Fingerprint of the logic of a rule's entry points: a param, so that a change of logic re-runs the stage."""
+    return " ".join(code_fingerprint(SCRIPTS / script, SCRIPTS) for script in scripts)
 
 
 def experiments_with(stage):
@@ -85,13 +85,14 @@ def experiments_with(stage):
     return [name for name, experiment in CONFIG.experiments.items() if getattr(experiment, stage) is not None]
 
 
+def checkpoints_to_evaluate():
+    """Names of the checkpoints to evaluate: the base, then each experiment's."""
+    return ["base", *CONFIG.trained_models]
+
+
 def models():
-    """Names of all models to evaluate: the base, then each experiment's."""
-    trained = [f"{name}-{stage}" for name in CONFIG.experiments for stage in ("sft", "grpo")]
-    return [
-        "base",
-        *(model for model in trained if model.rsplit("-", 1)[0] in experiments_with(model.rsplit("-", 1)[1])),
-    ]
+    """Names of all models to evaluate: checkpoints, then the references behind an API."""
+    return [*checkpoints_to_evaluate(), *CONFIG.references]
 
 
 def manifest_of(model):
@@ -146,7 +147,8 @@ def exports_for(consumer):
 
 def planned_targets():
     """What a plan plans: everything, or, without questions to evaluate on, everything else."""
-    return ["all"] if CONFIG.source.questions is not None else ["data_card", "sft", "grpo"]
+    asked = CONFIG.source.questions is not None or "futurebench" not in CONFIG.evaluate.tasks
+    return ["all"] if asked else ["data_card", "sft", "grpo"]
 
 
 def run_folder(wildcards):
@@ -171,13 +173,23 @@ def model_files():
     return rules.make_tiny_model.output if CONFIG.model.path == f"{RUN}/tiny_model" else []
 
 
-def evaluation_questions(wildcards):
-    """The questions that models are evaluated on; without any, nothing of the evaluation can be planned."""
+def futurebench_questions(wildcards):
+    """The questions of FutureBench; without a file of them, nothing of their evaluation can be planned."""
     if CONFIG.source.questions is None:
         raise WorkflowError(
             "source.questions is null: there is nothing to evaluate on; ask for sft, grpo or another stage"
         )
     return f"{RUN}/convert/futurebench.jsonl"
+
+
+def asked_futurebench(wildcards):
+    """The questions of FutureBench where it is asked."""
+    return futurebench_questions(wildcards) if "futurebench" in CONFIG.evaluate.tasks else []
+
+
+def asked_seedbench(wildcards):
+    """The questions of SeedBench-R1 where one of its levels is asked."""
+    return f"{RUN}/convert/seedbench_r1.jsonl" if CONFIG.evaluate.seedbench_levels else []
 
 
 def signatures():
@@ -221,5 +233,6 @@ def cores_of(training):
 
 wildcard_constraints:
     experiment="|".join(CONFIG.experiments),
-    model="|".join(models()),
+    model="|".join(checkpoints_to_evaluate()),
+    reference="|".join(CONFIG.references) or "none",
     control="|".join(["none", *CONFIG.evaluate.video_controls]),

@@ -1,11 +1,11 @@
-# INPUTS   RUN/convert/futurebench.jsonl, a model
+# INPUTS   RUN/convert/{futurebench,seedbench_r1}.jsonl, a model
 # OUTPUTS  RUN/evaluate/controls/<control>.json, RUN/evaluate/<model>/{samples.jsonl,scores.json}
 
 
 rule make_controls:
     """Videos in which the order of events is destroyed: a model that watches must fail on them."""
     input:
-        evaluation_questions,
+        futurebench_questions,
     output:
         f"{RUN}/evaluate/controls/{{control}}.json",
     log:
@@ -24,13 +24,14 @@ rule make_controls:
 
 
 rule evaluate_model:
-    """One model through lmms-eval: every variant and control of the benchmark, loaded once."""
+    """One checkpoint through lmms-eval: every benchmark, variant and control, loaded once."""
     input:
-        questions=evaluation_questions,
+        questions=asked_futurebench,
+        seedbench=asked_seedbench,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         model=lambda wildcards: manifest_of(wildcards.model),
         prompts=PROMPTS,
-        task="scripts/nep/evaluation/tasks/futurebench/_template_yaml",
+        task="scripts/nep/evaluation/tasks/multiple_choice/_template_yaml",
     output:
         scores=f"{RUN}/evaluate/{{model}}/scores.json",
         samples=f"{RUN}/evaluate/{{model}}/samples.jsonl",
@@ -40,16 +41,54 @@ rule evaluate_model:
         f"{RUN}/benchmarks/evaluate_model/{{model}}.tsv"
     conda:
         "../envs/evaluate.yaml"
-    threads: CONFIG.evaluate.threads
+    threads: cores_of(CONFIG.evaluate)
+    resources:
+        processes=CONFIG.evaluate.processes,
     params:
         run=run_folder,
         recipe=recipe(CONFIG.evaluate),
         vision=recipe(CONFIG.vision),
+        encode=recipe(CONFIG.encode, "dtype"),
         folder=lambda wildcards: folder_of(wildcards.model),
         seed=CONFIG.seed,
-        code=code("evaluate_model.py"),
+        code=code("evaluate_model.py", "run_lmms_eval.py"),
     shell:
         "python scripts/evaluate_model.py --model-dir {params.folder} --model-name {wildcards.model}"
-        " --model-manifest {input.model:q} --questions {input.questions:q} --controls-dir {params.run}/evaluate/controls"
-        " --prompts {input.prompts:q} --vision {params.vision:q} --evaluate {params.recipe:q} --seed {params.seed}"
+        " --model-manifest {input.model:q} --questions {input.questions:q} --seedbench {input.seedbench:q}"
+        " --controls-dir {params.run}/evaluate/controls --prompts {input.prompts:q} --vision {params.vision:q}"
+        " --encode {params.encode:q} --evaluate {params.recipe:q} --processes {resources.processes} --seed {params.seed}"
         " --run-dir {params.run} --out-dir {params.run}/evaluate/{wildcards.model} 2>&1 | tee {log}"
+
+
+rule evaluate_reference:
+    """One model behind an OpenAI-compatible API on the same questions; asked from where there is a network."""
+    input:
+        questions=asked_futurebench,
+        seedbench=asked_seedbench,
+        controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
+        prompts=PROMPTS,
+        task="scripts/nep/evaluation/tasks/multiple_choice/_template_yaml",
+    output:
+        scores=f"{RUN}/evaluate/{{reference}}/scores.json",
+        samples=f"{RUN}/evaluate/{{reference}}/samples.jsonl",
+    log:
+        f"{RUN}/logs/evaluate_reference/{{reference}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/evaluate_reference/{{reference}}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    resources:
+        endpoint=lambda wildcards: CONFIG.references[wildcards.reference].model_dump_json(),
+    params:
+        run=run_folder,
+        endpoint=lambda wildcards: recipe(CONFIG.references[wildcards.reference]),
+        recipe=recipe(CONFIG.evaluate),
+        vision=recipe(CONFIG.vision),
+        encode=recipe(CONFIG.encode, "dtype"),
+        seed=CONFIG.seed,
+        code=code("evaluate_model.py", "run_lmms_eval.py"),
+    shell:
+        "python scripts/evaluate_model.py --endpoint {resources.endpoint:q} --model-name {wildcards.reference}"
+        " --questions {input.questions:q} --seedbench {input.seedbench:q} --controls-dir {params.run}/evaluate/controls"
+        " --prompts {input.prompts:q} --vision {params.vision:q} --encode {params.encode:q} --evaluate {params.recipe:q}"
+        " --seed {params.seed} --run-dir {params.run} --out-dir {params.run}/evaluate/{wildcards.reference} 2>&1 | tee {log}"

@@ -6,7 +6,7 @@ rule make_report:
     """One self-contained page, the tables behind it, and a card for each trained model."""
     input:
         scores=[f"{RUN}/evaluate/{model}/scores.json" for model in models()],
-        trained=[manifest_of(model) for model in models()],
+        trained=[manifest_of(model) for model in checkpoints_to_evaluate()],
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         cache=f"{RUN}/encode/index.jsonl",
@@ -33,8 +33,7 @@ rule make_report:
                 category="Model cards",
                 labels={"run": CONFIG.run, "what": model, "format": "Markdown"},
             )
-            for model in models()
-            if model != "base"
+            for model in CONFIG.trained_models
         ],
     log:
         f"{RUN}/logs/make_report.log",

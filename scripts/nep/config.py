@@ -21,9 +21,15 @@ AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
+Backend = Literal["hf", "vllm", "sglang"]
+SeedLevel = Literal["l1", "l2", "l3"]
+SeedBenchmark = Literal["seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3"]
+LmmsEvalBenchmark = Literal["videomme", "mvbench", "longvideobench_val_v", "tempcompass", "temporalbench"]
+Benchmark = Literal["futurebench", SeedBenchmark, LmmsEvalBenchmark]
+SEEDBENCH = "seedbench_r1"
 
 # A change of these runs nothing again.
-HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints"})
+HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "concurrent"})
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -77,7 +83,7 @@ class Source(Block):
     revision: str | None = None
     annotations: str = "next_event_prediction.json"
     questions: str | None = "futurebench.json"
-    seedbench_r1: dict[Literal["l1", "l2", "l3"], str] = {}
+    seedbench_r1: dict[SeedLevel, str] = {}
     columns: dict[Column, str] = {}
     archives: list[str] = ["video_data_part*.tar.gz"]
     keep_archives: bool = True
@@ -359,24 +365,68 @@ class Experiment(Block):
         return self
 
 
-class Evaluate(Block):
-    """Evaluation through lmms-eval."""
+class Endpoint(Block):
+    """A model behind an OpenAI-compatible API, evaluated beside the others as a reference.
 
-    tasks: list[Literal["futurebench"]] = ["futurebench"]
-    variants: list[Variant] = ["direct", "reason"]
+    `key_from` names the environment variable that holds its key. It is asked from where the workflow is started.
+    """
+
+    url: str = Field(pattern=r"^https?://\S+$")
+    model: str = Field(min_length=1)
+    key_from: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    concurrent: int = Field(8, ge=1)
+    timeout_s: int = Field(120, ge=1)
+
+
+class Evaluate(Block):
+    """Evaluation through lmms-eval.
+
+    `tasks`: FutureBench and SeedBench-R1 are asked in all `variants`, FutureBench also with the `controls`; the others
+    are lmms-eval's own, whose data lie in the folder `benchmarks`. With `offline` nothing is fetched and no judge
+    model is asked: what needs either is left out, and the report says so.
+
+    `backend`: what runs the models; `model_args` are more arguments for it. `processes` share the questions, each with
+    the model on a GPU of its own. A model that fails at more than `max_failed_fraction` of the questions ends the run.
+    """
+
+    tasks: list[Benchmark] = Field(["futurebench"], min_length=1)
+    variants: list[Variant] = Field(["direct", "reason"], min_length=1)
     controls: list[Control] = ["shuffled_frames"]
-    model_type: str = "qwen2_5_vl"
+    backend: Backend = "hf"
     model_args: dict[str, str | int | float | bool] = {}
     device: str = "cuda"
+    processes: int = Field(1, ge=1)
     batch_size: int = Field(1, ge=1)
     threads: int = Field(1, ge=1)
     max_new_tokens: dict[Variant, int] = {"direct": 16, "reason": 2048}
     limit: int | None = Field(None, ge=1)
+    max_failed_fraction: Fraction = 0.1
+    benchmarks: str | None = None
+    offline: bool = True
+
+    @model_validator(mode="after")
+    def _variants_have_a_length(self) -> "Evaluate":
+        for variant in self.variants:
+            if variant not in self.max_new_tokens:
+                raise ValueError(f"max_new_tokens: no number for the variant {variant!r}")
+        return self
 
     @property
     def video_controls(self) -> list[VideoControl]:
-        """The controls that are videos of their own."""
+        """The controls that are videos of their own; none where FutureBench is not asked."""
+        if "futurebench" not in self.tasks:
+            return []
         return [control for control in self.controls if control in get_args(VideoControl)]
+
+    @property
+    def seedbench_levels(self) -> list[SeedLevel]:
+        """The levels of SeedBench-R1 that are asked."""
+        return [level for level in get_args(SeedLevel) if f"{SEEDBENCH}_{level}" in self.tasks]
+
+    @property
+    def lmms_eval_benchmarks(self) -> list[LmmsEvalBenchmark]:
+        """The benchmarks that are lmms-eval's own."""
+        return [task for task in self.tasks if task in get_args(LmmsEvalBenchmark)]
 
 
 class Report(Block):
@@ -402,6 +452,7 @@ class Config(Block):
     sft: Sft = Sft()
     grpo: Grpo = Grpo()
     experiments: dict[Name, Experiment]
+    references: dict[Name, Endpoint] = {}
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
 
@@ -413,6 +464,30 @@ class Config(Block):
         if not experiments:
             raise ValueError("name at least one experiment")
         return experiments
+
+    @model_validator(mode="after")
+    def _models_have_names_of_their_own(self) -> "Config":
+        if taken := sorted(set(self.references) & {"base", "controls", *self.trained_models}):
+            raise ValueError(f"references.{taken[0]}: a model of this run has that name; call the reference otherwise")
+        return self
+
+    @model_validator(mode="after")
+    def _asked_levels_have_questions(self) -> "Config":
+        if missing := [level for level in self.evaluate.seedbench_levels if level not in self.source.seedbench_r1]:
+            raise ValueError(
+                f"evaluate.tasks: {SEEDBENCH}_{missing[0]} needs an annotation file, source.seedbench_r1.{missing[0]}"
+            )
+        return self
+
+    @property
+    def trained_models(self) -> list[str]:
+        """Names of the trained models, in the order of the experiments."""
+        return [
+            f"{name}-{stage}"
+            for name, experiment in self.experiments.items()
+            for stage in ("sft", "grpo")
+            if getattr(experiment, stage) is not None
+        ]
 
 
 BlockT = TypeVar("BlockT", bound=Block)

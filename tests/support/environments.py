@@ -19,7 +19,8 @@ SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 CONDA = re.compile(r'conda:\s*"\.\./envs/(\w+)\.yaml"')
-CODE = re.compile(r'code\("(\w+\.py)"\)')
+CODE = re.compile(r"code\(([^)]*)\)")
+SCRIPT = re.compile(r'"(\w+\.py)"')
 
 
 def rules() -> dict[str, str]:
@@ -36,17 +37,21 @@ def environments() -> dict[str, str]:
     return {rule: CONDA.findall(text)[0] for rule, text in rules().items()}
 
 
+def scripts_in(rule: str) -> list[str]:
+    """Names of the scripts that the text of a rule counts as its logic, the one that it runs first."""
+    return [script for names in CODE.findall(rule) for script in SCRIPT.findall(names)]
+
+
 def entry_points() -> dict[str, str]:
     """Name of the script that every rule runs, by rule."""
-    return {rule: CODE.findall(text)[0] for rule, text in rules().items()}
+    return {rule: scripts_in(text)[0] for rule, text in rules().items()}
 
 
 def scripts_of(environment: str) -> set[str]:
     """Names of the scripts that run in an environment: entry points, and what starts several processes of one."""
-    scripts = {entry_points()[rule] for rule, name in environments().items() if name == environment}
-    starts = any(
-        "{resources.launcher}" in rules()[rule] for rule, name in environments().items() if name == environment
-    )
+    here = [rules()[rule] for rule, name in environments().items() if name == environment]
+    scripts = {script for text in here for script in scripts_in(text)}
+    starts = any("{resources.launcher}" in text for text in here)
     return scripts | ({"launch_training.py"} if starts else set())
 
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from support.environments import scripts_in
+
 from nep.config import HOW_IT_IS_RUN, Block, Config
 from nep.fingerprint import local_closure
 from nep.workflow.picture import parse_rulegraph
@@ -26,7 +28,6 @@ row, which lists modules that the same rules import, the tests change one. Comme
 
 """
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):(.*?)(?=^rule |^checkpoint |\Z)", re.MULTILINE | re.DOTALL)
-SCRIPT = re.compile(r'code\("(\w+\.py)"\)')
 # The rules that read a key or a block; those after them follow. The report shows all settings.
 READERS = {
     "seed": (
@@ -52,6 +53,7 @@ READERS = {
     "convert": ("convert_datasets",),
     "sft": ("train_sft",),
     "grpo": ("train_grpo",),
+    "encode.dtype": ("encode_shard", "evaluate_model"),
     "evaluate": ("evaluate_model",),
     "report": (),
 }
@@ -60,7 +62,7 @@ TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkp
 TRAINING |= {"grpo.steps", "grpo.rewards", "grpo.nodes", "grpo.processes", "grpo.checkpoint_every"}
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
-NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.model_type"}
+NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}
 
 
 def keys_of(config: Config) -> list[tuple[str, Any]]:
@@ -105,9 +107,9 @@ def modules_of(root: Path, after: dict[str, set[str]]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for file in sorted((root / "rules").glob("*.smk")):
         for rule, body in RULE.findall(file.read_text(encoding="utf-8")):
-            script = SCRIPT.search(body)
-            for module in local_closure(scripts / script[1], scripts) if script and rule in after else ():
-                found.setdefault(module.relative_to(scripts).as_posix(), set()).update(after[rule])
+            for script in scripts_in(body) if rule in after else ():
+                for module in local_closure(scripts / script, scripts):
+                    found.setdefault(module.relative_to(scripts).as_posix(), set()).update(after[rule])
     return dict(sorted(found.items()))
 
 

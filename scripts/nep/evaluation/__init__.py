@@ -1,1 +1,1 @@
-"""Evaluation: control videos, lmms-eval on FutureBench, the reading of answers and their accuracy."""
+"""Evaluation: control videos, lmms-eval on our benchmarks and its own, the reading of answers and their accuracy."""

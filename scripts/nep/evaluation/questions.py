@@ -2,29 +2,33 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import av
 
+from nep.config import SeedLevel
 from nep.errors import InputError
 from nep.evaluation.parse import LETTERS
 from nep.evaluation.statistics import KINDS
 from nep.files import confined, read_json, read_jsonl
 
+LEVELS = get_args(SeedLevel)
 
-def read_questions(path: Path, limit: int | None) -> list[dict[str, Any]]:
-    """Rows of futurebench.jsonl sorted by id, the first `limit` of them.
 
-    Raises InputError naming file and record where there is no row, an id occurs twice, or a row has an unknown kind,
-    options other than A to D, or an answer that is none of them.
+def read_questions(path: Path, limit: int | None, kinds: Sequence[str] = KINDS) -> list[dict[str, Any]]:
+    """Rows of a question file whose kind is one of `kinds`, sorted by id, the first `limit` of them.
+
+    Raises InputError naming file and record where there is no such row, an id occurs twice, or a row has an unknown
+    kind, options other than A to D, or an answer that is none of them.
     """
     rows = sorted(read_jsonl(path), key=lambda row: row["id"])
-    if not rows:
-        raise InputError(f"{path}: no questions; the convert stage writes one row for each FutureBench question")
     seen: set[str] = set()
     for row in rows:
         _check(path, row, seen)
-    return rows[:limit]
+    asked = [row for row in rows if row["kind"] in kinds]
+    if not asked:
+        raise InputError(f"{path}: no questions of the kind {' or '.join(kinds)}; the convert stage writes them")
+    return asked[:limit]
 
 
 def _check(path: Path, row: dict[str, Any], seen: set[str]) -> None:
@@ -32,12 +36,20 @@ def _check(path: Path, row: dict[str, Any], seen: set[str]) -> None:
     if row["id"] in seen:
         raise InputError(f"{place}: the id occurs twice")
     seen.add(row["id"])
-    if row["kind"] not in KINDS:
-        raise InputError(f"{place}: kind {row['kind']!r}, should be one of {', '.join(KINDS)}")
+    if row["kind"] not in (*KINDS, *LEVELS):
+        raise InputError(f"{place}: kind {row['kind']!r}, should be one of {', '.join((*KINDS, *LEVELS))}")
     if sorted(row["options"]) != list(LETTERS):
         raise InputError(f"{place}: options {sorted(row['options'])}, should be A, B, C and D")
     if row["answer"] not in row["options"]:
         raise InputError(f"{place}: answer {row['answer']!r}, should be one of its options")
+
+
+def shown_files(questions: Sequence[dict[str, Any]], key: str, run_dir: Path) -> dict[str, Path | None]:
+    """Absolute path of each question's file under `key` ("video", "image"), by the question's id; None where it has
+    none. Raises InputError if one is missing."""
+    paths = {row["id"]: confined(run_dir, row[key]) for row in questions if row.get(key)}
+    found = _existing(paths, "the download stage brings it")
+    return {row["id"]: found.get(row["id"]) for row in questions}
 
 
 def first_part_paths(questions: Sequence[dict[str, Any]], run_dir: Path) -> dict[str, Path]:
@@ -57,9 +69,9 @@ def control_paths(questions: Sequence[dict[str, Any]], run_dir: Path, manifest: 
 
 
 def _existing(paths: dict[str, Path], maker: str) -> dict[str, Path]:
-    for video_id, path in sorted(paths.items()):
+    for identity, path in sorted(paths.items()):
         if not path.is_file():
-            raise InputError(f"video {video_id!r}: no file {path}; {maker}")
+            raise InputError(f"{identity!r}: no file {path}; {maker}")
     return paths
 
 

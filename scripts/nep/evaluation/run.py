@@ -1,39 +1,48 @@
-"""Evaluation of one model: every variant and control in one lmms-eval process, then samples and scores."""
+"""Evaluation of one model: all its tasks in one lmms-eval process, then samples and scores."""
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nep.config import Control, Evaluate, Vision
+from nep.config import SEEDBENCH, Encode, Evaluate, Vision
 from nep.errors import InputError
-from nep.evaluation.lmms import check_model, lmms_eval_version, logged_samples, run_lmms_eval, safe_batch_size
-from nep.evaluation.questions import control_paths, first_part_paths, read_questions
+from nep.evaluation.backends import Backend
+from nep.evaluation.lmms import LmmsEvalError, Order, lmms_eval_version, logged_samples, run_lmms_eval
+from nep.evaluation.questions import control_paths, first_part_paths, read_questions, shown_files
 from nep.evaluation.statistics import accuracy_rows
-from nep.evaluation.task_folder import TEMPLATE, Task, planned_tasks, write_task_folder
+from nep.evaluation.task_folder import FUTUREBENCH, TEMPLATE, Asked, Task, planned_tasks, write_task_folder
 from nep.files import read_json, sha256_of_file, sha256_of_json, write_json, write_jsonl
 from nep.fingerprint import code_fingerprint
 from nep.store.shelf import Shelf
 
 STAGE = "evaluate"
-BENCHMARK = "futurebench"
 LIBRARIES = ("lmms_eval", "torch", "transformers", "decord", "qwen-vl-utils", "av")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One model on one set of questions. `model_manifest` is a JSON file with the checkpoint's `fingerprint`."""
+    """One model on all questions.
 
-    model_dir: Path
-    model_name: str
-    model_manifest: Path
-    questions: Path
+    Attributes:
+        name, fingerprint: of the model.
+        backend: how lmms-eval runs it, given the videos that it will see.
+        questions, seedbench: files of the convert stage; None where their benchmarks are not asked.
+        encode: the vision cache's settings, which the model's logits are compared under.
+    """
+
+    name: str
+    fingerprint: str
+    backend: Callable[[Sequence[Path]], Backend]
+    questions: Path | None
+    seedbench: Path | None
     controls_dir: Path
     prompts: Path
     vision: Vision
+    encode: Encode
     evaluate: Evaluate
     seed: int
     run_dir: Path
@@ -42,51 +51,51 @@ class Job:
 
 def evaluate_model(job: Job) -> None:
     """Write `samples.jsonl` and `scores.json` to the job's folder, or neither and raise InputError."""
-    _check_variants(job.evaluate)
-    check_model(job.model_dir, job.evaluate.model_type)
-    fingerprint = model_fingerprint(job.model_manifest)
-    questions = read_questions(job.questions, job.evaluate.limit)
-    tasks = planned_tasks(job.evaluate)
-    media = _media(job, questions)
-    videos = [path for paths in media.values() for path in paths.values() if path is not None]
-    batch_size = safe_batch_size(videos, job.vision, job.evaluate.batch_size)
+    asked = [_asked(job, task) for task in planned_tasks(job.evaluate)]
+    videos = sorted({path for one in asked for path in one.videos.values() if path is not None})
+    backend = job.backend(videos)
 
-    made_from = what_decides(job, fingerprint, media)
+    made_from = what_decides(job, asked)
     shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
     if shelf.take(made_from) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
         return
-    folder = work_folder(job, made_from)
-    shutil.rmtree(folder, ignore_errors=True)
-    write_task_folder(folder / "tasks", tasks, questions, media, job.prompts, job.evaluate)
-    run_lmms_eval(folder, job.model_dir, tasks, job.vision, job.evaluate, batch_size, job.seed)
+    order = _order(job, asked, backend, work_folder(job, made_from))
+    for left in ("tasks", "out"):
+        shutil.rmtree(order.folder / left, ignore_errors=True)
+    write_task_folder(order.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
+    run_lmms_eval(order, backend)
 
-    samples = {task: logged_samples(folder, task, questions) for task in tasks}
-    write_jsonl(job.out_dir / "samples.jsonl", (row for task in tasks for row in samples[task]))
+    samples = {one.task: logged_samples(order, one.task.name, one.questions) for one in asked}
+    _check_failures(job, [row for rows in samples.values() for row in rows], order)
+    write_jsonl(job.out_dir / "samples.jsonl", (row for rows in samples.values() for row in rows))
     scores = {
-        "model": job.model_name,
-        "fingerprint": fingerprint,
-        "vision": job.vision.model_dump(),
+        "model": job.name,
+        "fingerprint": job.fingerprint,
+        "vision": dict(backend.seen),
         "settings": {
             "lmms_eval": lmms_eval_version(),
-            "model_type": job.evaluate.model_type,
+            "wrapper": backend.model,
             "device": job.evaluate.device,
-            "batch_size": batch_size,
-            "max_new_tokens": {task.variant: job.evaluate.max_new_tokens[task.variant] for task in tasks},
+            "batch_size": backend.batch_size,
+            "max_new_tokens": {variant: job.evaluate.max_new_tokens[variant] for variant in job.evaluate.variants},
         },
-        "scores": [row for task in tasks for row in score_rows(task, samples[task])],
+        "cache_check": read_json(order.check_file) if order.check_file.exists() else None,
+        "scores": [row for one in asked for row in score_rows(one.task, samples[one.task])],
     }
     write_json(job.out_dir / "scores.json", scores)
     shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
-    shutil.rmtree(folder / "cache", ignore_errors=True)
+    shutil.rmtree(order.folder / "cache", ignore_errors=True)
 
 
 def score_rows(task: Task, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of `scores.json` for a task: by the anchored parser, and on the real videos by the published one too."""
-    rows = [{"task": BENCHMARK, "variant": task.label, **row} for row in accuracy_rows(samples, "parsed", "correct")]
+    rows = [
+        {"task": task.benchmark, "variant": task.label, **row} for row in accuracy_rows(samples, "parsed", "correct")
+    ]
     if task.control is None:
         legacy = accuracy_rows(samples, "legacy_parsed", "legacy_correct")
-        rows += [{"task": BENCHMARK, "variant": f"{task.variant}_legacy", **row} for row in legacy]
+        rows += [{"task": task.benchmark, "variant": f"{task.variant}_legacy", **row} for row in legacy]
     return rows
 
 
@@ -98,46 +107,85 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def what_decides(
-    job: Job, fingerprint: str, media: Mapping[Control | None, Mapping[str, Path | None]]
-) -> dict[str, Any]:
+def what_decides(job: Job, asked: Sequence[Asked]) -> dict[str, Any]:
     """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
-    videos = {path for paths in media.values() for path in paths.values() if path is not None}
-    digests = {path: sha256_of_file(path) for path in sorted(videos)}
-    room = Path(__file__).resolve().parent
+    shown = [path for one in asked for path in one.videos.values() if path is not None]
+    shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
+    digests = {path: sha256_of_file(path) for path in sorted(set(shown))}
+    scripts = Path(__file__).resolve().parents[2]
     return {
-        "name": job.model_name,
-        "model": fingerprint,
-        "questions": sha256_of_file(job.questions),
+        "name": job.name,
+        "model": job.fingerprint,
+        "questions": {one.task.name: list(one.questions) for one in asked},
         "media": {
-            control or "real": {video: path and digests[path] for video, path in paths.items()}
-            for control, paths in media.items()
+            one.task.name: {question: path and digests[path] for question, path in one.videos.items()} for one in asked
         },
+        "images": sorted(digests.values()),
         "prompts": sha256_of_file(job.prompts),
         "template": sha256_of_file(TEMPLATE),
         "vision": job.vision.model_dump(),
+        "encode": job.encode.dtype,
         "evaluate": job.evaluate.result_settings(),
         "seed": job.seed,
-        "code": code_fingerprint(Path(__file__), room.parents[1]),
+        "code": [code_fingerprint(scripts / name, scripts) for name in ("evaluate_model.py", "run_lmms_eval.py")],
         "libraries": {name: version(name) for name in LIBRARIES},
     }
 
 
-def work_folder(job: Job, made_from: dict[str, Any]) -> Path:
-    """Where a job's task folder, caches and log lie: one folder for each model, recipe and data, so that jobs which run
-    at the same time do not meet."""
-    return job.run_dir / "work" / STAGE / f"{job.model_name}-{sha256_of_json(made_from)[:16]}"
+def work_folder(job: Job, made_from: Mapping[str, Any]) -> Path:
+    """Where a job's task folder, completions, caches and log lie: one folder for each model, recipe and data, so that
+    jobs which run at the same time do not meet, and a killed one goes on."""
+    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(made_from)[:16]}"
 
 
-def _check_variants(evaluate: Evaluate) -> None:
-    for variant in evaluate.variants:
-        if variant not in evaluate.max_new_tokens:
-            raise InputError(f"evaluate.max_new_tokens: no number for the variant {variant!r}")
+def _order(job: Job, asked: Sequence[Asked], backend: Backend, folder: Path) -> Order:
+    return Order(
+        folder=folder,
+        tasks=[one.task.name for one in asked],
+        seed=job.seed,
+        device=job.evaluate.device,
+        threads=job.evaluate.threads,
+        limit=job.evaluate.limit,
+        check=_check(job, asked) if backend.comparable else None,
+        hub=job.evaluate.benchmarks and Path(job.evaluate.benchmarks),
+    )
 
 
-def _media(job: Job, questions: Sequence[dict[str, Any]]) -> dict[Control | None, dict[str, Path | None]]:
-    seen = first_part_paths(questions, job.run_dir)
-    media: dict[Control | None, dict[str, Path | None]] = {None: dict(seen), "text_only": dict.fromkeys(seen)}
-    for control in job.evaluate.video_controls:
-        media[control] = dict(control_paths(questions, job.run_dir, job.controls_dir / f"{control}.json"))
-    return media
+def _check(job: Job, asked: Sequence[Asked]) -> dict[str, Any] | None:
+    """The first question with a video and no image, and what its logits are compared under."""
+    for one in asked:
+        for number, row in enumerate(one.questions):
+            if one.videos[row["id"]] is not None and not row.get("image"):
+                blocks = {"vision": job.vision.model_dump(), "encode": job.encode.model_dump()}
+                return {"task": one.task.name, "doc": number, **blocks}
+    return None
+
+
+def _asked(job: Job, task: Task) -> Asked:
+    """The questions of a task and their videos."""
+    if task.benchmark != FUTUREBENCH:
+        level = task.benchmark.removeprefix(f"{SEEDBENCH}_")
+        questions = read_questions(job.seedbench, job.evaluate.limit, [level])
+        return Asked(task, questions, shown_files(questions, "video", job.run_dir))
+    questions = read_questions(job.questions, job.evaluate.limit)
+    return Asked(task, questions, {row["id"]: _videos(job, task, questions)[row["video_id"]] for row in questions})
+
+
+def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mapping[str, Path | None]:
+    if task.control is None:
+        return first_part_paths(questions, job.run_dir)
+    if task.control == "text_only":
+        return {row["video_id"]: None for row in questions}
+    return control_paths(questions, job.run_dir, job.controls_dir / f"{task.control}.json")
+
+
+def _check_failures(job: Job, samples: Sequence[dict[str, Any]], order: Order) -> None:
+    failed = [row for row in samples if row["error"] is not None]
+    for row in failed:
+        print(f"{STAGE}: {job.name}, {row['task']}, question {row['question_id']}: {row['error']}", file=sys.stderr)
+    if len(failed) > job.evaluate.max_failed_fraction * len(samples):
+        raise LmmsEvalError(
+            f"{job.name} failed at {len(failed)} of {len(samples)} questions, more than evaluate.max_failed_fraction "
+            f"({job.evaluate.max_failed_fraction:g}) allows; the first: {failed[0]['error']}; the others' completions "
+            f"are kept in {order.ledger}, and a further run asks the failed ones again"
+        )

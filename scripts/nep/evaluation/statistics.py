@@ -39,8 +39,9 @@ def accuracy_rows(samples: Sequence[dict[str, Any]], parsed: str, correct: str) 
     """Accuracy of samples overall and by kind, overall first, kinds in the order of `KINDS`, only those that occur.
 
     `parsed` and `correct` name the columns to count ("parsed", "correct" or their legacy forms). Each row:
-    `{"split", "n", "accuracy", "ci_low", "ci_high", "unreadable"}`, the three proportions in percent with 4 decimals,
-    the interval Wilson's 95 %, `unreadable` the number of completions without a letter (they count as wrong).
+    `{"split", "n", "accuracy", "ci_low", "ci_high", "unreadable", "failed"}`, the three proportions in percent with 4
+    decimals, the interval Wilson's 95 %, `unreadable` the number of completions without a letter, `failed` that of
+    questions at which the model raised an error; both count as wrong.
     """
     rows = []
     for split in (OVERALL, *KINDS):
@@ -58,7 +59,8 @@ def _count(samples: Sequence[dict[str, Any]], parsed: str, correct: str) -> dict
         "accuracy": _percent(right / len(samples)),
         "ci_low": _percent(interval.low),
         "ci_high": _percent(interval.high),
-        "unreadable": sum(sample[parsed] is None for sample in samples),
+        "unreadable": sum(sample[parsed] is None and sample["error"] is None for sample in samples),
+        "failed": sum(sample["error"] is not None for sample in samples),
     }
 
 

@@ -46,7 +46,7 @@ def run_description(run: Run) -> list[tuple[str, str]]:
         ("Source", _place(config.source)),
         ("Base model", _place(config.model)),
         ("Experiments", "; ".join(trained)),
-        ("Evaluation", f"{', '.join(config.evaluate.tasks)} by {config.evaluate.model_type}"),
+        ("Evaluation", f"{', '.join(config.evaluate.tasks)} by {config.evaluate.backend}"),
         ("Seed", str(config.seed)),
     ]
     return [*rows, *_times(run.jobs)]

@@ -20,8 +20,9 @@ def test_impossible_counts_are_refused(successes: int, n: int):
         wilson_interval(successes, n)
 
 
-def sample(kind: str, parsed: str | None, correct: bool) -> dict:
-    return {"kind": kind, "parsed": parsed, "correct": correct, "legacy_parsed": "A", "legacy_correct": not correct}
+def sample(kind: str, parsed: str | None, correct: bool, error: str | None = None) -> dict:
+    legacy = {"legacy_parsed": "A", "legacy_correct": not correct}
+    return {"kind": kind, "parsed": parsed, "correct": correct, "error": error, **legacy}
 
 
 def test_rows_count_overall_and_each_kind_that_occurs():
@@ -49,3 +50,9 @@ def test_rows_count_overall_and_each_kind_that_occurs():
         round(100 * interval.low, 4),
         round(100 * interval.high, 4),
     )
+
+
+def test_a_question_at_which_the_model_failed_is_wrong_and_counted_apart():
+    samples = [sample("hop1", "A", True), sample("hop1", None, False), sample("hop1", None, False, "OutOfMemoryError")]
+    overall, _ = accuracy_rows(samples, "parsed", "correct")
+    assert (overall["n"], overall["accuracy"], overall["unreadable"], overall["failed"]) == (3, 33.3333, 1, 1)

@@ -1,1 +1,1 @@
-"""Our tasks for lmms-eval, one folder a benchmark."""
+"""Our tasks for lmms-eval, one folder for each form of question."""

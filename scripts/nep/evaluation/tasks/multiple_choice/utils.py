@@ -1,4 +1,4 @@
-"""What lmms-eval calls for each question: its video, its prompt, the reading of its completion.
+"""What lmms-eval calls for each question: its video and image, its prompt, the reading of its completion.
 
 A document is a row of a job's data file (`nep.evaluation.task_folder.document`); it holds what a sample is joined by.
 """
@@ -8,16 +8,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from nep.data.prompts import Prompts, load_prompts
 from nep.evaluation.parse import parse_answer, parse_legacy
 
 METRIC = "accuracy"
-COPIED = ("question_id", "video_id", "kind", "variant", "control", "question", "options", "answer")
+COPIED = ("task", "question_id", "video_id", "kind", "variant", "control", "question", "options", "answer")
 
 
-def doc_to_visual(doc: dict[str, Any]) -> list[str]:
-    """Path of the one video that the question is about; none where it is asked by its text alone."""
-    return [doc["media"]] if doc["media"] else []
+def doc_to_visual(doc: dict[str, Any]) -> list[str | Image.Image]:
+    """Path of the question's video, then its image; what it has not, or is not to be shown, is left out."""
+    images = [Image.open(doc["image"]).convert("RGB")] if doc["image"] else []
+    return [doc["media"], *images] if doc["media"] else images
 
 
 def doc_to_text(doc: dict[str, Any], lmms_eval_specific_kwargs: dict[str, Any]) -> str:

@@ -1,0 +1,25 @@
+"""lmms-eval's own command, with its model's answers kept as they come: SETTINGS.json, then lmms-eval's arguments."""
+
+import sys
+from pathlib import Path
+
+from lmms_eval.__main__ import cli_evaluate
+
+from nep.config import Encode, Vision
+from nep.evaluation.agreement import Check
+from nep.evaluation.recording import register
+from nep.files import read_json
+
+
+def main() -> None:
+    settings = read_json(Path(sys.argv.pop(1)))
+    check = settings["check"]
+    if check is not None:
+        blocks = {"vision": Vision(**check["vision"]), "encode": Encode(**check["encode"])}
+        check = Check(task=check["task"], doc=check["doc"], out=Path(check["out"]), **blocks)
+    register(settings["model"], Path(settings["ledger"]), settings["chunk"], check)
+    cli_evaluate()
+
+
+if __name__ == "__main__":
+    main()
