@@ -101,7 +101,9 @@ def test_a_block_survives_the_way_to_an_entry_point(block: object) -> None:
 
 def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
     # An experiment may have the name of such a key.
-    config = load_config({**MINIMAL, "experiments": {"processes": {"sft": {}, "grpo": {}}}})
+    references = {"large": {"url": "http://localhost/v1", "model": "large"}}
+    experiments = {"processes": {"sft": {}, "grpo": {}}}
+    config = load_config({**MINIMAL, "experiments": experiments, "references": references})
 
     def dropped(settings: dict, everything: dict, place: str = "") -> set[str]:
         assert settings.keys() <= everything.keys()
@@ -114,9 +116,13 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
         return found
 
     places = {
-        *("split.processes", "encode.processes"),
-        *(f"{block}.{key}" for block in ("sft", "grpo") for key in HOW_IT_IS_RUN),
-        *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in HOW_IT_IS_RUN),
+        *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
+        *(f"{block}.{key}" for block in ("sft", "grpo") for key in HOW_IT_IS_RUN - {"concurrent"}),
+        *(
+            f"experiments.processes.{stage}.{key}"
+            for stage in ("sft", "grpo")
+            for key in HOW_IT_IS_RUN - {"concurrent"}
+        ),
     }
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 

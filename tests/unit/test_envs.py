@@ -24,7 +24,10 @@ from nep.workflow.environments import MARK, at_versions, named_by_hand, pins, wi
 
 # Packages that an environment needs though no script imports them.
 NOT_IMPORTED = {
-    "evaluate": {"decord": "qwen-vl-utils reads videos with it, for lmms-eval"},
+    "evaluate": {
+        "decord": "qwen-vl-utils reads videos with it, for lmms-eval",
+        "num2words": "SmolVLM's processor writes the number of frames as words",
+    },
     "train": {"num2words": "SmolVLM's processor writes the number of frames as words"},
 }
 
@@ -85,7 +88,8 @@ def test_every_environment_has_a_rule() -> None:
 def test_imports_are_found_where_they_hide() -> None:
     assert {"deepspeed", "torch", "transformers"} <= third_party_imports("train_sft.py")
     assert "launch_training.py" in scripts_of("train") and "psutil" in third_party_imports("launch_training.py")
-    assert "lmms_eval" in third_party_imports("evaluate_model.py"), "run as a module"
+    assert "accelerate" in third_party_imports("evaluate_model.py"), "run as a module"
+    assert "run_lmms_eval.py" in scripts_of("evaluate") and "lmms_eval" in third_party_imports("run_lmms_eval.py")
     assert "huggingface_hub" in third_party_imports("list_source.py"), "imported inside a function"
     assert "torch" not in third_party_imports("convert_datasets.py")
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from support.chat_server import ChatServer
+from support.evaluation_run import question
 
 from nep.evaluation.controls import make_controls
 from nep.evaluation.parse import parse_answer, parse_legacy
-from nep.files import read_json, read_jsonl
+from nep.files import read_json, read_jsonl, write_jsonl
+from nep.video.tools import run_ffmpeg
 
 pytestmark = pytest.mark.e2e
 
@@ -22,6 +26,7 @@ EVALUATE = {
     "controls": ["shuffled_frames", "text_only"],
     "max_new_tokens": {"direct": 2, "reason": 12},
 }
+ONE_TASK = {"device": "cpu", "variants": ["reason"], "controls": [], "max_new_tokens": {"reason": 12}}
 LABELS = [
     *("direct", "reason"),
     *("direct_shuffled_frames", "reason_shuffled_frames"),
@@ -29,26 +34,30 @@ LABELS = [
 ]
 
 
-def evaluation_command(run_dir: Path, model: Path, out: Path) -> list[str]:
+def evaluation_command(run_dir: Path, out: Path, evaluate: dict[str, Any], **model: object) -> list[str]:
     options = {
-        "--model-dir": model,
-        "--model-name": "base",
-        "--model-manifest": run_dir / "models/base.manifest.json",
+        "--model-name": out.name,
         "--questions": run_dir / "convert/futurebench.jsonl",
         "--controls-dir": run_dir / "evaluate/controls",
         "--prompts": "config/prompts.yaml",
         "--vision": json.dumps({"frames": 8, "max_pixels": 3136}),
-        "--evaluate": json.dumps(EVALUATE),
+        "--encode": "{}",
+        "--evaluate": json.dumps(evaluate),
         "--seed": 0,
         "--run-dir": run_dir,
         "--out-dir": out,
+        **{f"--{name.replace('_', '-')}": value for name, value in model.items()},
     }
     words = [str(word) for pair in options.items() for word in pair]
     return [sys.executable, "scripts/evaluate_model.py", *words]
 
 
-def evaluate(run_dir: Path, model: Path, out: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(evaluation_command(run_dir, model, out), capture_output=True, text=True, check=False)
+def evaluate(
+    run_dir: Path, model: Path, out: Path, settings: dict[str, Any] = EVALUATE, **options: object
+) -> subprocess.CompletedProcess[str]:
+    manifest = run_dir / "models/base.manifest.json"
+    command = evaluation_command(run_dir, out, settings, model_dir=model, model_manifest=manifest, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -78,7 +87,7 @@ def test_samples_join_scores_and_two_runs_are_the_same_bytes(run_with_controls: 
     assert any(row["completion"] for row in samples)
 
     report = read_json(run / "evaluate/first/scores.json")
-    assert report["model"] == "base"
+    assert report["model"] == "first"
     assert report["fingerprint"] == "0" * 64
     assert report["vision"]["frames"] == 8
     assert report["settings"]["batch_size"] == 4
@@ -90,8 +99,72 @@ def test_samples_join_scores_and_two_runs_are_the_same_bytes(run_with_controls: 
         assert overall[label]["accuracy"] == 25.0 * sum(row["correct"] for row in members)
         assert overall[label]["unreadable"] == sum(row["parsed"] is None for row in members)
 
-    for name in ("samples.jsonl", "scores.json"):
-        assert (run / "evaluate/first" / name).read_bytes() == (run / "evaluate/again" / name).read_bytes()
+    check = report["cache_check"]
+    assert check["same_tokens"]
+    assert check["same_choice"]
+    # bf16, which lmms-eval's wrapper computes in, has eight bits.
+    assert check["largest_difference"] <= 2**-7 * check["largest_logit"]
+
+    again = read_json(run / "evaluate/again/scores.json")
+    assert {**again, "model": "first"} == report
+    assert (run / "evaluate/first/samples.jsonl").read_bytes() == (run / "evaluate/again/samples.jsonl").read_bytes()
+
+
+def test_two_processes_with_our_wrapper_answer_as_one_with_lmms_evals_and_a_failure_is_an_outcome(
+    run_dir: Path, tiny_checkpoint: Path
+):
+    # Such a picture has no size within the budget: qwen_vl_utils raises an error at it, and so do we.
+    run_ffmpeg(["-v", "error", "-f", "lavfi", "-i", "color=s=402x2:r=12:d=1", str(run_dir / "segments/first/v2.mp4")])
+    write_jsonl(run_dir / "convert/futurebench.jsonl", [question(number) for number in range(5)])
+    Image.new("RGB", (60, 40), "red").save(run_dir / "now.png")
+    seed = {"kind": "l2", "video": None, "image": "now.png"}
+    write_jsonl(run_dir / "convert/seedbench_r1.jsonl", [question(7, **seed), question(8, **{**seed, "kind": "l1"})])
+    settings = {**ONE_TASK, "tasks": ["futurebench", "seedbench_r1_l2"], "max_failed_fraction": 0.2}
+
+    for name, processes in (("one", 1), ("two", 2)):
+        seedbench = run_dir / "convert/seedbench_r1.jsonl"
+        out = run_dir / "evaluate" / name
+        done = evaluate(run_dir, tiny_checkpoint, out, settings, processes=processes, seedbench=seedbench)
+        assert done.returncode == 0, done.stderr
+        assert f"{name}, futurebench, question q4: " in done.stderr
+
+    one, two = (read_jsonl(run_dir / "evaluate" / name / "samples.jsonl") for name in ("one", "two"))
+    assert [row["question_id"] for row in one] == ["q0", "q1", "q2", "q3", "q4", "q7"]
+    # lmms-eval's wrapper resizes images twice: they are not compared.
+    assert [row["completion"] for row in two[:5]] == [row["completion"] for row in one[:5]]
+    assert all(row["completion"] for row in one if row["question_id"] != "q4")
+    failed = next(row for row in one if row["question_id"] == "q4")
+    assert (failed["completion"], failed["parsed"], failed["correct"]) == ("", None, False)
+    assert "ValueError" in failed["error"]
+    scores = {name: read_json(run_dir / "evaluate" / name / "scores.json") for name in ("one", "two")}
+    assert scores["one"]["settings"]["wrapper"] == "qwen2_5_vl"
+    assert scores["two"]["settings"]["wrapper"] == "nep_family"
+    for content in scores.values():
+        found = [row for row in content["scores"] if row["split"] == "overall"]
+        assert [(row["task"], row["variant"], row["n"], row["failed"]) for row in found] == [
+            ("futurebench", "reason", 5, 1),
+            ("futurebench", "reason_legacy", 5, 1),
+            ("seedbench_r1_l2", "reason", 1, 0),
+            ("seedbench_r1_l2", "reason_legacy", 1, 0),
+        ]
+
+
+def test_a_model_behind_an_api_is_a_reference(run_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REFERENCE_KEY", "secret")
+    with ChatServer(lambda prompt: "<answer>B</answer>" if "Which lamp" in prompt else "") as server:
+        endpoint = {"url": server.url, "model": "large", "key_from": "REFERENCE_KEY"}
+        out = run_dir / "evaluate/large"
+        command = evaluation_command(run_dir, out, ONE_TASK, endpoint=json.dumps(endpoint))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert server.keys == {"Bearer secret"}
+    assert {len(images) for images in server.images} == {8}, "every question brings the frames of its clip"
+    samples = read_jsonl(out / "samples.jsonl")
+    assert [row["parsed"] for row in samples] == ["B"] * 4
+    report = read_json(out / "scores.json")
+    assert report["settings"]["wrapper"] == "openai"
+    assert report["cache_check"] is None
+    assert "secret" not in (out / "scores.json").read_text()
 
 
 def test_a_broken_checkpoint_ends_with_the_log_and_without_results(run_with_controls: Path, tmp_path: Path):
@@ -110,7 +183,9 @@ def test_a_broken_checkpoint_ends_with_the_log_and_without_results(run_with_cont
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the signal on a parent's death is Linux's")
 def test_a_killed_evaluation_leaves_no_process_behind(run_with_controls: Path, tiny_checkpoint: Path, tmp_path: Path):
-    with subprocess.Popen(evaluation_command(run_with_controls, tiny_checkpoint, tmp_path / "out")) as parent:
+    manifest = run_with_controls / "models/base.manifest.json"
+    model = {"model_dir": tiny_checkpoint, "model_manifest": manifest}
+    with subprocess.Popen(evaluation_command(run_with_controls, tmp_path / "out", EVALUATE, **model)) as parent:
         children = Path(f"/proc/{parent.pid}/task/{parent.pid}/children")
         child = wait_for(lambda: children.read_text().split())[0]
         parent.kill()

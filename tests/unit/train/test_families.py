@@ -1,4 +1,4 @@
-"""Every model family goes the whole way: encode, SFT, GRPO, generate; tokens, positions and pixels are its own."""
+"""Every model family goes the whole way: encode, SFT, GRPO, lmms-eval; tokens, positions and pixels are its own."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import pytest
 import torch
+from lmms_eval.api.instance import Instance
 from support.families import FAMILIES, save_family
 from support.training_run import grpo_row, sft_row
 from torchvision.transforms.v2 import functional as transforms
@@ -20,6 +21,8 @@ from nep.encode.index import merge_encode
 from nep.encode.resizing import OwnSize
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
+from nep.evaluation.agreement import Check, compare_logits
+from nep.evaluation.family_model import FamilyModel
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train.attention import can_pack
 from nep.train.decoding import decoding_for
@@ -182,6 +185,36 @@ def plain_logits(model, visuals: Visuals, prompt, tokens: torch.Tensor) -> torch
             **visuals.inputs(prompt.video_keys),
         ).logits[0, len(prompt) - 1 :]
     return logits
+
+
+def test_lmms_eval_gets_the_familys_own_completions(run: Path, tmp_path: Path) -> None:
+    wrapper = FamilyModel(str(run / "models/base"), **VISION.model_dump(), device="cpu", batch_size=2, dtype="float32")
+    wrapper.task_dict = {"task": {"test": list(CLIPS)}}
+    settings = {"max_new_tokens": 6}
+
+    def messages(name: str) -> list[dict]:
+        video = {"type": "video", "url": str(run / f"segments/first/{name}.mp4")}
+        return [{"role": "user", "content": [video, {"type": "text", "text": "Next?"}]}]
+
+    requests = [
+        Instance(
+            request_type="generate_until",
+            arguments=("", messages, settings, doc, "task", "test"),
+            idx=0,
+            metadata={"task": "task", "doc_id": doc, "repeats": 1},
+        )
+        for doc in range(len(CLIPS))
+    ]
+    found = [text for request in requests for text in wrapper.generate_until([request])]
+    for name, text in zip(CLIPS, found, strict=True):
+        own = by_the_processor(run, name, [{"role": "user", "content": "<video>Next?"}], generate=True)
+        made = wrapper.model.generate(**own, do_sample=False, max_new_tokens=6)[:, own["input_ids"].shape[1] :]
+        assert text == wrapper.processor.batch_decode(made, skip_special_tokens=True)[0]
+
+    check = Check("task", 1, VISION, Encode(), tmp_path / "check.json")
+    compared = compare_logits(wrapper, wrapper.generate_until, requests, check)
+    assert compared["same_tokens"] and compared["same_choice"]
+    assert compared["largest_difference"] <= 1e-3 * compared["largest_logit"]
 
 
 def test_sft_then_grpo_and_the_published_model_generates(run: Path, tmp_path: Path, torch_settings: None) -> None:
