@@ -405,6 +405,15 @@ class Evaluate(Block):
     offline: bool = True
 
     @model_validator(mode="after")
+    def _engines_share_by_themselves(self) -> "Evaluate":
+        if self.processes > 1 and self.backend != "hf":
+            raise ValueError(
+                f"processes share the questions with backend hf; {self.backend} takes several GPUs by "
+                "model_args: {tensor_parallel_size: N}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _variants_have_a_length(self) -> "Evaluate":
         for variant in self.variants:
             if variant not in self.max_new_tokens:

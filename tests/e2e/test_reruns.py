@@ -45,6 +45,7 @@ CHANGES: dict[str, Any] = {
     "evaluate.model_args": {"use_cache": True},
     "evaluate.max_new_tokens": {"direct": 3, "reason": 12},
     "evaluate.limit": 3,
+    "evaluate.benchmarks": "elsewhere",
     "evaluate.device": "cuda",
     "report.headline": "direct",
     "report.title": "Another title",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.chat_server import ChatServer
 from support.workflow import Workplace
 
 from nep.files import read_json, read_jsonl, sha256_of_file
@@ -136,7 +137,7 @@ def test_the_shipped_configurations_can_be_planned_as_they_are(workplace: Workpl
     demo = yaml.safe_load(config.read_text(encoding="utf-8")).get("demo")
     assert ("make_tiny_model" in outcome.planned()) == bool(demo)
     # The demo's settings are not those of a file that does not name them.
-    assert ("device_map" in outcome.text) == bool(demo)
+    assert ('"device": "cpu"' in outcome.text) == bool(demo)
 
 
 def test_a_comment_re_runs_nothing_and_a_change_of_logic_what_imports_it(small_run, copy_of_small_run) -> None:
@@ -151,6 +152,19 @@ def test_a_comment_re_runs_nothing_and_a_change_of_logic_what_imports_it(small_r
 def test_a_changed_setting_re_runs_its_stage_and_those_after(copy_of_small_run) -> None:
     config = copy_of_small_run.configure("small", sft={"lr": 5e-4})
     assert copy_of_small_run.run(config, "--dry-run").planned() == AFTER_SFT
+
+
+def test_a_model_behind_an_api_stands_beside_the_others(copy_of_small_run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    with ChatServer(lambda question: "<think>Seen.</think><answer>A</answer>") as server:
+        config = copy_of_small_run.configure("small", references={"large": {"url": server.url, "model": "m"}})
+        assert copy_of_small_run.run(config, "--dry-run").planned() == {"evaluate_reference": 1, "make_report": 1}
+        outcome = copy_of_small_run.run(config)
+    assert outcome.status == 0, outcome.text
+    run = copy_of_small_run.root / "results/small"
+    parsed = {row["parsed"] for row in read_jsonl(run / "evaluate/large/samples.jsonl")}
+    assert parsed == {"A"}
+    assert {row["experiment"] for row in table(run)} == {"base", "nep", "large"}
 
 
 def test_the_exports_follow_from_the_data_sets_alone(small_run, copy_of_small_run) -> None:

@@ -1,5 +1,6 @@
 import copy
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -97,6 +98,22 @@ def test_experiments_change_the_blocks_of_their_stages() -> None:
 def test_a_block_survives_the_way_to_an_entry_point(block: object) -> None:
     text = json.dumps(block.model_dump(), sort_keys=True)
     assert load_block(type(block), text) == block
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"references": {"base": {"url": "http://h/v1", "model": "m"}}}, "references.base: a model of this run"),
+        ({"references": {"large": {"url": "h", "model": "m"}}}, "references.large.url"),
+        ({"evaluate": {"tasks": ["seedbench_r1_l2"]}}, "seedbench_r1_l2 needs an annotation file"),
+        ({"evaluate": {"tasks": ["mmlu"]}}, "evaluate.tasks.0"),
+        ({"evaluate": {"max_new_tokens": {"direct": 4}}}, "no number for the variant 'reason'"),
+        ({"evaluate": {"backend": "vllm", "processes": 2}}, "tensor_parallel_size"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_is_refused(change: dict, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        load_config({**MINIMAL, **change})
 
 
 def test_how_a_stage_is_run_does_not_decide_its_result() -> None:

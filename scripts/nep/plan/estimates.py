@@ -167,6 +167,8 @@ def _evaluations(jobs: Sequence[Job], facts: Facts, gpus: float) -> Estimate:
         return Estimate(None, 0.0, ON_CPU)
     if facts.questions is None:
         return Estimate(None, None, "no earlier run; the number of questions is known after convert")
+    if others := [task for task in evaluate.tasks if task != "futurebench"]:
+        return Estimate(None, None, f"no earlier run; the questions of {', '.join(others)} are not counted beforehand")
     tokens = sum(evaluate.max_new_tokens[variant] for variant in evaluate.variants)
     asked = min(facts.questions, evaluate.limit or facts.questions) * (1 + len(evaluate.controls))
     seconds = asked * tokens * GENERATE_S / evaluate.batch_size * len(jobs) * gpus

@@ -1,5 +1,6 @@
 """Whether the ground holds what a run needs: each check says what it found, and what would be right."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -76,26 +77,47 @@ def check_local_gpus(jobs: Iterable[Job], config: Config, devices: int) -> list[
                 problems.append(f"{key}.nodes is {training.nodes}: several nodes need a scheduler (--profile slurm)")
             if devices and training.processes > devices:
                 problems.append(f"{key}.processes is {training.processes}, a GPU each: set it to {devices} at most")
-    device = config.evaluate.device
-    if not devices and device.startswith("cuda") and any(job.rule == "evaluate_model" for job in jobs):
-        problems.append(f"evaluate.device is '{device}' and there is no GPU: set it to cpu, and model_args to match")
+    evaluate = config.evaluate
+    if evaluate.device.startswith("cuda") and any(job.rule == "evaluate_model" for job in jobs):
+        if not devices:
+            problems.append(f"evaluate.device is '{evaluate.device}' and there is no GPU: set it to cpu")
+        elif evaluate.processes > devices:
+            problems.append(f"evaluate.processes is {evaluate.processes}, a GPU each: set it to {devices} at most")
     found = f"{devices} on this machine" if devices else "none on this machine: training runs on the CPU"
     return [Check("problem", "GPUs", problem) for problem in problems] or [Check("ok", "GPUs", found)]
 
 
 def check_submitted_gpus(jobs: Iterable[Job], config: Config) -> list[Check]:
-    """Whether the profile asks a GPU for each process of a training."""
+    """Whether the profile asks a GPU for each process of a training or an evaluation."""
     found = []
     for job in jobs:
-        if job.rule in ("train_sft", "train_grpo"):
-            training = training_of(job, config)
-            needed, asked = training.nodes * training.processes, gpus_asked(job)
+        if needed := _processes(job, config):
+            asked = gpus_asked(job)
             if asked and asked < needed:
                 says = f"the profile asks {asked} for {job.name}, which has {needed} processes: set gpu to {needed}"
                 found.append(Check("problem", "GPUs", says))
             else:
                 found.append(Check("ok", "GPUs", f"{asked or 'none'} asked for {job.name}, {needed} processes"))
     return found
+
+
+def _processes(job: Job, config: Config) -> int:
+    """Processes of a job that take a GPU each."""
+    if job.rule in ("train_sft", "train_grpo"):
+        training = training_of(job, config)
+        return training.nodes * training.processes
+    return config.evaluate.processes if job.rule == "evaluate_model" and config.evaluate.device != "cpu" else 0
+
+
+def check_keys(jobs: Iterable[Job], config: Config) -> list[Check]:
+    """Whether the environment has the keys of the references that will be asked."""
+    names = sorted(job.wildcards["reference"] for job in jobs if job.rule == "evaluate_reference")
+    lacking = {name: config.references[name].key_from for name in names}
+    return [
+        Check("problem", f"key of {name}", f"the environment has no {variable}: set it, to anything if none is asked")
+        for name, variable in lacking.items()
+        if not os.environ.get(variable)
+    ]
 
 
 def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, local: bool) -> Check:

@@ -106,8 +106,9 @@ def _gpus(jobs: Sequence[Job], dry: DryRun, config: Config) -> dict[str, int]:
 def _taken_here(job: Job, config: Config) -> int:
     if job.rule in TRAININGS:
         return ground.training_of(job, config).processes
-    on_gpu = {"encode_shard": config.encode.features, "evaluate_model": config.evaluate.device.startswith("cuda")}
-    return int(on_gpu.get(job.rule, False))
+    if job.rule == "evaluate_model":
+        return config.evaluate.processes if config.evaluate.device.startswith("cuda") else 0
+    return int(job.rule == "encode_shard" and config.encode.features)
 
 
 def _stage(
@@ -174,7 +175,7 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
         if job.rule in TRAININGS:
             cost = costs.get((job.stage, job.wildcards["experiment"]))
             checks.append(ground.check_memory(job, ground.training_of(job, config), cost, local))
-    checks += [*ground.check_hub(config, rules), *ground.check_codecs(rules)]
+    checks += [*ground.check_keys(jobs, config), *ground.check_hub(config, rules), *ground.check_codecs(rules)]
     if dry.executor.startswith("slurm"):
         checks += ground.check_partitions(jobs)
     elif not local:

@@ -173,6 +173,9 @@ def test_evaluation_by_its_tokens(facts: Facts) -> None:
     known = replace(facts, rows={"futurebench.jsonl": 50})
     found = of([job(known, "evaluate_model", model="base")], known, gpus=1)
     assert found.gpu_seconds == pytest.approx(50 * 2 * 10 * 0.03)
+    tasks = known.config.evaluate.model_copy(update={"tasks": ["futurebench", "videomme"]})
+    more = replace(known, config=known.config.model_copy(update={"evaluate": tasks}))
+    assert "questions of videomme are not counted" in of([job(more, "evaluate_model", model="base")], more, 1).source
 
 
 def test_samples_are_those_that_there_are(facts: Facts) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,25 @@ def test_evaluation_on_cuda_needs_a_gpu() -> None:
     assert check.state == "problem" and "evaluate.device is 'cuda'" in check.says
     assert states(ground.check_local_gpus([job("evaluate_model")], config(evaluate={"device": "cpu"}), 0)) == ["ok"]
     assert states(ground.check_local_gpus([job("merge_split")], config(evaluate={"device": "cuda"}), 0)) == ["ok"]
+
+
+def test_processes_of_an_evaluation_take_a_gpu_each() -> None:
+    wanted = config(evaluate={"device": "cuda", "processes": 4})
+    (check,) = ground.check_local_gpus([job("evaluate_model")], wanted, devices=2)
+    assert check.state == "problem" and "evaluate.processes is 4" in check.says
+    (check,) = ground.check_submitted_gpus([job("evaluate_model", gpu=1)], wanted)
+    assert check.state == "problem" and "set gpu to 4" in check.says
+    assert states(ground.check_submitted_gpus([job("evaluate_model", gpu=4)], wanted)) == ["ok"]
+
+
+def test_a_reference_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = config(references={"large": {"url": "http://localhost/v1", "model": "m", "key_from": "LARGE_KEY"}})
+    asked = replace(job("evaluate_reference"), wildcards={"reference": "large"})
+    monkeypatch.delenv("LARGE_KEY", raising=False)
+    (check,) = ground.check_keys([asked], wanted)
+    assert check.state == "problem" and "LARGE_KEY" in check.says
+    monkeypatch.setenv("LARGE_KEY", "secret")
+    assert ground.check_keys([asked], wanted) == []
 
 
 def test_several_nodes_need_a_scheduler(program: Callable[[str, str], None]) -> None:
