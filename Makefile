@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo slurm-demo test test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,7 +34,13 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-units test-runs
+
+test-units: setup-tests ## the quick tests, by part
+	$(BIN)/python -m pytest tests/unit tests/property
+
+test-runs: setup-tests ## whole runs of the workflow
+	$(BIN)/python -m pytest tests/e2e
 
 test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
 	$(BIN)/python -m pytest tests/browser
