@@ -63,10 +63,8 @@ def backend_for(model_dir: Path, vision: Vision, evaluate: Evaluate, videos: Ite
     if not isinstance(family, str):
         raise InputError(f"{model_dir / 'config.json'}: model_type {family!r}, should be the name of a model family")
     videos = sorted(set(videos))
-    if evaluate.backend == "vllm":
-        return _vllm(model_dir, family, vision, evaluate, videos)
-    if evaluate.backend == "sglang":
-        return _sglang(model_dir, vision, evaluate, videos)
+    if evaluate.backend != "hf":
+        return _engine(model_dir, family, vision, evaluate, videos)
     on_gpus = evaluate.device != "cpu"
     if family in LMMS_EVAL_WRAPPERS and (on_gpus or evaluate.processes == 1):
         return _lmms_eval(model_dir, family, vision, evaluate, videos)
@@ -163,40 +161,26 @@ def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
     )
 
 
-def _vllm(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
+def _engine(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
     sampling = _engine_sampling(vision, videos)
-    pixels = {"max_pixels": vision.max_pixels, "min_image_pixels": vision.min_pixels}
+    # What the two wrappers call the least pixels of a frame; vLLM's marks the time of frames for Qwen3-VL alone.
+    own = {
+        "vllm": {"min_image_pixels": vision.min_pixels, "is_qwen3_vl": family.startswith("qwen3_vl")},
+        "sglang": {"min_pixels": vision.min_pixels},
+    }
     return Backend(
-        model="vllm",
+        model=evaluate.backend,
         arguments={
             "model": model_dir.resolve(),
             **sampling,
-            **pixels,
+            "max_pixels": vision.max_pixels,
+            **own[evaluate.backend],
             "trust_remote_code": False,
-            "is_qwen3_vl": family.startswith("qwen3_vl"),
             **evaluate.model_args,
         },
         batch_size=ENGINE_CHUNK,
         chunk=ENGINE_CHUNK,
         seen={**sampling, "min_pixels": vision.min_pixels, "max_pixels": vision.max_pixels},
-    )
-
-
-def _sglang(model_dir: Path, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
-    sampling = _engine_sampling(vision, videos)
-    pixels = {"min_pixels": vision.min_pixels, "max_pixels": vision.max_pixels}
-    return Backend(
-        model="sglang",
-        arguments={
-            "model": model_dir.resolve(),
-            **sampling,
-            **pixels,
-            "trust_remote_code": False,
-            **evaluate.model_args,
-        },
-        batch_size=ENGINE_CHUNK,
-        chunk=ENGINE_CHUNK,
-        seen={**sampling, **pixels},
     )
 
 
