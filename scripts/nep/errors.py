@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nep.workflow.lock import held_as_job
+from nep.workflow.machine import note_machine
 
 EXIT_BAD_INPUT = 2
 
@@ -23,10 +24,12 @@ def did_you_mean(word: str, known: list[str]) -> str | None:
 def run_entry_point(main: Callable[[], None]) -> None:
     """Run a script's `main`; end with one clear line and status 2 on bad input instead of a traceback.
 
-    While it runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind.
+    While it runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind. It
+    notes for the report on which machine it runs.
     """
     try:
         with held_as_job(Path(".snakemake")):
+            note_machine()
             main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
