@@ -13,7 +13,10 @@ from nep.files import read_json, read_jsonl, sha256_of_file
 
 pytestmark = pytest.mark.e2e
 
-COLUMNS = ["experiment", "stage", "task", "variant", "split", "n", "accuracy", "ci_low", "ci_high"]
+COLUMNS = [
+    *("experiment", "stage", "task", "variant", "split", "n"),
+    *("accuracy", "ci_low", "ci_high", "unreadable", "failed"),
+]
 MODELS = {"base": ("base", "base"), "nep-sft": ("nep", "sft"), "nep-grpo": ("nep", "grpo")}
 VARIANTS = {"direct", "reason", "direct_legacy", "reason_legacy", "direct_shuffled_frames", "reason_shuffled_frames"}
 SPLITS = {"overall": 16, "hop1": 4, "hop2": 4, "hop3": 4, "interpolation": 4}

@@ -18,7 +18,15 @@ from PIL import Image, ImageDraw
 
 KINDS = ("hop1", "hop2", "hop3", "interpolation")
 COLOURS = {"red": (214, 69, 65), "green": (63, 160, 92), "blue": (61, 106, 214), "amber": (232, 170, 42)}
-SKILL = {"base": 0.26, "sft": 0.74, "grpo": 0.86}
+SKILL = {"base": 0.26, "sft": 0.74, "grpo": 0.86, "reference": 0.9}
+# Benchmarks beside FutureBench: task, ways of asking, kinds of questions, whether the questions have four options.
+OTHER_BENCHMARKS = (
+    ("mvbench", ("own",), tuple(f"action_kind_{number}" for number in range(12)), True),
+    ("seedbench_r1_l1", ("direct", "reason"), ("l1",), True),
+    ("temporalbench", ("own",), ("short", "long"), False),
+    ("zz_new", ("own",), (), True),
+)
+MACHINE = {"system": "Linux x86_64", "processor": "Fast CPU", "cores": 8, "memory_gib": 64, "python": "3.11.2"}
 RULES = (
     ("fetch_archive", 2, 4.2, 90),
     ("parse_records", 1, 1.4, 140),
@@ -33,7 +41,13 @@ RULES = (
 
 @dataclass(frozen=True)
 class SyntheticRun:
-    """What the folder holds. `completion` replaces the reasoning text of every answer, to test escaping."""
+    """What the folder holds.
+
+    Attributes:
+        completion: replaces the reasoning text of every answer, to test escaping.
+        others: whether the models were evaluated on `OTHER_BENCHMARKS`, too, and left one out.
+        gpus: of the machine that the jobs ran on; None for a run without notes on machines.
+    """
 
     experiments: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"next_event": ("sft", "grpo")})
     controls: tuple[str, ...] = ("shuffled_frames",)
@@ -42,6 +56,9 @@ class SyntheticRun:
     size: int = 112
     completion: str | None = None
     skipped_steps: int = 0
+    others: bool = False
+    references: tuple[str, ...] = ()
+    gpus: tuple[str, ...] | None = None
     seed: int = 0
 
     @property
@@ -63,14 +80,16 @@ class SyntheticRun:
         models = [("base", "base")] + [(name, stage) for name, stages in self.experiments.items() for stage in stages]
         for experiment, stage in models:
             folder = "base" if stage == "base" else f"{experiment}-{stage}"
-            samples = list(self._samples(questions, experiment, stage))
-            write_lines(root / "evaluate" / folder / "samples.jsonl", samples)
-            write_value(root / "evaluate" / folder / "scores.json", {"model": folder, "scores": scores_of(samples)})
+            write_evaluation(root / "evaluate" / folder, self._samples(questions, experiment, stage), self.others)
             if stage != "base":
                 self._write_training(root / experiment / stage, stage, experiment)
+        for name in self.references:
+            write_evaluation(root / "evaluate" / name, self._samples(questions, name, "reference"), self.others)
         for place, (rule, jobs, seconds, memory) in enumerate(RULES):
             for job in range(jobs):
                 write_benchmark(root / "benchmarks" / rule / f"{job}.tsv", seconds, memory, ended=1_700_000_000 + place)
+        if self.gpus is not None:
+            write_value(root / "logs" / "machines" / "a.json", {**MACHINE, "gpus": self.gpus})
         return root
 
     def _write_data(self, root: Path) -> list[dict[str, Any]]:
@@ -103,6 +122,16 @@ class SyntheticRun:
                 for question in questions:
                     skill = SKILL[stage] if control is None else 0.25
                     yield self._sample(rng, question, variant, control, skill)
+        if self.others:
+            yield from self._other_samples(stage, experiment)
+
+    def _other_samples(self, stage: str, experiment: str) -> Iterable[dict[str, Any]]:
+        rng = random.Random(f"{self.seed}/{experiment}/{stage}/others")
+        for task, variants, kinds, has_options in OTHER_BENCHMARKS:
+            for variant in variants:
+                for number in range(36):
+                    kind = {"kind": kinds[number % len(kinds)]} if kinds else {}
+                    yield other_sample(rng, task, variant, number, SKILL[stage] - 0.1, has_options) | kind
 
     def _sample(self, rng: random.Random, question: dict, variant: str, control: str | None, skill: float) -> dict:
         wrong = [letter for letter in question["options"] if letter != question["answer"]]
@@ -145,6 +174,30 @@ class SyntheticRun:
             for step in range(0, 121, 20)
         ]
         write_lines(folder / "validation.jsonl", validation)
+
+
+def other_sample(
+    rng: random.Random, task: str, variant: str, number: int, skill: float, has_options: bool
+) -> dict[str, Any]:
+    """An answer to a question of another benchmark; one in twelve ended in an error. Without options, in words."""
+    right, fails = rng.random() < skill, number % 12 == 7
+    answer = "ABCD"[number % 4] if has_options else f"event {number}"
+    wrong = "ABCD"[(number + 1) % 4] if has_options else "another event"
+    said = "" if fails else answer if right else wrong
+    options = {"options": {letter: f"{letter.lower()}-{number}" for letter in "ABCD"}} if has_options else {}
+    return {
+        "task": task,
+        "question_id": f"{task}-{number}",
+        "variant": variant,
+        "control": None,
+        "question": f"Question {number} of {task}?",
+        "answer": answer,
+        **options,
+        "completion": said,
+        "parsed": said or None,
+        "correct": right and not fails,
+        "error": "OutOfMemoryError: CUDA out of memory" if fails else None,
+    }
 
 
 def grpo_row(rng: random.Random, step: int) -> dict[str, Any]:
@@ -200,30 +253,43 @@ def cut_row(video: str, size: int) -> dict[str, Any]:
     }
 
 
+def write_evaluation(folder: Path, samples: Iterable[dict[str, Any]], others: bool) -> None:
+    """One model's samples and scores."""
+    listed = list(samples)
+    write_lines(folder / "samples.jsonl", listed)
+    left_out = [{"task": "tempcompass", "reason": "needs a judge model"}] if others else []
+    write_value(folder / "scores.json", {"model": folder.name, "scores": scores_of(listed), "left_out": left_out})
+
+
 def scores_of(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Scores by variant and kind, with the legacy parser's; interval: Wald, which is enough for invented figures."""
-    groups: dict[tuple[str, str], list[bool]] = {}
+    """Scores by benchmark, variant and kind, with the legacy parser's where it was asked."""
+    groups: dict[tuple[str, str, str], list[tuple[bool, dict[str, Any]]]] = {}
     for row in samples:
+        task = row.get("task", "futurebench")
         variant = "_".join(part for part in (row["variant"], row["control"]) if part)
-        for split in ("overall", row["kind"]):
-            groups.setdefault((variant, split), []).append(row["correct"])
-            if row["control"] is None:
-                groups.setdefault((f"{variant}_legacy", split), []).append(row["legacy_correct"])
-    return [score_row(variant, split, right) for (variant, split), right in groups.items()]
+        for split in ("overall", *([row["kind"]] if "kind" in row else [])):
+            groups.setdefault((task, variant, split), []).append((row["correct"], row))
+            if row["control"] is None and "legacy_correct" in row:
+                groups.setdefault((task, f"{variant}_legacy", split), []).append((row["legacy_correct"], row))
+    return [score_row(*key, members) for key, members in groups.items()]
 
 
-def score_row(variant: str, split: str, right: list[bool]) -> dict[str, Any]:
-    """One row of scores.json; percent."""
+def score_row(task: str, variant: str, split: str, members: list[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
+    """One row of scores.json; percent. Interval: Wald, which is enough for invented figures."""
+    right = [correct for correct, _ in members]
     mean = sum(right) / len(right)
     half = 1.96 * math.sqrt(mean * (1 - mean) / len(right))
+    failed = sum(row.get("error") is not None for _, row in members)
     return {
-        "task": "futurebench",
+        "task": task,
         "variant": variant,
         "split": split,
         "n": len(right),
         "accuracy": 100 * mean,
         "ci_low": 100 * max(0.0, mean - half),
         "ci_high": 100 * min(1.0, mean + half),
+        "unreadable": sum(row["parsed"] is None for _, row in members) - failed,
+        "failed": failed,
     }
 
 

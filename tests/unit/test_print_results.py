@@ -2,24 +2,24 @@ from pathlib import Path
 
 from support.entry_points import run_script
 
-RESULTS = """experiment,stage,task,variant,split,n,accuracy,ci_low,ci_high
-base,base,futurebench,reason,hop1,50,24.00,12.00,36.00
-base,base,futurebench,reason,overall,240,25.40,20.10,31.20
-base,base,futurebench,reason_legacy,overall,240,30.00,24.00,36.00
-nep,sft,futurebench,reason,hop1,50,74.00,60.00,85.00
-nep,sft,futurebench,reason,overall,240,72.08,66.00,77.50
-nep,sft,futurebench,reason_shuffled_frames,overall,240,27.08,22.00,33.00
-nep,grpo,futurebench,reason,overall,240,81.25,76.00,86.00
+RESULTS = """experiment,stage,task,variant,split,n,accuracy,ci_low,ci_high,unreadable,failed
+base,base,futurebench,reason,hop1,50,24.00,12.00,36.00,0,0
+base,base,futurebench,reason,overall,240,25.40,20.10,31.20,0,0
+base,base,futurebench,reason_legacy,overall,240,30.00,24.00,36.00,0,0
+nep,sft,futurebench,reason,hop1,50,74.00,60.00,85.00,0,0
+nep,sft,futurebench,reason,overall,240,72.08,66.00,77.50,0,0
+nep,sft,futurebench,reason_shuffled_frames,overall,240,27.08,22.00,33.00,0,0
+nep,grpo,futurebench,reason,overall,240,81.25,76.00,86.00,0,0
 """
 
-EXPECTED = """futurebench, answers 'reason': accuracy in percent
+EXPECTED = """FutureBench, answers 'reason': accuracy in percent
   model     Overall (n=240)  1 hop (n=50)  95 % interval
   --------  ---------------  ------------  -------------
   Base                 25.4          24.0      20.1-31.2
   nep SFT              72.1          74.0      66.0-77.5
   nep GRPO             81.2                    76.0-86.0
 
-controls, overall: frames in order beside changed frames
+FutureBench, controls, overall: frames in order beside changed frames
   model     reason  reason_shuffled_frames
   --------  ------  ----------------------
   Base        25.4

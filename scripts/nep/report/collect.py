@@ -2,28 +2,43 @@
 
 import ast
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from nep.config import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
+from nep.workflow.machine import FOLDER as MACHINES
+from nep.workflow.machine import Machine
 
 Row = dict[str, Any]
-Stage = Literal["base", "sft", "grpo"]
+Stage = Literal["base", "sft", "grpo", "reference"]
 BASE = "base"
+REFERENCE = "reference"
 
 SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
-SAMPLE_KEYS = ("question_id", "kind", "variant", "control", "options", "answer", "completion", "parsed", "correct")
+SAMPLE_KEYS = ("question_id", "variant", "control", "completion", "parsed", "correct")
+LEFT_OUT_KEYS = ("task", "reason")
 QUESTION_KEYS = ("id", "video_id", "kind", "question", "options", "answer", "record")
 QUARANTINE_KEYS = ("id", "stage", "reason", "detail")
 NOT_MEASURED = ("", "-", "NA")
 
 
+class ModelName(NamedTuple):
+    """`experiment` is "base" for the model that everything starts from, its own name for one not trained here."""
+
+    experiment: str
+    stage: Stage
+
+
 @dataclass(frozen=True)
 class Score:
-    """One accuracy with its 95 % interval; all three in percent."""
+    """One accuracy with its 95 % interval; all three in percent.
+
+    Among the `n` answers, all counted as wrong: those without a readable answer (`unreadable`; None where a benchmark
+    reads none), and those that the model did not give because it ended in an error (`failed`).
+    """
 
     task: str
     variant: str
@@ -32,16 +47,36 @@ class Score:
     accuracy: float
     ci_low: float
     ci_high: float
+    unreadable: int | None = None
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A benchmark that a model was not evaluated on, and why."""
+
+    task: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class EvaluatedModel:
-    """A model that was evaluated: `experiment` is "base" for the model that everything starts from."""
+    """A model that was evaluated; each sample names its `task`.
+
+    `cache_check`: how far one clip's logits through the vision cache are from lmms-eval's own, if compared.
+    """
 
     experiment: str
     stage: Stage
     scores: list[Score]
     samples: list[Row]
+    left_out: tuple[LeftOut, ...] = ()
+    cache_check: Row | None = None
+
+    @property
+    def name(self) -> ModelName:
+        """What tells it from the others."""
+        return ModelName(self.experiment, self.stage)
 
 
 @dataclass(frozen=True)
@@ -82,7 +117,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id."""
+    """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id.
+
+    `machines`: those that ran a job of it.
+    """
 
     root: Path
     config: Config
@@ -93,35 +131,67 @@ class Run:
     quarantined: list[Quarantined]
     jobs: list[Job]
     parameters: int | None
+    machines: list[Machine]
 
 
 def collect_run(root: Path, config: Config) -> Run:
     """Read the run at `root`. Raises InputError naming the file when one that the configuration implies is missing.
 
-    Optional are the benchmark files, the encode shards, the base model's manifest and the segments.
+    Optional are the benchmark files, the notes on machines, the questions of SeedBench-R1, the encode shards, the base
+    model's manifest and the segments.
     """
     split_rows = read_jsonl(root / "split" / "manifest.jsonl")
-    questions_file = root / "convert" / "futurebench.jsonl"
-    questions = checked(read_jsonl(questions_file), questions_file, QUESTION_KEYS)
+    questions = [*_read_seedbench(root), *_read_questions(root / "convert" / "futurebench.jsonl")]
     return Run(
         root=root,
         config=config,
-        models=[_read_model(root, experiment, stage) for experiment, stage in evaluated_models(config)],
-        training=[_read_training(root, name, stage) for name, stage in evaluated_models(config) if stage != BASE],
+        models=[read_model(root, name) for name in evaluated_models(config)],
+        training=[_read_training(root, *name) for name in trained_models(config)],
         questions={row["id"]: row for row in questions},
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
         quarantined=[*read_quarantined(root, split_rows), *_read_encode_quarantined(root)],
         jobs=read_jobs(root / "benchmarks"),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
+        machines=read_machines(root / "logs" / MACHINES),
     )
 
 
-def evaluated_models(config: Config) -> list[tuple[str, Stage]]:
-    """(experiment, stage) of every model that the configuration evaluates, the base model first."""
-    models: list[tuple[str, Stage]] = [(BASE, BASE)]
-    for name, experiment in config.experiments.items():
-        models += [(name, stage) for stage in ("sft", "grpo") if getattr(experiment, stage) is not None]
-    return models
+def evaluated_models(config: Config) -> list[ModelName]:
+    """Every model that the configuration evaluates: the base model, the trained ones, those of other makers."""
+    references = [ModelName(name, REFERENCE) for name in getattr(config, "references", {})]
+    return [ModelName(BASE, BASE), *trained_models(config), *references]
+
+
+def trained_models(config: Config) -> list[ModelName]:
+    """Every model that the configuration trains."""
+    return [
+        ModelName(name, stage)
+        for name, experiment in config.experiments.items()
+        for stage in ("sft", "grpo")
+        if getattr(experiment, stage) is not None
+    ]
+
+
+def read_model(root: Path, name: ModelName) -> EvaluatedModel:
+    """Read one model's scores and samples. Raises InputError naming the file that is missing or of another shape."""
+    experiment, stage = name
+    folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else f"{experiment}-{stage}")
+    scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
+    content = read_json(scores_file)
+    if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
+        raise InputError(f"{scores_file}: expected an object with a list 'scores'")
+    rows = checked(content["scores"], scores_file, SCORE_KEYS)
+    samples = checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS)
+    left_out = checked(content.get("left_out", []), scores_file, LEFT_OUT_KEYS)
+    return EvaluatedModel(
+        experiment=experiment,
+        stage=stage,
+        scores=[Score(**{field.name: row[field.name] for field in fields(Score) if field.name in row}) for row in rows],
+        # A sample without a task is FutureBench's.
+        samples=[{"task": "futurebench", **row} for row in samples],
+        left_out=tuple(LeftOut(row["task"], row["reason"]) for row in left_out),
+        cache_check=content.get("cache_check") or None,
+    )
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -130,6 +200,13 @@ def read_jobs(folder: Path) -> list[Job]:
     return [
         job for path in files for job in read_benchmark(path, path.relative_to(folder).parts[0].removesuffix(".tsv"))
     ]
+
+
+def read_machines(folder: Path) -> list[Machine]:
+    """Read what the jobs noted of their machines; an absent folder holds none."""
+    keys = tuple(field.name for field in fields(Machine))
+    notes = [checked([read_json(path)], path, keys)[0] for path in sorted(folder.glob("*.json"))]
+    return [Machine(**{**{key: note[key] for key in keys}, "gpus": tuple(note["gpus"])}) for note in notes]
 
 
 def read_benchmark(path: Path, rule: str) -> list[Job]:
@@ -156,19 +233,13 @@ def checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:
     return rows
 
 
-def _read_model(root: Path, experiment: str, stage: Stage) -> EvaluatedModel:
-    folder = root / "evaluate" / (BASE if stage == BASE else f"{experiment}-{stage}")
-    scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
-    content = read_json(scores_file)
-    if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
-        raise InputError(f"{scores_file}: expected an object with a list 'scores'")
-    rows = checked(content["scores"], scores_file, SCORE_KEYS)
-    return EvaluatedModel(
-        experiment=experiment,
-        stage=stage,
-        scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows],
-        samples=checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS),
-    )
+def _read_questions(path: Path) -> list[Row]:
+    return checked(read_jsonl(path), path, QUESTION_KEYS)
+
+
+def _read_seedbench(root: Path) -> list[Row]:
+    path = root / "convert" / "seedbench_r1.jsonl"
+    return _read_questions(path) if path.is_file() else []
 
 
 def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:

@@ -5,114 +5,163 @@ from dataclasses import dataclass
 
 from nep.evaluation.paired import Paired, paired
 from nep.evaluation.statistics import wilson_interval
-from nep.report.collect import BASE, EvaluatedModel, Row, Run, Score, Stage
-from nep.report.results_table import OVERALL
+from nep.report.benchmarks import OVERALL
+from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Row, Run, Score
+from nep.report.results_table import answers_to, headline_variants, result_tables
 
 LENGTHS = ("shortest third", "middle third", "longest third")
 MOST_GROUPS = 8
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two stages of one experiment under one variant."""
+    """Two models on the same questions of one benchmark, asked in one way.
 
-    experiment: str
+    `adjusted`: the p-value after Holm's correction over all pairs of that benchmark and way of asking.
+    """
+
+    task: str
     variant: str
-    before: Stage
-    after: Stage
+    before: ModelName
+    after: ModelName
     counts: Paired
+    adjusted: float
 
     @property
-    def significant(self) -> bool:
-        """Whether p < 0.05."""
-        return self.counts.p_value < 0.05
+    def mark(self) -> str:
+        """* where p < 0.05, ** where it is so after Holm's correction."""
+        return "**" if self.adjusted < LEVEL else "*" if self.counts.p_value < LEVEL else ""
 
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Accuracy of each model by groups of questions; cells in the order of `groups`."""
+    """Accuracy of each model on one benchmark by groups of questions; cells in the order of `groups`."""
 
+    task: str
+    variant: str
     title: str
     groups: list[str]
     counts: list[int]
-    rows: list[tuple[str, Stage, list[Score]]]
+    rows: list[tuple[ModelName, list[Score]]]
 
 
 def comparisons(run: Run) -> list[Comparison]:
-    """Each stage beside the ones before it, the headline variant first."""
-    headline = run.config.report.headline
-    variants = sorted(run.config.evaluate.variants, key=lambda variant: (variant != headline, variant))
-    return [
-        Comparison(after.experiment, variant, before.stage, after.stage, counts)
-        for variant in variants
-        for before, after in _pairs(run.models)
-        if (counts := _compare(before, after, variant))
-    ]
+    """Pairs whose difference means something, benchmark by benchmark, the headline variant first."""
+    return [row for table in result_tables(run) for row in _compared(run.models, table.task, table.variant)]
+
+
+def gain_marks(compared: list[Comparison]) -> dict[tuple[str, str, ModelName], str]:
+    """The mark of each model's gain over the one it was trained from, by (task, variant, model)."""
+    marks = {}
+    for row in compared:
+        after_sft = row.before.experiment == row.after.experiment and row.before.stage == "sft"
+        # A model's pair with SFT, where there is one, comes after its pair with the base model.
+        if row.after.stage != REFERENCE and (after_sft or row.before.stage == BASE):
+            marks[row.task, row.variant, row.after] = row.mark
+    return marks
 
 
 def breakdowns(run: Run) -> list[Breakdown]:
-    """The headline variant by place of the true option, length of the seen part and source of the video."""
-    headline = run.config.report.headline
-    answered = [(model, _samples(model, headline)) for model in run.models]
-    ids = sorted({identity for _, samples in answered for identity in samples} & set(run.questions))
-    if not ids:
-        return []
-    lengths = _thirds({identity: _seconds(run, identity) for identity in ids})
-    kinds: tuple[tuple[str, Callable[[str], str]], ...] = (
-        ("Place of the true option", lambda identity: run.questions[identity]["answer"]),
-        ("Length of what is seen", lambda identity: lengths[identity]),
-        ("Source", lambda identity: run.questions[identity]["record"].get("source") or "unknown"),
-    )
-    made = (_breakdown(title, {identity: group(identity) for identity in ids}, answered) for title, group in kinds)
-    # One group says no more than the accuracy of all.
-    return [breakdown for breakdown in made if len(breakdown.groups) > 1]
+    """Each benchmark's headline variant by place of the true option, length of the seen part and source of the video.
+
+    Questions of which that is not known are in no group.
+    """
+    made = []
+    for task, variant in headline_variants(result_tables(run)).items():
+        answered = [(model.name, answers_to(model, task, variant)) for model in run.models]
+        questions = {identity: row for _, samples in answered for identity, row in samples.items()}
+        lengths = _thirds({identity: _seconds(run, row) for identity, row in questions.items()})
+        kinds: tuple[tuple[str, Callable[[str, Row], str | None]], ...] = (
+            ("Place of the true option", lambda _, row: _true_place(row)),
+            ("Length of what is seen", lambda identity, _, lengths=lengths: lengths.get(identity)),
+            ("Source", lambda identity, row: _source(run, identity, row)),
+        )
+        for title, group in kinds:
+            groups = {identity: name for identity, row in questions.items() if (name := group(identity, row))}
+            # One group says no more than the accuracy of all.
+            if len(set(groups.values())) > 1:
+                made.append(_breakdown(task, variant, title, groups, answered))
+    return made
 
 
-def _pairs(models: list[EvaluatedModel]) -> Iterator[tuple[EvaluatedModel, EvaluatedModel]]:
-    for place, after in enumerate(models):
-        for before in models[:place]:
-            if before.stage == BASE or before.experiment == after.experiment:
+def holm(p_values: list[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979), in the order given."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted
+
+
+def _compared(models: list[EvaluatedModel], task: str, variant: str) -> list[Comparison]:
+    answered = [(model.name, answers_to(model, task, variant)) for model in models]
+    found = [
+        (before, after, counts)
+        for (before, first), (after, second) in _pairs(answered)
+        if (counts := _compare(first, second))
+    ]
+    adjusted = holm([counts.p_value for _, _, counts in found])
+    return [Comparison(task, variant, *pair, value) for pair, value in zip(found, adjusted, strict=True)]
+
+
+def _pairs(
+    answered: list[tuple[ModelName, dict[str, Row]]],
+) -> Iterator[tuple[tuple[ModelName, dict[str, Row]], tuple[ModelName, dict[str, Row]]]]:
+    """Base and trained models, stages of one experiment, one stage of two experiments, anything and a reference."""
+    for place, after in enumerate(answered):
+        for before in answered[:place]:
+            related = before[0].experiment == after[0].experiment or before[0].stage == after[0].stage
+            if related or before[0].stage == BASE or after[0].stage == REFERENCE:
                 yield before, after
 
 
-def _compare(before: EvaluatedModel, after: EvaluatedModel, variant: str) -> Paired | None:
-    first, second = _samples(before, variant), _samples(after, variant)
+def _compare(first: dict[str, Row], second: dict[str, Row]) -> Paired | None:
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return None
     return paired([first[identity]["correct"] for identity in shared], [second[key]["correct"] for key in shared])
 
 
-def _samples(model: EvaluatedModel, variant: str) -> dict[str, Row]:
-    return {row["question_id"]: row for row in model.samples if row["variant"] == variant and row["control"] is None}
+def _true_place(row: Row) -> str | None:
+    answer, options = row.get("answer"), row.get("options")
+    return answer if isinstance(options, dict) and answer in options else None
 
 
-def _seconds(run: Run, identity: str) -> float:
-    """Length of the part that the model sees; 0 for a video that the split manifest does not have."""
-    cut = run.cuts.get(run.questions[identity]["video_id"])
-    return cut["first"]["frames"] / cut["fps"] if cut else 0.0
+def _source(run: Run, identity: str, row: Row) -> str | None:
+    record = run.questions.get(identity, {}).get("record") or {}
+    return record.get("source") or row.get("source")
 
 
-def _thirds(seconds: dict[str, float]) -> dict[str, str]:
-    """Group of each question; equal lengths are in one group."""
-    ordered = sorted(seconds.values())
-    bounds = [ordered[len(ordered) * part // 3] for part in (1, 2)]
-    return {identity: LENGTHS[sum(value >= bound for bound in bounds)] for identity, value in seconds.items()}
+def _seconds(run: Run, row: Row) -> float | None:
+    """Length of the part that the model sees; None for a video that the split manifest does not have."""
+    cut = run.cuts.get(row.get("video_id"))
+    return cut["first"]["frames"] / cut["fps"] if cut else None
+
+
+def _thirds(seconds: dict[str, float | None]) -> dict[str, str]:
+    """Group of each question of a known length; equal lengths are in one group."""
+    known = {identity: value for identity, value in seconds.items() if value is not None}
+    ordered = sorted(known.values())
+    bounds = [ordered[len(ordered) * part // 3] for part in (1, 2)] if ordered else []
+    return {identity: LENGTHS[sum(value >= bound for bound in bounds)] for identity, value in known.items()}
 
 
 def _breakdown(
-    title: str, group_of: dict[str, str], answered: list[tuple[EvaluatedModel, dict[str, Row]]]
+    task: str, variant: str, title: str, group_of: dict[str, str], answered: list[tuple[ModelName, dict[str, Row]]]
 ) -> Breakdown:
     sizes = {group: list(group_of.values()).count(group) for group in group_of.values()}
     largest = sorted(sizes, key=lambda group: (-sizes[group], group))[:MOST_GROUPS]
     groups = sorted(largest, key=lambda group: (LENGTHS.index(group) if group in LENGTHS else 0, group))
     rows = []
-    for model, samples in answered:
+    for name, samples in answered:
+        if not samples:
+            continue
         cells = []
         for group in groups:
             right = [row["correct"] for identity, row in samples.items() if group_of.get(identity) == group]
             low, high = wilson_interval(sum(right), len(right)) if right else (0.0, 1.0)
             share = sum(right) / len(right) if right else 0.0
-            cells.append(Score("", "", OVERALL, len(right), 100 * share, 100 * low, 100 * high))
-        rows.append((model.experiment, model.stage, cells))
-    return Breakdown(title, groups, [sizes[group] for group in groups], rows)
+            cells.append(Score(task, variant, OVERALL, len(right), 100 * share, 100 * low, 100 * high))
+        rows.append((name, cells))
+    return Breakdown(task, variant, title, groups, [sizes[group] for group in groups], rows)

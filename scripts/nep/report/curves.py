@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nep.report.collect import BASE, Row, Run, Score, Stage, TrainingLog
+from nep.report.collect import BASE, REFERENCE, Row, Run, Score, Stage, TrainingLog
 from nep.report.results_table import ResultTable
 
 WIDTH, HEIGHT = 340, 190
@@ -14,6 +14,7 @@ MOST_POINTS = 160
 SMOOTHING_SHARE = 0.05
 TICKS = 4
 TABLE_ROWS = 20
+COLOURS = 6
 
 Point = tuple[float, float]
 
@@ -46,6 +47,7 @@ class Panel:
     `table` has (step, value of each curve or None) at equally distant steps of each curve.
     """
 
+    stage: Stage
     title: str
     note: str
     curves: list[Curve]
@@ -58,7 +60,7 @@ class Panel:
 class Quantity:
     """What a panel shows: the key of the metrics row, `percent` for shares in [0, 1]."""
 
-    stage: str
+    stage: Stage
     key: str
     title: str
     note: str
@@ -103,15 +105,15 @@ def stage_panels(run: Run) -> list[Panel]:
 
 
 def series_colour(index: int) -> str:
-    """CSS class suffix of the n-th experiment; the palette has six colours."""
-    return f"series{index % 6}"
+    """CSS classes of the n-th experiment: one of six colours, and what makes its line another one after six."""
+    return f"series{index % COLOURS} turn{min(index // COLOURS, 3)}"
 
 
 def interval_plots(table: ResultTable) -> list[IntervalPlot]:
     """One plot for each experiment, the base model in all of them."""
     return [
         IntervalPlot(name, [(split, _lanes(table, place, name)) for place, split in enumerate(table.splits)])
-        for name in dict.fromkeys(row.experiment for row in table.rows if row.experiment != BASE)
+        for name in dict.fromkeys(row.experiment for row in table.rows if row.stage not in (BASE, REFERENCE))
     ]
 
 
@@ -170,6 +172,7 @@ def _panel(quantity: Quantity, logs: list[TrainingLog], colour_of: Callable[[Tra
     to_y = scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
     curves = [_curve(log, points, quantity, colour_of(log), to_x, to_y) for log, points in series]
     return Panel(
+        stage=quantity.stage,
         title=quantity.title,
         note=quantity.note,
         curves=curves,

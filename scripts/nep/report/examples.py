@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from nep.files import confined
-from nep.report.collect import EvaluatedModel, Run, Stage
+from nep.report.collect import ModelName, Row, Run, Stage
+from nep.report.results_table import answers_to, headline_variants, result_tables
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
@@ -35,24 +36,33 @@ class Frame:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said to a question."""
+    """What one model said to a question; `error` is what it raised instead, None where it answered."""
 
     experiment: str
     stage: Stage
     completion: str
     parsed: str | None
     correct: bool
+    error: str | None = None
 
     @property
     def verdict(self) -> str:
-        """right, wrong, or unreadable."""
-        return "unreadable" if self.parsed is None else "right" if self.correct else "wrong"
+        """right, wrong, unreadable, or failed."""
+        if self.error is not None:
+            return "failed"
+        if self.correct:
+            return "right"
+        return "unreadable" if self.parsed is None else "wrong"
 
 
 @dataclass(frozen=True)
 class Example:
-    """One question with the frames before and after the cut, and every model's answer. `cut` in seconds, if known."""
+    """One question with the frames before and after the cut, and every model's answer. `cut` in seconds, if known.
 
+    `answers` are those of the run's models in their order; None where a model was not asked.
+    """
+
+    task: str
     question_id: str
     outcome: str
     kind: str
@@ -63,40 +73,32 @@ class Example:
     second: list[Frame]
     cut: float | None
     what_happened: str | None
-    answers: list[Answer]
+    answers: list[Answer | None]
 
 
 def select_examples(run: Run) -> list[Example]:
-    """`report.examples` questions of the headline variant, the same ones for the same run.
+    """`report.examples` questions of each benchmark's headline variant, the same ones for the same run.
 
     The first have pictures, as many as `MOST_PICTURES` lets onto a page.
     """
-    variant = run.config.report.headline
-    answers = [_answers_by_question(model, variant) for model in run.models]
-    before, after = compared_models(run.models)
-    outcomes = {
-        question: outcome_of(answers[before][question]["correct"], answers[after][question]["correct"])
-        for question in run.questions
-        if all(question in rows for rows in answers)
-    }
-    kinds = {question: run.questions[question]["kind"] for question in outcomes}
-    chosen = choose_questions(outcomes, kinds, run.config.report.examples)
     examples, left = [], MOST_PICTURES
-    for question in chosen:
-        samples = [rows[question] for rows in answers]
-        example = _example(run, question, outcomes[question], samples, with_frames=left > 0)
-        left -= sum(len(frame.uri) for frame in (*example.first, *example.second))
-        examples.append(example)
+    for task, variant in headline_variants(result_tables(run)).items():
+        answers = [answers_to(model, task, variant) for model in run.models]
+        for question, outcome in _chosen(run, answers):
+            samples = [rows.get(question) for rows in answers]
+            example = _example(run, question, outcome, samples, with_frames=left > 0)
+            left -= sum(len(frame.uri) for frame in (*example.first, *example.second))
+            examples.append(example)
     return examples
 
 
-def compared_models(models: list[EvaluatedModel]) -> tuple[int, int]:
+def compared_models(models: list[ModelName]) -> tuple[int, int]:
     """Indices of the two models whose answers decide the order: SFT and GRPO of the first experiment that has both,
     otherwise base and the first trained model."""
-    places = {(model.experiment, model.stage): index for index, model in enumerate(models)}
-    for experiment, stage in places:
+    places = {model: index for index, model in enumerate(models)}
+    for experiment, stage in models:
         if stage == "grpo" and (experiment, "sft") in places:
-            return places[experiment, "sft"], places[experiment, "grpo"]
+            return places[ModelName(experiment, "sft")], places[ModelName(experiment, "grpo")]
     return 0, 1
 
 
@@ -110,13 +112,17 @@ def outcome_of(before: bool, after: bool) -> str:
 def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int) -> list[str]:
     """`count` question ids ordered by outcome; within an outcome the kinds alternate, in the order of a hash of the id.
 
-    Each outcome gets its share; places that one cannot fill go to the others, in the order of `OUTCOME_SHARES`.
+    Each outcome gets its share, from five places on at least one; places that one cannot fill go to the others, in the
+    order of `OUTCOME_SHARES`.
     """
     queues = {
         outcome: alternate([question for question in outcomes if outcomes[question] == outcome], kinds)
         for outcome in OUTCOME_SHARES
     }
-    taken = {outcome: min(len(queues[outcome]), int(share * count)) for outcome, share in OUTCOME_SHARES.items()}
+    least = int(count > len(OUTCOME_SHARES))
+    taken = {
+        outcome: min(len(queues[outcome]), max(least, int(share * count))) for outcome, share in OUTCOME_SHARES.items()
+    }
     for outcome, queue in queues.items():
         taken[outcome] += min(len(queue) - taken[outcome], count - sum(taken.values()))
     return [question for outcome, queue in queues.items() for question in queue[: taken[outcome]]]
@@ -150,6 +156,19 @@ def part_frames(root: Path, part: dict[str, Any] | None, count: int) -> list[Fra
     return frames_of(confined(root, part["path"]), count) if part else []
 
 
+def _chosen(run: Run, answers: list[dict[str, Row]]) -> list[tuple[str, str]]:
+    """(question, outcome) of one benchmark's examples, among those that both compared models were asked."""
+    before, after = (answers[place] for place in compared_models([model.name for model in run.models]))
+    outcomes = {
+        question: outcome_of(before[question]["correct"], after[question]["correct"])
+        for question in before.keys() & after.keys()
+    }
+    kinds = {question: after[question].get("kind") or "" for question in outcomes}
+    return [
+        (question, outcomes[question]) for question in choose_questions(outcomes, kinds, run.config.report.examples)
+    ]
+
+
 def _decode_frames(path: Path, count: int) -> list[Frame]:
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -180,30 +199,36 @@ def _data_uri(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
-def _answers_by_question(model: EvaluatedModel, variant: str) -> dict[str, dict[str, Any]]:
-    wanted = [row for row in model.samples if row["variant"] == variant and row["control"] is None]
-    return {row["question_id"]: row for row in wanted}
-
-
-def _example(run: Run, question_id: str, outcome: str, samples: list[dict[str, Any]], with_frames: bool) -> Example:
-    question = run.questions[question_id]
-    cut = run.cuts.get(question["video_id"], {})
+def _example(run: Run, question_id: str, outcome: str, samples: list[Row | None], with_frames: bool) -> Example:
+    asked: Row = next(sample for sample in samples if sample is not None)
+    question = {**run.questions.get(question_id, {}), **asked}
+    cut = run.cuts.get(question.get("video_id"), {})
+    record = question.get("record") or {}
     return Example(
+        task=question["task"],
         question_id=question_id,
         outcome=outcome,
-        kind=question["kind"],
-        question=question["question"],
-        options=question["options"],
-        answer=question["answer"],
-        first=part_frames(run.root, cut.get("first"), FIRST_FRAMES) if with_frames else [],
+        kind=question.get("kind") or "",
+        question=question.get("question") or "",
+        options=question.get("options") or {},
+        answer=str(question.get("answer") or ""),
+        first=_seen_frames(run.root, cut, question) if with_frames else [],
         second=part_frames(run.root, cut.get("second"), SECOND_FRAMES) if with_frames else [],
         cut=cut["first"]["frames"] / cut["fps"] if cut.get("second") else None,
-        what_happened=(question.get("record") or {}).get("caption_part2"),
-        answers=[_answer(model, sample) for model, sample in zip(run.models, samples, strict=True)],
+        what_happened=record.get("caption_part2"),
+        answers=[sample and _answer(model.name, sample) for model, sample in zip(run.models, samples, strict=True)],
     )
 
 
-def _answer(model: EvaluatedModel, sample: dict[str, Any]) -> Answer:
-    text = sample["completion"].strip()
+def _seen_frames(root: Path, cut: Row, question: Row) -> list[Frame]:
+    """The first part of a cut video; of a question of SeedBench-R1 its video, if any, and its image."""
+    if cut:
+        return part_frames(root, cut["first"], FIRST_FRAMES)
+    media = [(question.get("video"), FIRST_FRAMES - 1), (question.get("image"), 1)]
+    return [frame for path, count in media if path for frame in frames_of(confined(root, path), count)]
+
+
+def _answer(model: ModelName, sample: Row) -> Answer:
+    text = (sample["completion"] or "").strip()
     shown = text if len(text) <= LONGEST_COMPLETION else text[:LONGEST_COMPLETION].rstrip() + " …"
-    return Answer(model.experiment, model.stage, shown, sample["parsed"], sample["correct"])
+    return Answer(model.experiment, model.stage, shown, sample["parsed"], sample["correct"], sample.get("error"))

@@ -5,16 +5,18 @@ from typing import Any
 import yaml
 
 from nep.config import Config, Grpo, Sft
-from nep.report.collect import BASE, EvaluatedModel, Run
-from nep.report.results_table import CONTROL_NAMES, OVERALL, SPLIT_NAMES, STAGE_NAMES, find_score, result_tables
+from nep.report.benchmarks import OVERALL, benchmark_of, split_name
+from nep.report.collect import EvaluatedModel, Run
+from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
 
 METHODS = {"sft": "supervised fine-tuning", "grpo": "group relative policy optimisation (arXiv 2402.03300)"}
-TASK_NAMES = {"futurebench": "FutureBench"}
+# Their questions are the run's own data set's, which need not be the published one.
+FROM_SOURCE = ("futurebench", "seedbench_r1")
 
 
 def model_cards(run: Run) -> dict[str, str]:
     """Text of README.md by the model's name, `<experiment>-<stage>`."""
-    trained = [model for model in run.models if model.stage != BASE]
+    trained = [model for model in run.models if model.stage in METHODS]
     return {f"{model.experiment}-{model.stage}": model_card(run, model) for model in trained}
 
 
@@ -51,8 +53,7 @@ def model_card(run: Run, model: EvaluatedModel) -> str:
         "",
         "## Limits",
         "",
-        "Measured on multiple-choice questions with four options, where chance is 25 %."
-        f"{_control_sentence(model, config)}",
+        f"{_chance_sentence(model)}{_control_sentence(model, config)}",
     ]
     return "\n".join(parts) + "\n"
 
@@ -101,10 +102,18 @@ def _score_table(run: Run, model: EvaluatedModel) -> list[str]:
     for table in result_tables(run):
         for split in table.splits:
             if score := find_score(model, table.task, table.variant, split):
-                name = SPLIT_NAMES.get(split, split)
+                name = split_name(split)
                 figures = f"{score.n:,} | {score.accuracy:.1f} | {score.ci_low:.1f}–{score.ci_high:.1f}"
                 rows.append(f"| {_line(table.task)} | {table.variant} | {_line(name)} | {figures} |")
     return rows
+
+
+def _chance_sentence(model: EvaluatedModel) -> str:
+    asked = dict.fromkeys(score.task for score in model.scores)
+    chances = [f"{benchmark.name} {benchmark.chance:g} %" for benchmark in map(benchmark_of, asked) if benchmark.chance]
+    left_out = [f"{benchmark_of(row.task).name} ({_line(row.reason)})" for row in model.left_out]
+    stated = (("Guessing gives", chances), ("Not evaluated", left_out))
+    return " ".join(f"{what}: {', '.join(parts)}." for what, parts in stated if parts)
 
 
 def _control_sentence(model: EvaluatedModel, config: Config) -> str:
@@ -119,8 +128,8 @@ def _control_sentence(model: EvaluatedModel, config: Config) -> str:
 
 def _benchmark(config: Config, task: str) -> str:
     """The name of the published benchmark, where the questions come from a hub."""
-    name = TASK_NAMES.get(task, task)
-    return name if config.source.kind == "hub" else f"{name}-like questions of a local data set"
+    name, is_own = benchmark_of(task).name, task.startswith(FROM_SOURCE) and config.source.kind != "hub"
+    return f"{name}-like questions of a local data set" if is_own else name
 
 
 def _base(config: Config) -> str:

@@ -1,5 +1,6 @@
 """What was run: on which data and model, when, and where its configuration differs from the default."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import yaml
 
 from nep.config import HOW_IT_IS_RUN, Block, Config, Model, Source
 from nep.report.collect import Job, Run
+from nep.workflow.machine import Machine
 
 REQUIRED = "(no default)"
 
@@ -49,7 +51,21 @@ def run_description(run: Run) -> list[tuple[str, str]]:
         ("Evaluation", f"{', '.join(config.evaluate.tasks)} by {config.evaluate.backend}"),
         ("Seed", str(config.seed)),
     ]
-    return [*rows, *_times(run.jobs)]
+    return [*rows, *_machines(run.machines), *_times(run.jobs)]
+
+
+def _machines(machines: list[Machine]) -> list[tuple[str, str]]:
+    lines = [
+        f"{machine.processor}, {machine.cores} cores, {machine.memory_gib:,} GiB; {_gpus(machine.gpus)}; "
+        f"{machine.system}, Python {machine.python}"
+        for machine in machines
+    ]
+    return [("On", line) for line in lines] or [("On", "not recorded")]
+
+
+def _gpus(models: tuple[str, ...]) -> str:
+    counts = Counter(models)
+    return ", ".join(f"{count} × {name}" for name, count in counts.items()) or "no GPU"
 
 
 def _stages(experiment: Any) -> str:

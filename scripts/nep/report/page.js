@@ -32,7 +32,8 @@
   }
 
   function makeSortable(table) {
-    const heads = [...table.tHead.rows[0].cells];
+    // Above the heads of the columns there may be a row of names that several of them share.
+    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
     const original = [...table.tBodies].map((body) => [body, [...body.rows]]);
     const rows = bodyRows(table);
 
@@ -81,25 +82,54 @@
     const status = form.querySelector("[role=status]");
     const none = document.querySelector("#examples .none");
 
-    function shows(card, wanted) {
-      const verdicts = card.dataset.verdicts.split(" ");
-      const agrees = (model, verdict) => !verdict || verdicts[Number(model)] === verdict;
+    const turns = [...form.querySelectorAll("[data-pair]")];
+
+    function verdicts(card, wanted) {
+      const all = card.dataset.verdicts.split(" ");
+      return ["first", "second"].map((side) => all[Number(wanted.get(side))]);
+    }
+
+    // Whether all filters but those of the two answers let the card through.
+    function isAsked(card, wanted) {
       return (
-        agrees(wanted.get("first"), wanted.get("first_verdict")) &&
-        agrees(wanted.get("second"), wanted.get("second_verdict")) &&
-        (!wanted.get("kind") || card.dataset.kind === wanted.get("kind")) &&
+        ["task", "kind"].every((name) => !wanted.get(name) || card.dataset[name] === wanted.get(name)) &&
         texts.get(card).includes(wanted.get("text").trim().toLowerCase())
       );
     }
 
+    function shows(card, wanted) {
+      const asked = ["first_verdict", "second_verdict"].map((name) => wanted.get(name));
+      return verdicts(card, wanted).every((verdict, place) => !asked[place] || asked[place] === verdict);
+    }
+
     function apply() {
       const wanted = new FormData(form);
-      for (const card of cards) card.hidden = !shows(card, wanted);
-      const shown = cards.filter((card) => !card.hidden).length;
+      const asked = cards.filter((card) => isAsked(card, wanted));
+      let shown = 0;
+      for (const card of cards) {
+        card.hidden = !(asked.includes(card) && shows(card, wanted));
+        shown += !card.hidden;
+      }
+      for (const button of turns) {
+        const count = asked.filter((card) => verdicts(card, wanted).join(" ") === button.dataset.pair).length;
+        button.querySelector(".number").textContent = count;
+        button.setAttribute("aria-pressed", button.dataset.pair === pairIn(wanted));
+      }
       status.textContent = `${shown} of ${cards.length} samples`;
       none.hidden = shown > 0;
     }
 
+    function pairIn(wanted) {
+      return `${wanted.get("first_verdict")} ${wanted.get("second_verdict")}`;
+    }
+
+    function toggle(button) {
+      const chosen = button.getAttribute("aria-pressed") === "true" ? ["", ""] : button.dataset.pair.split(" ");
+      [form.elements.first_verdict.value, form.elements.second_verdict.value] = chosen;
+      apply();
+    }
+
+    for (const button of turns) button.addEventListener("click", () => toggle(button));
     form.hidden = false;
     // Not every way of choosing from a list sends both.
     for (const kind of ["input", "change"]) form.addEventListener(kind, apply);

@@ -1,5 +1,6 @@
 """The page: what `collect` read, put in order and words, and rendered by one template with autoescape on."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -7,13 +8,14 @@ import yaml
 from nep.config import Vision
 from nep.files import write_text
 from nep.report import comparison, cost, curves, overview, published, results_table
-from nep.report.collect import BASE, Run
+from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order, task_order
+from nep.report.collect import BASE, REFERENCE, ModelName, Run
 from nep.report.cost import RuleCost, rule_costs, total_cost
 from nep.report.examples import Example, compared_models, select_examples
 from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.results_table import OVERALL, SPLIT_NAMES, STAGE_NAMES, ControlRow, ResultTable, TableRow
+from nep.report.results_table import STAGE_NAMES, ControlRow, ResultTable, TableRow
 
 MOST_QUARANTINE_ROWS = 200
 OUTCOMES = {
@@ -27,6 +29,17 @@ VARIANT_NOTES = {
     "direct": "The model answers with the letter alone.",
     "reason": "The model thinks inside <think> and answers inside <answer>.",
 }
+
+
+@dataclass(frozen=True)
+class BenchmarkPart:
+    """The section of one benchmark: its tables, the headline variant first, with their rows in groups."""
+
+    task: str
+    tables: list[tuple[ResultTable, list[tuple[str | None, list[TableRow]]]]]
+    plots: list[curves.IntervalPlot]
+    breakdowns: list[comparison.Breakdown]
+    published: list[published.PublishedTable]
 
 
 def write_report(run: Run, folder: Path) -> None:
@@ -43,11 +56,13 @@ def render_page(run: Run) -> str:
     """The page as HTML text."""
     tables = results_table.result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
-    compared = comparison.comparisons(run)
+    compared, examples = comparison.comparisons(run), select_examples(run)
+    models = [model.name for model in run.models]
     return template("report.html").render(
-        split_names=SPLIT_NAMES,
+        benchmark_of=benchmark_of,
+        split_name=split_name,
         stage_names=STAGE_NAMES,
-        variant_names=VARIANT_NAMES,
+        variant_name=variant_name,
         variant_notes=VARIANT_NOTES,
         series_colour=curves.series_colour,
         geometry=curves,
@@ -55,16 +70,23 @@ def render_page(run: Run) -> str:
         run_name=run.config.run,
         lead=lead_sentence(run, tables),
         facts=run_facts(run, tables, costs),
-        tables=[(table, row_groups(table), curves.interval_plots(table)) for table in tables],
+        models=models,
+        tables=tables,
+        summary=summary_groups(models),
+        benchmarks=benchmark_parts(run, tables),
+        left_out=results_table.left_out_rows(run),
+        reference=lambda task: published.reference_table(run.config, task),
+        reference_figure=lambda task, model: published.reference_figure(run.config, task, model),
         controls=control_groups(results_table.control_rows(run)),
         comparisons=compared,
-        significant=significant_gains(compared),
-        breakdowns=comparison.breakdowns(run),
+        marks=comparison.gain_marks(compared),
         skipped=[log for log in run.training if log.skipped],
         parsing=results_table.parsing_rows(run),
         panels=curves.stage_panels(run),
         experiments=list(run.config.experiments),
-        examples=[(example, outcome_title(run, example)) for example in select_examples(run)],
+        examples=[(example, outcome_title(run, example)) for example in examples],
+        kinds=sorted({example.kind for example in examples if example.kind}, key=split_order),
+        sampled=sorted({example.task for example in examples}, key=task_order),
         cuts=len(run.cuts),
         quarantine_counts=results_table.quarantine_counts(run.quarantined),
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
@@ -75,71 +97,86 @@ def render_page(run: Run) -> str:
         stage_of=cost.stage_of,
         graph=cost.stage_graph(stages),
         boxes=cost,
+        has_gpus=not run.machines or any(machine.gpus for machine in run.machines),
         longest=max((stage.cost.seconds for stage in stages if stage.cost), default=0.0),
         description=overview.run_description(run),
         changes=overview.config_changes(run.config),
         published=published,
-        headline=run.config.report.headline,
-        compared=compared_models(run.models),
-        kinds=sorted({question["kind"] for question in run.questions.values()}, key=results_table.split_order),
-        four_options=results_table.FOUR_OPTIONS,
+        cache_checks=[(model.name, model.cache_check) for model in run.models if model.cache_check],
+        compared=compared_models(models),
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
 
 
-def significant_gains(compared: list[comparison.Comparison]) -> set[tuple[str, str, str]]:
-    """(experiment, stage, variant) of each model that differs from the one it was trained from, on FutureBench."""
-    after_sft = {(row.experiment, row.variant) for row in compared if row.before == "sft"}
-    return {
-        (row.experiment, row.after, row.variant)
-        for row in compared
-        if row.significant
-        and row.before == ("sft" if row.after == "grpo" and (row.experiment, row.variant) in after_sft else BASE)
-    }
+def summary_groups(models: list[ModelName]) -> list[tuple[str | None, list[ModelName]]]:
+    """All models by experiment, under its name where there are several to tell apart; models not trained here last."""
+    trained: dict[str, list[ModelName]] = {}
+    for model in models:
+        if model.stage != REFERENCE:
+            trained.setdefault(model.experiment, []).append(model)
+    titled = len(trained) > 2
+    groups = [(name if titled and name != BASE else None, members) for name, members in trained.items()]
+    references = [model for model in models if model.stage == REFERENCE]
+    return [*groups, *([("Not trained here", references)] if references else [])]
+
+
+def benchmark_parts(run: Run, tables: list[ResultTable]) -> list[BenchmarkPart]:
+    """What the page shows of each benchmark, in the order of the tables."""
+    found = comparison.breakdowns(run)
+    parts = []
+    for task in dict.fromkeys(table.task for table in tables):
+        own = [table for table in tables if table.task == task]
+        parts.append(
+            BenchmarkPart(
+                task=task,
+                tables=[(table, row_groups(table)) for table in own],
+                plots=[] if own[0].is_long else curves.interval_plots(own[0]),
+                breakdowns=[row for row in found if row.task == task],
+                published=published.published_tables(run.config, task),
+            )
+        )
+    return parts
 
 
 def row_groups(table: ResultTable) -> list[tuple[str | None, list[TableRow]]]:
-    """The table's rows by experiment; a group has a title where there are several experiments to tell apart."""
-    experiments = list(dict.fromkeys(row.experiment for row in table.rows))
-    titled = len(experiments) > 2
-    return [
-        (name if titled and name != BASE else None, [row for row in table.rows if row.experiment == name])
-        for name in experiments
-    ]
+    """The table's rows in the groups of `summary_groups`."""
+    rows = {ModelName(row.experiment, row.stage): row for row in table.rows}
+    return [(title, [rows[name] for name in members]) for title, members in summary_groups(list(rows))]
 
 
 def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]:
     """Rows of one task, variant and control together, under a title that names them."""
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
-        title = (
-            f"{row.task} · {VARIANT_NAMES.get(row.variant, row.variant)} · {results_table.CONTROL_NAMES[row.control]}"
-        )
-        groups.setdefault(title, []).append(row)
+        names = (variant_name(row.variant), results_table.CONTROL_NAMES[row.control])
+        groups.setdefault(" · ".join((benchmark_of(row.task).name, *names)), []).append(row)
     return list(groups.items())
+
+
+def variant_name(variant: str) -> str:
+    """A way of asking in words."""
+    return VARIANT_NAMES.get(variant, variant.replace("_", " "))
 
 
 def lead_sentence(run: Run, tables: list[ResultTable]) -> str:
     """One sentence: what the models are asked, and the overall accuracies of the headline table, best experiment."""
     task = "A model sees the first part of a video and says what happens next"
-    if not tables:
+    if not tables or not tables[0].overall:
         return f"{task}."
-    table, place = tables[0], tables[0].splits.index(OVERALL)
-    accuracies = {
-        (row.experiment, row.stage): row.cells[place].score.accuracy for row in table.rows if row.cells[place]
-    }
-    trained = {key: value for key, value in accuracies.items() if key[0] != BASE}
-    best = max(trained, key=lambda key: trained[key])[0] if trained else BASE
+    table, chance = tables[0], benchmark_of(tables[0].task).chance
+    accuracies = {model: cell.score.accuracy for model, cell in table.overall.items() if model.stage != REFERENCE}
+    trained = {model: value for model, value in accuracies.items() if model.stage != BASE}
+    best = max(trained, key=lambda model: trained[model]).experiment if trained else BASE
     steps = [
         f"{value:.1f}\u00a0% {'before training' if stage == BASE else 'after ' + STAGE_NAMES[stage]}"
         for (experiment, stage), value in accuracies.items()
         if experiment in (BASE, best)
     ]
     named = f" (experiment {best})" if len(run.config.experiments) > 1 and trained else ""
-    return (
-        f"{task}: right in {_enumerate(steps)}{named}, on {table.counts[place]:,} questions where chance is 25\u00a0%."
-    )
+    asked = f"{table.counts[table.splits.index(OVERALL)]:,} questions"
+    guessed = "" if chance is None else f" where chance is {chance:g}\u00a0%"
+    return f"{task}: right in {_enumerate(steps)}{named}, on {asked}{guessed}."
 
 
 def run_facts(run: Run, tables: list[ResultTable], costs: list[RuleCost]) -> list[tuple[str, str]]:
@@ -159,7 +196,7 @@ def run_facts(run: Run, tables: list[ResultTable], costs: list[RuleCost]) -> lis
 
 def outcome_title(run: Run, example: Example) -> str:
     """What the two compared models made of the example's question."""
-    before, after = (example.answers[place] for place in compared_models(run.models))
+    before, after = (run.models[place] for place in compared_models([model.name for model in run.models]))
     return OUTCOMES[example.outcome].format(before=STAGE_NAMES[before.stage], after=STAGE_NAMES[after.stage])
 
 

@@ -1,4 +1,4 @@
-"""Scores as a CSV file and as the tables of the page."""
+"""Scores as a CSV file and as the tables of the page: one over all benchmarks, one for each way of asking."""
 
 import csv
 import io
@@ -7,23 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from nep.report.collect import BASE, EvaluatedModel, Quarantined, Run, Score, Stage
+from nep.report.benchmarks import OVERALL, benchmark_of, split_order, task_order
+from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Quarantined, Row, Run, Score, Stage
 
-CSV_COLUMNS = ("experiment", "stage", "task", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
-OVERALL = "overall"
-SPLITS = (OVERALL, "hop1", "hop2", "hop3", "interpolation")
-SPLIT_NAMES = {
-    OVERALL: "Overall",
-    "hop1": "1 hop",
-    "hop2": "2 hops",
-    "hop3": "3 hops",
-    "interpolation": "Interpolation",
-}
+CSV_COLUMNS = (
+    *("experiment", "stage", "task", "variant", "split", "n"),
+    *("accuracy", "ci_low", "ci_high", "unreadable", "failed"),
+)
 STAGE_NAMES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated", "text_only": "No video"}
-CHANCE = 25.0
-# Tasks whose questions all have four options.
-FOUR_OPTIONS = ("futurebench", "seedbench_r1")
+# With more splits than this, a table has a row for each of them and a column for each model.
+MOST_COLUMNS = 8
 
 ScoreRow = tuple[Any, ...]
 
@@ -56,6 +50,28 @@ class ResultTable:
     counts: list[int]
     rows: list[TableRow]
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it is better read with a row for each split."""
+        return len(self.splits) > MOST_COLUMNS
+
+    @property
+    def overall(self) -> dict[ModelName, Cell]:
+        """The overall accuracy of each model that has one."""
+        if OVERALL not in self.splits:
+            return {}
+        place = self.splits.index(OVERALL)
+        return {ModelName(row.experiment, row.stage): cell for row in self.rows if (cell := row.cells[place])}
+
+
+@dataclass(frozen=True)
+class LeftOutRow:
+    """A benchmark, why it was not asked, and of which models, where not of all."""
+
+    task: str
+    reason: str
+    models: list[ModelName]
+
 
 @dataclass(frozen=True)
 class ControlRow:
@@ -81,8 +97,6 @@ class ParsingRow:
     variant: str
     anchored: Score
     legacy: Score | None
-    unreadable: int
-    answers: int
 
 
 def score_rows(models: Iterable[EvaluatedModel]) -> list[ScoreRow]:
@@ -93,33 +107,58 @@ def score_rows(models: Iterable[EvaluatedModel]) -> list[ScoreRow]:
     return [
         (model.experiment, model.stage, *(getattr(score, name) for name in CSV_COLUMNS[2:]))
         for model in models
-        for score in sorted(model.scores, key=lambda score: (score.task, score.variant, split_order(score.split)))
+        for score in sorted(model.scores, key=_score_order)
     ]
 
 
 def results_csv(models: Iterable[EvaluatedModel]) -> str:
-    """`score_rows` as CSV; accuracies in percent, two decimals."""
+    """`score_rows` as CSV; accuracies in percent, two decimals; empty where a benchmark reads no answers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    writer.writerows([*row[:6], *(f"{value:.2f}" for value in row[6:])] for row in score_rows(models))
+    writer.writerows([*row[:6], *(f"{value:.2f}" for value in row[6:9]), *row[9:]] for row in score_rows(models))
     return text.getvalue()
 
 
-def split_order(split: str) -> tuple[int, str]:
-    """Sort key: overall, then the hops, then whatever else a task has."""
-    return (SPLITS.index(split) if split in SPLITS else len(SPLITS), split)
-
-
 def result_tables(run: Run) -> list[ResultTable]:
-    """One table for each task and variant, the headline variant first."""
-    headline = run.config.report.headline
+    """One table for each task and variant, in the order of the benchmarks, a task's headline variant first."""
     scores = [score for model in run.models for score in model.scores]
-    plain = {score.variant for score in scores if not score.variant.endswith((*CONTROL_NAMES, "legacy"))}
-    variants = sorted(plain, key=lambda variant: (variant != headline, variant))
-    tasks = sorted({score.task for score in scores})
-    tables = [_result_table(run.models, task, variant) for variant in variants for task in tasks]
-    return [table for table in tables if table.rows]
+    asked = {(score.task, score.variant) for score in scores if is_plain(score.variant)}
+    headline = run.config.report.headline
+    order = sorted(asked, key=lambda item: (task_order(item[0]), item[1] != headline, item[1]))
+    return [_result_table(run.models, task, variant) for task, variant in order]
+
+
+def is_plain(variant: str) -> bool:
+    """Whether a variant is neither a control nor the published parser's reading."""
+    return not variant.endswith((*CONTROL_NAMES, "legacy"))
+
+
+def headline_variants(tables: Iterable[ResultTable]) -> dict[str, str]:
+    """The variant that leads each task, in the order of the tasks."""
+    variants: dict[str, str] = {}
+    for table in tables:
+        variants.setdefault(table.task, table.variant)
+    return variants
+
+
+def answers_to(model: EvaluatedModel, task: str, variant: str) -> dict[str, Row]:
+    """A model's samples by question, frames as they are."""
+    return {
+        row["question_id"]: row
+        for row in model.samples
+        if (row["task"], row["variant"], row["control"]) == (task, variant, None)
+    }
+
+
+def left_out_rows(run: Run) -> list[LeftOutRow]:
+    """What was not evaluated, by benchmark and reason; `models` is empty where it holds for all of them."""
+    models: dict[tuple[str, str], list[ModelName]] = {}
+    for model in run.models:
+        for left_out in model.left_out:
+            models.setdefault((left_out.task, left_out.reason), []).append(model.name)
+    order = sorted(models, key=lambda key: (task_order(key[0]), key))
+    return [LeftOutRow(*key, [] if len(models[key]) == len(run.models) else models[key]) for key in order]
 
 
 def control_rows(run: Run) -> list[ControlRow]:
@@ -138,27 +177,29 @@ def control_rows(run: Run) -> list[ControlRow]:
 
 
 def describe_control(ordered: Score, controlled: Score) -> str:
-    """What a control says, from the two intervals alone."""
-    if ordered.ci_low <= CHANCE:
-        return "Not above chance to begin with: there is nothing to lose."
-    if controlled.ci_high < CHANCE:
-        return "Falls below chance: the changed frames mislead the model."
-    if controlled.ci_low <= CHANCE:
-        return "Falls to chance: the answer is in the video, not in the text."
+    """What a control says, from the two intervals alone; beside chance, where the benchmark has one."""
+    chance = benchmark_of(ordered.task).chance
+    if chance is not None:
+        if ordered.ci_low <= chance:
+            return "Not above chance to begin with: there is nothing to lose."
+        if controlled.ci_high < chance:
+            return "Falls below chance: the changed frames mislead the model."
+        if controlled.ci_low <= chance:
+            return "Falls to chance: the answer is in the video, not in the text."
     if controlled.ci_high < ordered.ci_low:
-        return "Falls, but stays above chance: part of the answer can be had without what the control destroys."
+        above = "" if chance is None else ", but stays above chance"
+        return f"Falls{above}: part of the answer can be had without what the control destroys."
     return "No clear fall: these answers do not depend on what the control destroys."
 
 
 def parsing_rows(run: Run) -> list[ParsingRow]:
-    """Unreadable answers and the legacy parser's figures, for every model and variant without control."""
+    """Answers that do not count, and the legacy parser's figures, for every model and variant without control."""
     rows = []
     for table in result_tables(run):
         for model in run.models:
             anchored = find_score(model, table.task, table.variant, OVERALL)
             if anchored is None:
                 continue
-            samples = [row for row in model.samples if row["variant"] == table.variant and row["control"] is None]
             rows.append(
                 ParsingRow(
                     experiment=model.experiment,
@@ -167,8 +208,6 @@ def parsing_rows(run: Run) -> list[ParsingRow]:
                     variant=table.variant,
                     anchored=anchored,
                     legacy=find_score(model, table.task, f"{table.variant}_legacy", OVERALL),
-                    unreadable=sum(row["parsed"] is None for row in samples),
-                    answers=len(samples),
                 )
             )
     return rows
@@ -184,6 +223,10 @@ def find_score(model: EvaluatedModel, task: str, variant: str, split: str) -> Sc
     """The model's score under that task, variant and split."""
     wanted = (task, variant, split)
     return next((score for score in model.scores if (score.task, score.variant, score.split) == wanted), None)
+
+
+def _score_order(score: Score) -> tuple[Any, ...]:
+    return (task_order(score.task), score.variant, split_order(score.split))
 
 
 def _result_table(models: list[EvaluatedModel], task: str, variant: str) -> ResultTable:
@@ -202,7 +245,7 @@ def _result_table(models: list[EvaluatedModel], task: str, variant: str) -> Resu
 
 def _gain(models: list[EvaluatedModel], model: EvaluatedModel, task: str, variant: str) -> float | None:
     """Points over the stage that this model was trained from: GRPO over SFT, otherwise over the base model."""
-    if model.stage == BASE:
+    if model.stage in (BASE, REFERENCE):
         return None
     same = [other for other in models if other.experiment == model.experiment and other.stage == "sft"]
     base = [other for other in models if other.stage == BASE]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from nep.errors import InputError
-from nep.report.results_table import CONTROL_NAMES, CSV_COLUMNS, OVERALL, SPLIT_NAMES, STAGE_NAMES, split_order
+from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order
+from nep.report.collect import REFERENCE
+from nep.report.results_table import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS, STAGE_NAMES
 
 Row = dict[str, str]
 T = TypeVar("T")
@@ -26,39 +28,44 @@ def read_results(path: Path) -> list[Row]:
 
 
 def results_text(rows: list[Row]) -> str:
-    """One table for each task and answer form (models by splits, percent), then the controls beside each other."""
-    plain = [row for row in rows if not _control_of(row) and not row["variant"].endswith("_legacy")]
+    """Of each benchmark a table for each answer form (models by splits, percent), then its controls side by side."""
+    read = [row for row in rows if not row["variant"].endswith("_legacy")]
+    plain = [row for row in read if not _control_of(row)]
     parts = [
         _split_table([row for row in plain if (row["task"], row["variant"]) == key])
         for key in _in_order((row["task"], row["variant"]) for row in plain)
     ]
-    if any(_control_of(row) for row in rows):
-        parts.append(_control_table(rows))
+    for task in _in_order(row["task"] for row in read if _control_of(row)):
+        parts.append(_control_table([row for row in read if row["task"] == task and row["split"] == OVERALL]))
     return "\n\n".join(parts)
 
 
 def _split_table(rows: list[Row]) -> str:
     splits = sorted({row["split"] for row in rows}, key=split_order)
+    # Of many splits the page has a table; a terminal is too narrow.
+    splits = [OVERALL] if len(splits) > MOST_COLUMNS and OVERALL in splits else splits
     counts = {row["split"]: row["n"] for row in rows}
-    lines = [["model", *(f"{SPLIT_NAMES.get(split, split)} (n={counts[split]})" for split in splits), "95 % interval"]]
+    lines = [["model", *(f"{split_name(split)} (n={counts[split]})" for split in splits), "95 % interval"]]
     for model in _in_order(_model_of(row) for row in rows):
         scores = {row["split"]: row for row in rows if _model_of(row) == model}
         overall = scores.get(OVERALL)
         interval = f"{float(overall['ci_low']):.1f}-{float(overall['ci_high']):.1f}" if overall else ""
         cells = [f"{float(scores[split]['accuracy']):.1f}" if split in scores else "" for split in splits]
         lines.append([model, *cells, interval])
-    return f"{rows[0]['task']}, answers '{rows[0]['variant']}': accuracy in percent\n{_aligned(lines)}"
+    name = benchmark_of(rows[0]["task"]).name
+    return f"{name}, answers '{rows[0]['variant']}': accuracy in percent\n{_aligned(lines)}"
 
 
 def _control_table(rows: list[Row]) -> str:
-    overall = [row for row in rows if row["split"] == OVERALL and not row["variant"].endswith("_legacy")]
-    controlled = {row["variant"] for row in overall if _control_of(row)}
-    variants = sorted({variant.split("_", 1)[0] for variant in controlled} | controlled)
+    controlled = {row["variant"]: _control_of(row) for row in rows if _control_of(row)}
+    plain = {variant.removesuffix(f"_{control}") for variant, control in controlled.items()}
+    variants = sorted(plain | controlled.keys())
     lines = [["model", *variants]]
-    for model in _in_order(_model_of(row) for row in overall):
-        scores = {row["variant"]: row["accuracy"] for row in overall if _model_of(row) == model}
+    for model in _in_order(_model_of(row) for row in rows):
+        scores = {row["variant"]: row["accuracy"] for row in rows if _model_of(row) == model}
         lines.append([model, *(f"{float(scores[item]):.1f}" if item in scores else "" for item in variants)])
-    return f"controls, overall: frames in order beside changed frames\n{_aligned(lines)}"
+    name = benchmark_of(rows[0]["task"]).name
+    return f"{name}, controls, overall: frames in order beside changed frames\n{_aligned(lines)}"
 
 
 def _control_of(row: Row) -> str | None:
@@ -66,6 +73,8 @@ def _control_of(row: Row) -> str | None:
 
 
 def _model_of(row: Row) -> str:
+    if row["stage"] == REFERENCE:
+        return row["experiment"]
     stage = STAGE_NAMES.get(row["stage"], row["stage"])
     return stage if row["experiment"] == row["stage"] else f"{row['experiment']} {stage}"
 

@@ -9,7 +9,7 @@ from support.synthetic_run import SyntheticRun
 
 from nep.config import load_config
 from nep.report.collect import Run, collect_run
-from nep.report.comparison import breakdowns, comparisons
+from nep.report.comparison import breakdowns, comparisons, holm
 from nep.report.page import render_page
 
 
@@ -24,10 +24,11 @@ def right(run: Run, place: int, variant: str) -> dict[str, bool]:
     return {row["question_id"]: row["correct"] for row in rows if row["variant"] == variant and not row["control"]}
 
 
-def test_every_stage_is_compared_with_those_it_came_from(run: Run) -> None:
-    found = [(row.experiment, row.variant, row.before, row.after) for row in comparisons(run)]
-    pairs = [("a", "base", "sft"), ("a", "base", "grpo"), ("a", "sft", "grpo"), ("b", "base", "grpo")]
-    assert found == [(name, variant, *stages) for variant in ("reason", "direct") for name, *stages in pairs]
+def test_a_model_is_compared_with_what_it_came_from_and_with_its_like(run: Run) -> None:
+    found = [(row.variant, row.before, row.after) for row in comparisons(run)]
+    base, sft, grpo, other = ("base", "base"), ("a", "sft"), ("a", "grpo"), ("b", "grpo")
+    pairs = [(base, sft), (base, grpo), (sft, grpo), (base, other), (grpo, other)]
+    assert found == [(variant, *pair) for variant in ("reason", "direct") for pair in pairs]
 
 
 def test_counts_are_those_of_the_samples(run: Run) -> None:
@@ -37,7 +38,20 @@ def test_counts_are_those_of_the_samples(run: Run) -> None:
     lost = sum(before[key] and not after[key] for key in before)
     assert (row.counts.gained, row.counts.lost) == (gained, lost)
     assert row.counts.p_value == pytest.approx(binomtest(gained, gained + lost).pvalue)
-    assert row.significant
+    assert row.mark == "**"
+
+
+def test_p_values_are_adjusted_by_how_many_they_are(run: Run) -> None:
+    # By the definition: of the k-th smallest of n, the largest of (n - j + 1) p_j over the j <= k.
+    p_values = [0.03, 0.01, 0.04, 0.02, 0.6]
+    ordered = sorted(p_values)
+    by_definition = {
+        p: min(1.0, max((len(ordered) - j) * ordered[j] for j in range(k + 1))) for k, p in enumerate(ordered)
+    }
+    assert holm(p_values) == pytest.approx([by_definition[p] for p in p_values])
+    assert holm([]) == []
+    rows = [row for row in comparisons(run) if row.variant == "direct"]
+    assert [row.adjusted for row in rows] == holm([row.counts.p_value for row in rows])
 
 
 def test_breakdowns_hold_every_question_once(run: Run) -> None:
@@ -47,7 +61,7 @@ def test_breakdowns_hold_every_question_once(run: Run) -> None:
     breakdown = found["Place of the true option"]
     assert breakdown.groups == ["A", "B", "C", "D"]
     assert sum(breakdown.counts) == len(run.questions)
-    for place, (_, _, cells) in enumerate(breakdown.rows):
+    for place, (_, cells) in enumerate(breakdown.rows):
         answers = right(run, place, "reason")
         for letter, cell in zip(breakdown.groups, cells, strict=True):
             members = [answers[key] for key in answers if run.questions[key]["answer"] == letter]

@@ -10,7 +10,7 @@ from support.synthetic_run import SyntheticRun, write_lines
 
 from nep.config import load_config
 from nep.report.collect import collect_run
-from nep.report.curves import HEIGHT, WIDTH, format_value, moving_mean, nice_ticks, stage_panels, thin
+from nep.report.curves import HEIGHT, WIDTH, format_value, moving_mean, nice_ticks, series_colour, stage_panels, thin
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.31, 3.2), (-2.5, 7), (0, 0), (5, 5), (1e-7, 3e-6), (990, 1010)])
@@ -71,4 +71,8 @@ def test_several_experiments_have_a_colour_each(tmp_path: Path) -> None:
     panels = stage_panels(collect_run(synthetic.write(tmp_path), load_config(synthetic.config)))
     assert len(panels) == 2
     for panel in panels:
-        assert [(curve.experiment, curve.colour) for curve in panel.curves] == [("a", "series0"), ("b", "series1")]
+        assert [(curve.experiment, curve.colour) for curve in panel.curves] == [
+            ("a", series_colour(0)),
+            ("b", series_colour(1)),
+        ]
+    assert len({series_colour(place) for place in range(24)}) == 24

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from support.html_page import Page
 from support.synthetic_run import SyntheticRun
 
 from nep.config import load_config
 from nep.report.collect import collect_run
 from nep.report.overview import REQUIRED, config_changes, run_description
+from nep.report.page import render_page
 
 
 def changes(**values) -> dict[str, tuple[str, str]]:
@@ -53,7 +55,21 @@ def test_the_description_names_data_model_and_time(tmp_path: Path) -> None:
     assert described["Source"] == "who/what @ abc"
     assert described["Base model"] == "model (folder)"
     assert described["Experiments"] == "next_event (SFT on 5,000 next_event + mix, then GRPO on next_event_mc)"
+    assert described["On"] == "not recorded"
     assert described["When"].endswith("to 2023-11-14 22:13 UTC, first job to last")
     for path in (root / "benchmarks").rglob("*.tsv"):
         path.unlink()
     assert dict(run_description(collect_run(root, config)))["When"] == "not recorded"
+
+
+def test_the_machine_is_named_and_without_a_gpu_no_time_of_one(tmp_path: Path) -> None:
+    texts = {}
+    for name, gpus in (("cpu", ()), ("gpu", ("NVIDIA H100",) * 8)):
+        synthetic = SyntheticRun(videos=1, gpus=gpus)
+        texts[name] = Page(
+            render_page(collect_run(synthetic.write(tmp_path / name), load_config(synthetic.config)))
+        ).text
+    machine = "Fast CPU, 8 cores, 64 GiB"
+    assert f"On {machine}; no GPU; Linux x86_64, Python 3.11.2" in texts["cpu"]
+    assert f"On {machine}; 8 × NVIDIA H100; Linux x86_64" in texts["gpu"]
+    assert ("GPU time" in texts["cpu"], "GPU time" in texts["gpu"]) == (False, True)

@@ -12,9 +12,9 @@ from support.synthetic_run import SyntheticRun, write_benchmark, write_lines
 from nep.config import load_config
 from nep.errors import InputError
 from nep.report.collect import Job, collect_run, read_jobs
-from nep.report.comparison import comparisons
+from nep.report.comparison import comparisons, gain_marks
 from nep.report.cost import rule_costs, total_cost
-from nep.report.page import format_count, render_page, significant_gains
+from nep.report.page import format_count, render_page
 from nep.report.rendering import format_duration, format_memory
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def test_page_shows_what_the_run_holds(tmp_path: Path) -> None:
         "train grpo grpo 1",
         "hold_out_evaluation_videos: true",
         "on 24 questions where chance is 25 %",
-        "futurebench · With reasoning · Frames shuffled",
+        "FutureBench · With reasoning · Frames shuffled",
     )
     assert [text for text in shown if text not in page.text] == []
 
@@ -90,14 +90,17 @@ def test_text_of_models_and_data_injects_no_markup(tmp_path: Path, attack: str) 
 def test_a_gain_that_is_no_chance_is_marked(tmp_path: Path) -> None:
     synthetic = SyntheticRun(videos=20)
     run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
-    counts = {(row.before, row.after, row.variant): row for row in comparisons(run)}
-    marked = significant_gains(list(counts.values()))
+    compared = comparisons(run)
+    counts = {(row.before.stage, row.after.stage, row.variant): row for row in compared}
+    marks = gain_marks(compared)
     for stage, before in (("sft", "base"), ("grpo", "sft")):
         for variant in ("direct", "reason"):
-            significant = counts[before, stage, variant].counts.p_value < 0.05
-            assert (("next_event", stage, variant) in marked) == significant
-    assert ("next_event", "sft", "reason") in marked
-    assert render_page(run).count("<abbr") == len(marked)
+            row = counts[before, stage, variant]
+            expected = "**" if row.adjusted < 0.05 else "*" if row.counts.p_value < 0.05 else ""
+            assert marks["futurebench", variant, ("next_event", stage)] == expected
+    assert marks["futurebench", "reason", ("next_event", "sft")] == "**"
+    # Once in the table over all benchmarks, once in the benchmark's own.
+    assert render_page(run).count("<abbr") == 2 * sum(map(bool, marks.values()))
 
 
 def test_characters_that_html_cannot_hold_are_replaced(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.synthetic_run import SyntheticRun, score_row
+from support.synthetic_run import SyntheticRun
 
 from nep.config import load_config
 from nep.report.collect import EvaluatedModel, Run, Score, collect_run
@@ -30,14 +30,15 @@ def test_csv_holds_the_rows_in_order_with_two_decimals() -> None:
         score("reason", "hop1", 1 / 3),
         score("direct", "overall", 25),
     ]
-    sft = model("nep", "sft", score("reason_shuffled_frames", "overall", 20), score("reason_legacy", "hop2", 30))
+    controlled = Score("futurebench", "reason_shuffled_frames", "overall", 40, 20, 0, 100, unreadable=3, failed=2)
+    sft = model("nep", "sft", controlled, score("reason_legacy", "hop2", 30))
     assert results_csv([model("base", "base", *scores), sft]).splitlines() == [
-        "experiment,stage,task,variant,split,n,accuracy,ci_low,ci_high",
-        "base,base,futurebench,direct,overall,40,25.00,0.00,100.00",
-        "base,base,futurebench,reason,hop1,40,0.33,0.00,100.00",
-        "base,base,futurebench,reason,interpolation,40,50.00,1.00,2.00",
-        "nep,sft,futurebench,reason_legacy,hop2,40,30.00,0.00,100.00",
-        "nep,sft,futurebench,reason_shuffled_frames,overall,40,20.00,0.00,100.00",
+        "experiment,stage,task,variant,split,n,accuracy,ci_low,ci_high,unreadable,failed",
+        "base,base,futurebench,direct,overall,40,25.00,0.00,100.00,,0",
+        "base,base,futurebench,reason,hop1,40,0.33,0.00,100.00,,0",
+        "base,base,futurebench,reason,interpolation,40,50.00,1.00,2.00,,0",
+        "nep,sft,futurebench,reason_legacy,hop2,40,30.00,0.00,100.00,,0",
+        "nep,sft,futurebench,reason_shuffled_frames,overall,40,20.00,0.00,100.00,3,2",
     ]
 
 
@@ -113,16 +114,16 @@ def test_unreadable_answers_are_counted_per_model_and_variant(run: Run) -> None:
     for row in rows:
         evaluated = next(m for m in run.models if (m.experiment, m.stage) == (row.experiment, row.stage))
         samples = [s for s in evaluated.samples if s["variant"] == row.variant and s["control"] is None]
-        assert row.unreadable == len([s for s in samples if s["parsed"] not in ("A", "B", "C", "D")])
-        assert row.answers == len(samples) == 20
+        assert row.anchored.unreadable == len([s for s in samples if s["parsed"] not in ("A", "B", "C", "D")])
+        assert row.anchored.n == len(samples) == 20
         assert row.legacy.variant == f"{row.variant}_legacy"
-    assert sum(row.unreadable for row in rows) > 0
+    assert sum(row.anchored.unreadable for row in rows) > 0
 
 
 def test_a_model_without_a_split_leaves_its_cell_empty(tmp_path: Path) -> None:
     synthetic = SyntheticRun(videos=2, experiments={"nep": ("sft",)})
     run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
-    run.models[0].scores[:] = [Score(**score_row("reason", "overall", [True, False]))]
+    run.models[0].scores[:] = [score("reason", "overall", 50)]
     row = result_tables(run)[0].rows[0]
     assert row.cells[0] is not None
     assert row.cells[1:] == [None] * 4
