@@ -39,6 +39,8 @@ BENCHMARKS = (
     Benchmark("tempcompass", "TempCompass"),
     Benchmark("temporalbench", "TemporalBench"),
 )
+# Their questions are the run's own data set's, which need not be the published one.
+OWN = ("futurebench", "seedbench_r1")
 _BY_TASK = {benchmark.task: benchmark for benchmark in BENCHMARKS}
 _PLACES = {benchmark.task: place for place, benchmark in enumerate(BENCHMARKS)}
 
@@ -46,6 +48,11 @@ _PLACES = {benchmark.task: place for place, benchmark in enumerate(BENCHMARKS)}
 def benchmark_of(task: str) -> Benchmark:
     """What is known of a task."""
     return _BY_TASK.get(task, Benchmark(task, task))
+
+
+def is_own(task: str) -> bool:
+    """Whether the questions are made by the convert stage."""
+    return task.startswith(OWN)
 
 
 def task_order(task: str) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from nep.config import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
+from nep.report.benchmarks import is_own
 from nep.workflow.machine import FOLDER as MACHINES
 from nep.workflow.machine import Machine
 
@@ -132,6 +133,10 @@ class Run:
     jobs: list[Job]
     parameters: int | None
     machines: list[Machine]
+
+    def question_of(self, sample: Row) -> Row:
+        """What a sample was asked, with what convert knows of it where the benchmark's questions are the run's own."""
+        return {**sample, **self.questions.get(sample["question_id"], {})} if is_own(sample["task"]) else sample
 
 
 def collect_run(root: Path, config: Config) -> Run:

@@ -1,6 +1,6 @@
 """What a reviewer asks beyond the accuracies: pairs of models on the same questions, and kinds of questions."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nep.evaluation.paired import Paired, paired
@@ -70,15 +70,16 @@ def breakdowns(run: Run) -> list[Breakdown]:
     made = []
     for task, variant in headline_variants(result_tables(run)).items():
         answered = [(model.name, answers_to(model, task, variant)) for model in run.models]
-        questions = {identity: row for _, samples in answered for identity, row in samples.items()}
+        asked = {identity: row for _, samples in answered for identity, row in samples.items()}
+        questions = {identity: run.question_of(row) for identity, row in asked.items()}
         lengths = _thirds({identity: _seconds(run, row) for identity, row in questions.items()})
-        kinds: tuple[tuple[str, Callable[[str, Row], str | None]], ...] = (
-            ("Place of the true option", lambda _, row: _true_place(row)),
-            ("Length of what is seen", lambda identity, _, lengths=lengths: lengths.get(identity)),
-            ("Source", lambda identity, row: _source(run, identity, row)),
-        )
-        for title, group in kinds:
-            groups = {identity: name for identity, row in questions.items() if (name := group(identity, row))}
+        kinds: dict[str, dict[str, str | None]] = {
+            "Place of the true option": {identity: _true_place(row) for identity, row in questions.items()},
+            "Length of what is seen": lengths,
+            "Source": {identity: _source(row) for identity, row in questions.items()},
+        }
+        for title, names in kinds.items():
+            groups = {identity: name for identity, name in names.items() if name is not None}
             # One group says no more than the accuracy of all.
             if len(set(groups.values())) > 1:
                 made.append(_breakdown(task, variant, title, groups, answered))
@@ -128,9 +129,8 @@ def _true_place(row: Row) -> str | None:
     return answer if isinstance(options, dict) and answer in options else None
 
 
-def _source(run: Run, identity: str, row: Row) -> str | None:
-    record = run.questions.get(identity, {}).get("record") or {}
-    return record.get("source") or row.get("source")
+def _source(row: Row) -> str | None:
+    return (row.get("record") or {}).get("source") or row.get("source")
 
 
 def _seconds(run: Run, row: Row) -> float | None:
@@ -139,7 +139,7 @@ def _seconds(run: Run, row: Row) -> float | None:
     return cut["first"]["frames"] / cut["fps"] if cut else None
 
 
-def _thirds(seconds: dict[str, float | None]) -> dict[str, str]:
+def _thirds(seconds: dict[str, float | None]) -> dict[str, str | None]:
     """Group of each question of a known length; equal lengths are in one group."""
     known = {identity: value for identity, value in seconds.items() if value is not None}
     ordered = sorted(known.values())

@@ -200,8 +200,7 @@ def _data_uri(image: Image.Image) -> str:
 
 
 def _example(run: Run, question_id: str, outcome: str, samples: list[Row | None], with_frames: bool) -> Example:
-    asked: Row = next(sample for sample in samples if sample is not None)
-    question = {**run.questions.get(question_id, {}), **asked}
+    question = run.question_of(next(sample for sample in samples if sample is not None))
     cut = run.cuts.get(question.get("video_id"), {})
     record = question.get("record") or {}
     return Example(

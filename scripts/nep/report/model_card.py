@@ -5,13 +5,11 @@ from typing import Any
 import yaml
 
 from nep.config import Config, Grpo, Sft
-from nep.report.benchmarks import OVERALL, benchmark_of, split_name
+from nep.report.benchmarks import OVERALL, benchmark_of, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
 from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
 
 METHODS = {"sft": "supervised fine-tuning", "grpo": "group relative policy optimisation (arXiv 2402.03300)"}
-# Their questions are the run's own data set's, which need not be the published one.
-FROM_SOURCE = ("futurebench", "seedbench_r1")
 
 
 def model_cards(run: Run) -> dict[str, str]:
@@ -128,8 +126,8 @@ def _control_sentence(model: EvaluatedModel, config: Config) -> str:
 
 def _benchmark(config: Config, task: str) -> str:
     """The name of the published benchmark, where the questions come from a hub."""
-    name, is_own = benchmark_of(task).name, task.startswith(FROM_SOURCE) and config.source.kind != "hub"
-    return f"{name}-like questions of a local data set" if is_own else name
+    name, is_local = benchmark_of(task).name, is_own(task) and config.source.kind != "hub"
+    return f"{name}-like questions of a local data set" if is_local else name
 
 
 def _base(config: Config) -> str:
