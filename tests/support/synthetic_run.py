@@ -264,10 +264,13 @@ def write_evaluation(folder: Path, samples: Iterable[dict[str, Any]], others: bo
 def scores_of(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Scores by benchmark, variant and kind, with the legacy parser's where it was asked."""
     groups: dict[tuple[str, str, str], list[tuple[bool, dict[str, Any]]]] = {}
+    kinds = {(row.get("task"), row.get("kind")) for row in samples}
     for row in samples:
         task = row.get("task", "futurebench")
         variant = "_".join(part for part in (row["variant"], row["control"]) if part)
-        for split in ("overall", *([row["kind"]] if "kind" in row else [])):
+        # One kind alone is no split.
+        several = sum(of == row.get("task") for of, _ in kinds) > 1
+        for split in ("overall", *([row["kind"]] if several else [])):
             groups.setdefault((task, variant, split), []).append((row["correct"], row))
             if row["control"] is None and "legacy_correct" in row:
                 groups.setdefault((task, f"{variant}_legacy", split), []).append((row["legacy_correct"], row))
