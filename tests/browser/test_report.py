@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -15,6 +16,17 @@ from nep.config import load_config
 from nep.report.collect import collect_run
 from nep.report.page import write_report
 
+# A4 at 96 dots an inch, without margins of 1 cm.
+PAPER = (718, 1047)
+# "%PDF" in base 64.
+PDF = "JVBER"
+OTHERS = ["SeedBench-R1, level 1", "MVBench", "TemporalBench", "zz_new"]
+# Which control has the focus, and whether that can be seen.
+FOCUSED = """
+const element = document.activeElement, style = getComputedStyle(element), box = element.getBoundingClientRect();
+const seen = style.outlineStyle !== "none" && box.bottom > 0 && box.top < innerHeight;
+return [controls.indexOf(element), seen];
+"""
 ATTACKS = (
     "<script>document.title = 'owned'</script>",
     "</pre><img src=x onerror=\"document.title='owned'\">",
@@ -70,6 +82,39 @@ def test_a_results_column_sorts_down_up_and_back(browser: WebDriver, page: Path)
     assert (head.get_attribute("aria-sort"), overall(browser)) == (None, before)
 
 
+@pytest.mark.parametrize("size", [DESK, PHONE])
+def test_many_benchmarks_scroll_in_their_frame_and_lead_to_their_sections(
+    browser: WebDriver, wide_page: Path, size: tuple[int, int]
+) -> None:
+    show(browser, wide_page, size=size)
+    assert problems(browser) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
+    links = select_all(browser, f"{SUMMARY} thead a")
+    assert [link.text for link in links] == ["FutureBench", *OTHERS]
+    sections = [select(browser, link.get_attribute("href").partition("#")[2].join(("#", ""))) for link in links]
+    assert [section.find_element(By.TAG_NAME, "h3").text for section in sections] == [link.text for link in links]
+    links[0].click()
+    # The bar of sections stays above what was asked for.
+    bottom = browser.execute_script("return document.querySelector('nav').getBoundingClientRect().bottom")
+    top = browser.execute_script("return arguments[0].getBoundingClientRect().top", sections[0])
+    assert max(0, bottom) <= top < size[1] / 2
+
+
+def test_a_column_below_the_name_of_its_benchmark_sorts(browser: WebDriver, wide_page: Path) -> None:
+    show(browser, wide_page)
+    table = select(browser, SUMMARY)
+    assert table.find_elements(By.CSS_SELECTOR, "tr.names button") == []
+    heads = table.find_elements(By.CSS_SELECTOR, "thead tr:last-child th")
+    (place,) = [place for place, head in enumerate(heads) if head.text.startswith("Published")]
+    heads[place + 1].find_element(By.TAG_NAME, "button").click()
+    assert heads[place + 1].get_attribute("aria-sort") == "descending"
+    rows = shown(table.find_elements(By.CSS_SELECTOR, "tbody tr"))
+    figures = [row.find_elements(By.CSS_SELECTOR, "th, td")[place + 1].text.split("\n")[0] for row in rows]
+    figures = [float(figure.rstrip("*")) for figure in figures]
+    assert figures == sorted(figures, reverse=True)
+    assert len(figures) == 5
+
+
 def test_chance_and_published_figures_stay_below_the_measured_ones(browser: WebDriver, page: Path) -> None:
     show(browser, page)
     table = select(browser, BY_HOP)
@@ -103,6 +148,21 @@ def test_sorting_needs_no_mouse(browser: WebDriver, page: Path) -> None:
     assert outline == "solid"
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_every_control_is_reached_by_the_keyboard_in_order_and_seen_there(browser: WebDriver, page: Path) -> None:
+    show(browser, page)
+    browser.execute_script(
+        "window.controls = [...document.querySelectorAll('a, button, input, select, summary, [tabindex]')]"
+        ".filter((element) => element.checkVisibility({visibilityProperty: true}))"
+    )
+    count = browser.execute_script("return controls.length")
+    assert count > 80
+    reached = []
+    for _ in range(count):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        reached.append(browser.execute_script(FOCUSED))
+    assert reached == [[place, True] for place in range(count)]
 
 
 def test_a_long_table_is_filtered_by_text(browser: WebDriver, page: Path) -> None:
@@ -140,6 +200,36 @@ def test_samples_are_filtered_by_the_answers_of_two_models(browser: WebDriver, p
     assert len(shown(cards)) == 12
 
 
+def test_one_button_shows_where_the_second_model_gained(browser: WebDriver, page: Path) -> None:
+    show(browser, page)
+    cards = select_all(browser, ".example")
+    button = select(browser, 'button[data-pair="wrong right"]')
+    label, count = button.text.rsplit(" ", 1)
+    assert (label, button.get_attribute("aria-pressed")) == ("wrong → right", "false")
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert len(shown(cards)) == int(count) > 0
+    assert Select(select(browser, "select[name=first_verdict]")).first_selected_option.text == "wrong"
+    headings = {card.find_element(By.TAG_NAME, "h3").text for card in shown(cards)}
+    assert headings == {"GRPO right where SFT was wrong"}
+    # The same models the other way round.
+    for side, name in (("first", "next_event · GRPO"), ("second", "next_event · SFT")):
+        Select(select(browser, f"select[name={side}]")).select_by_visible_text(name)
+    assert {card.find_element(By.TAG_NAME, "h3").text for card in shown(cards)} <= {"SFT right, GRPO wrong"}
+    button.click()
+    assert len(shown(cards)) == 12
+
+
+def test_samples_of_one_benchmark(browser: WebDriver, wide_page: Path) -> None:
+    show(browser, wide_page)
+    cards = select_all(browser, ".example")
+    Select(select(browser, "select[name=task]")).select_by_visible_text("TemporalBench")
+    assert 0 < len(shown(cards)) < len(cards)
+    assert all("TemporalBench" in card.text for card in shown(cards))
+    Select(select(browser, "select[name=second_verdict]")).select_by_visible_text("failed")
+    assert all("OutOfMemoryError" in card.text for card in shown(cards))
+
+
 def test_samples_are_searched_and_an_empty_result_says_so(browser: WebDriver, page: Path) -> None:
     show(browser, page)
     field = select(browser, "form.browser input")
@@ -163,11 +253,19 @@ def test_without_scripts_every_row_and_sample_is_shown(browser: WebDriver, page:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
 
 
-def test_on_paper_controls_are_left_out_and_nothing_scrolls(browser: WebDriver, page: Path) -> None:
-    show(browser, page)
+@pytest.mark.parametrize("which", ["page", "wide_page"])
+def test_on_paper_controls_are_left_out_and_nothing_is_cut_off(
+    browser: WebDriver, request: pytest.FixtureRequest, which: str
+) -> None:
+    show(browser, request.getfixturevalue(which), size=PAPER)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert shown(select_all(browser, "nav, form.browser, p.filter")) == []
-    assert len(shown(select_all(browser, ".example"))) == 12
+    cards = select_all(browser, ".example")
+    assert len(shown(cards)) == len(cards) > 0
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= PAPER[0]
+    # What a reader of the paper cannot open is open.
+    assert browser.execute_script("return document.querySelector('.changes').getBoundingClientRect().height") > 100
+    assert browser.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith(PDF)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
