@@ -9,7 +9,7 @@ from datasets import Features, List, Value, get_dataset_config_names, load_datas
 
 from nep.data.convert import seedbench_file
 from nep.errors import InputError
-from nep.export.hf import SCHEMAS, export_run, to_table
+from nep.export.hf import SCHEMAS, export_run, size_category, to_table
 from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.records.seedbench import SeedQuestion
 
@@ -82,7 +82,37 @@ def test_the_card_says_how_the_videos_were_divided(run: Path, exported: Path) ->
     assert f"{divided['train']:,} videos are for training, {divided['validation']:,} for validation." in card
     for reason, count in divided["left_out"].items():
         assert f"{reason.replace('_', ' ')} {count:,}" in card
-    assert yaml.safe_load(card.split("---\n")[1])["task_categories"] == ["video-text-to-text"]
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert (header["task_categories"], header["size_categories"]) == (["video-text-to-text"], ["n<1K"])
+
+
+def test_the_card_says_what_was_left_out_and_what_questions_give_away(run: Path, exported: Path) -> None:
+    files = read_json(run / "convert/manifest.json")["files"]
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    lacking = {name: file["left_out"] for name, file in files.items() if file["left_out"]}
+    assert lacking
+    for name, reasons in lacking.items():
+        (line,) = [line for line in card.splitlines() if line.startswith(f"| `{name}` | ") and line.count("|") == 3]
+        assert all(f"{reason.replace('_', ' ')} {count:,}" in line for reason, count in reasons.items())
+    choices = {name: file for name, file in files.items() if "option_bias" in file and file["rows"]}
+    assert choices
+    for name, file in choices.items():
+        (line,) = [line for line in card.splitlines() if line.startswith(f"| `{name}` | ") and line.count("|") > 3]
+        figures = [cell.split("(")[0].strip() for cell in line.split("|")[3:-1]]
+        assert figures == [f"{rule['rate']:.1f}" for rule in file["option_bias"].values()]
+        text_only = file["text_only"]
+        assert (f"| {text_only['accuracy']:.1f} (" if text_only else "| too few videos |") in line
+
+
+def test_sizes_are_named_as_the_hub_names_them() -> None:
+    found = {rows: size_category(rows) for rows in (999, 1000, 33_206, 10**6, 10**8)}
+    assert found == {
+        999: "n<1K",
+        1000: "1K<n<10K",
+        33_206: "10K<n<100K",
+        10**6: "1M<n<10M",
+        10**8: "n>10M",
+    }
 
 
 def test_it_loads_where_it_was_moved_to(exported: Path, tmp_path: Path) -> None:
