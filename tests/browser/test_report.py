@@ -203,13 +203,14 @@ def test_samples_are_filtered_by_the_answers_of_two_models(browser: WebDriver, p
 def test_one_button_shows_where_the_second_model_gained(browser: WebDriver, page: Path) -> None:
     show(browser, page)
     cards = select_all(browser, ".example")
-    button = select(browser, 'button[data-pair="wrong right"]')
+    button = select_all(browser, ".turns button")[0]
     label, count = button.text.rsplit(" ", 1)
     assert (label, button.get_attribute("aria-pressed")) == ("wrong → right", "false")
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
     assert len(shown(cards)) == int(count) > 0
-    assert Select(select(browser, "select[name=first_verdict]")).first_selected_option.text == "wrong"
+    # An answer that cannot be read is none that is right.
+    assert Select(select(browser, "select[name=first_verdict]")).first_selected_option.text == "not right"
     headings = {card.find_element(By.TAG_NAME, "h3").text for card in shown(cards)}
     assert headings == {"GRPO right where SFT was wrong"}
     # The same models the other way round.
@@ -218,6 +219,8 @@ def test_one_button_shows_where_the_second_model_gained(browser: WebDriver, page
     assert {card.find_element(By.TAG_NAME, "h3").text for card in shown(cards)} <= {"SFT right, GRPO wrong"}
     button.click()
     assert len(shown(cards)) == 12
+    counts = [int(item.text.rsplit(" ", 1)[1]) for item in select_all(browser, ".turns button")]
+    assert sum(counts) == 12
 
 
 def test_samples_of_one_benchmark(browser: WebDriver, wide_page: Path) -> None:

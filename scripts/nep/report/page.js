@@ -81,15 +81,22 @@
     const texts = new Map(cards.map((card) => [card, card.textContent.toLowerCase()]));
     const status = form.querySelector("[role=status]");
     const none = document.querySelector("#examples .none");
+    const turns = [...form.querySelectorAll(".turns button")];
 
-    const turns = [...form.querySelectorAll("[data-pair]")];
-
-    function verdicts(card, wanted) {
-      const all = card.dataset.verdicts.split(" ");
-      return ["first", "second"].map((side) => all[Number(wanted.get(side))]);
+    function isVerdict(found, asked) {
+      return !asked || found === asked || (asked === "not right" && !["right", "absent"].includes(found));
     }
 
-    // Whether all filters but those of the two answers let the card through.
+    // Whether the two models' answers to a sample are what is asked of each.
+    function agrees(card, wanted, first, second) {
+      const verdicts = card.dataset.verdicts.split(" ");
+      return (
+        isVerdict(verdicts[Number(wanted.get("first"))], first) &&
+        isVerdict(verdicts[Number(wanted.get("second"))], second)
+      );
+    }
+
+    // Whether all other filters let the sample through.
     function isAsked(card, wanted) {
       return (
         ["task", "kind"].every((name) => !wanted.get(name) || card.dataset[name] === wanted.get(name)) &&
@@ -97,35 +104,26 @@
       );
     }
 
-    function shows(card, wanted) {
-      const asked = ["first_verdict", "second_verdict"].map((name) => wanted.get(name));
-      return verdicts(card, wanted).every((verdict, place) => !asked[place] || asked[place] === verdict);
-    }
-
     function apply() {
       const wanted = new FormData(form);
       const asked = cards.filter((card) => isAsked(card, wanted));
-      let shown = 0;
-      for (const card of cards) {
-        card.hidden = !(asked.includes(card) && shows(card, wanted));
-        shown += !card.hidden;
-      }
+      const [first, second] = [wanted.get("first_verdict"), wanted.get("second_verdict")];
+      const shown = new Set(asked.filter((card) => agrees(card, wanted, first, second)));
+      for (const card of cards) card.hidden = !shown.has(card);
       for (const button of turns) {
-        const count = asked.filter((card) => verdicts(card, wanted).join(" ") === button.dataset.pair).length;
-        button.querySelector(".number").textContent = count;
-        button.setAttribute("aria-pressed", button.dataset.pair === pairIn(wanted));
+        const turn = button.dataset;
+        const fits = asked.filter((card) => agrees(card, wanted, turn.first, turn.second));
+        button.querySelector(".number").textContent = fits.length;
+        button.setAttribute("aria-pressed", turn.first === first && turn.second === second);
       }
-      status.textContent = `${shown} of ${cards.length} samples`;
-      none.hidden = shown > 0;
-    }
-
-    function pairIn(wanted) {
-      return `${wanted.get("first_verdict")} ${wanted.get("second_verdict")}`;
+      status.textContent = `${shown.size} of ${cards.length} samples`;
+      none.hidden = shown.size > 0;
     }
 
     function toggle(button) {
-      const chosen = button.getAttribute("aria-pressed") === "true" ? ["", ""] : button.dataset.pair.split(" ");
-      [form.elements.first_verdict.value, form.elements.second_verdict.value] = chosen;
+      const { first, second } = button.getAttribute("aria-pressed") === "true" ? { first: "", second: "" } : button.dataset;
+      form.elements.first_verdict.value = first;
+      form.elements.second_verdict.value = second;
       apply();
     }
 

@@ -189,6 +189,8 @@ def run_facts(run: Run, tables: list[ResultTable], costs: list[RuleCost]) -> lis
     if costs:
         total = total_cost(costs)
         facts.append((format_duration(total.seconds), "of jobs"))
+        if total.gpu_seconds:
+            facts.append((format_duration(total.gpu_seconds), "of reserved GPUs"))
         if total.peak_mb is not None:
             facts.append((format_memory(total.peak_mb), "peak memory of a job"))
     return facts
