@@ -1,13 +1,14 @@
 """The whole workflow on the small demo: what it leaves, that it knows when it is done, and what a change re-runs."""
 
 import csv
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 from support.chat_server import ChatServer
-from support.workflow import Workplace
+from support.workflow import ROOT, Workplace
 
 from nep.files import read_json, read_jsonl, sha256_of_file
 
@@ -17,6 +18,7 @@ COLUMNS = [
     *("experiment", "stage", "task", "variant", "split", "n"),
     *("accuracy", "ci_low", "ci_high", "unreadable", "failed"),
 ]
+CAPTIONS = ROOT / "rules" / "captions"
 MODELS = {"base": ("base", "base"), "nep-sft": ("nep", "sft"), "nep-grpo": ("nep", "grpo")}
 VARIANTS = {"direct", "reason", "direct_legacy", "reason_legacy", "direct_shuffled_frames", "reason_shuffled_frames"}
 SPLITS = {"overall": 16, "hop1": 4, "hop2": 4, "hop3": 4, "interpolation": 4}
@@ -76,6 +78,29 @@ def test_every_stage_leaves_what_its_manifest_names(small_run) -> None:
     assert [row["step"] for row in read_jsonl(run / "nep/grpo/metrics.jsonl")] == list(range(1, 7))
     for page in ("index.html", "data.html"):
         assert (run / "report" / page).stat().st_size > 10_000
+
+
+def test_every_job_noted_its_machine(small_run) -> None:
+    (note,) = (small_run.folder / "logs" / "machines").iterdir()
+    machine = read_json(note)
+    assert machine["cores"] >= 1
+    page = (small_run.folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"{machine['cores']} cores, {machine['memory_gib']:,} GiB" in page
+
+
+def test_snakemake_packs_the_pages_with_captions_and_labels(small_run, tmp_path: Path) -> None:
+    outcome = small_run.workplace.run(small_run.config, "--report", str(tmp_path / "packed.zip"))
+    assert outcome.status == 0, outcome.text
+    with zipfile.ZipFile(tmp_path / "packed.zip") as archive:
+        packed = {Path(name).name: archive.read(name) for name in archive.namelist()}
+    for name in ("index.html", "data.html", "results.csv"):
+        assert packed[name] == (small_run.folder / "report" / name).read_bytes()
+    front = packed["report.html"].decode()
+    captions = [caption.read_text(encoding="utf-8").splitlines()[0] for caption in CAPTIONS.iterdir()]
+    assert len(captions) == 4
+    assert [caption for caption in captions if caption not in front] == []
+    assert all(f'"what": "{model}"' in front for model in ("nep-sft", "nep-grpo"))
+    assert all(f'"{category}"' in front for category in ("Results", "Data", "Model cards"))
 
 
 def test_no_evaluation_video_is_trained_on(small_run) -> None:
