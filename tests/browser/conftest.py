@@ -1,7 +1,6 @@
 """One browser for all tests, and pages of a synthetic run."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from support.chromium import chromium
 from support.synthetic_run import SyntheticRun
 
 from nep.config import load_config
-from nep.report.collect import REFERENCE, ModelName, collect_run, read_model
+from nep.report.collect import collect_run
 from nep.report.page import write_report
 
 EXPERIMENTS = {"next_event": ("sft", "grpo"), "mix": ("sft",)}
@@ -27,9 +26,8 @@ def wide_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a run with several benchmarks and a model that was not trained here."""
     synthetic = SyntheticRun(experiments=EXPERIMENTS, videos=2, others=True, references=("large",))
     root = synthetic.write(tmp_path_factory.mktemp("wide"))
-    run = collect_run(root, load_config({**synthetic.config, "report": {"examples": 6}}))
-    large = read_model(root, ModelName("large", REFERENCE))
-    write_report(replace(run, models=[*run.models, large]), root / "report")
+    config = {**synthetic.config, "report": {"examples": 6}}
+    write_report(collect_run(root, load_config(config)), root / "report")
     return root / "report" / "index.html"
 
 

@@ -27,6 +27,7 @@ OTHER_BENCHMARKS = (
     ("zz_new", ("own",), (), True),
 )
 MACHINE = {"system": "Linux x86_64", "processor": "Fast CPU", "cores": 8, "memory_gib": 64, "python": "3.11.2"}
+SEEN = {"sampling": "uniform", "frames": 32, "pixels": "decided by the endpoint"}
 RULES = (
     ("fetch_archive", 2, 4.2, 90),
     ("parse_records", 1, 1.4, 140),
@@ -70,6 +71,7 @@ class SyntheticRun:
             "source": {"kind": "folder", "path": "data"},
             "model": {"kind": "folder", "path": "model"},
             "experiments": bodies,
+            "references": {name: {"url": "http://localhost", "model": name} for name in self.references},
             "evaluate": {"controls": list(self.controls), "device": "cpu"},
             "report": {"examples": 6},
         }
@@ -141,6 +143,7 @@ class SyntheticRun:
         completion = f"<think>\n{thought}\n</think>\n<answer>\n{letter}\n</answer>" if variant == "reason" else letter
         parsed = letter if readable else None
         return {
+            "task": "futurebench",
             "question_id": question["id"],
             "video_id": question["video_id"],
             "kind": question["kind"],
@@ -152,6 +155,7 @@ class SyntheticRun:
             "completion": completion if readable else "I cannot tell.",
             "parsed": parsed,
             "correct": parsed == question["answer"],
+            "error": None,
             "legacy_parsed": letter,
             "legacy_correct": letter == question["answer"],
         }
@@ -258,22 +262,24 @@ def write_evaluation(folder: Path, samples: Iterable[dict[str, Any]], others: bo
     listed = list(samples)
     write_lines(folder / "samples.jsonl", listed)
     left_out = [{"task": "tempcompass", "reason": "needs a judge model"}] if others else []
-    write_value(folder / "scores.json", {"model": folder.name, "scores": scores_of(listed), "left_out": left_out})
+    write_value(
+        folder / "scores.json",
+        {"model": folder.name, "vision": SEEN, "scores": scores_of(listed), "left_out": left_out},
+    )
 
 
 def scores_of(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Scores by benchmark, variant and kind, with the legacy parser's where it was asked."""
     groups: dict[tuple[str, str, str], list[tuple[bool, dict[str, Any]]]] = {}
-    kinds = {(row.get("task"), row.get("kind")) for row in samples}
+    kinds = {(row["task"], row.get("kind")) for row in samples}
     for row in samples:
-        task = row.get("task", "futurebench")
         variant = "_".join(part for part in (row["variant"], row["control"]) if part)
         # One kind alone is no split.
-        several = sum(of == row.get("task") for of, _ in kinds) > 1
+        several = sum(task == row["task"] for task, _ in kinds) > 1
         for split in ("overall", *([row["kind"]] if several else [])):
-            groups.setdefault((task, variant, split), []).append((row["correct"], row))
+            groups.setdefault((row["task"], variant, split), []).append((row["correct"], row))
             if row["control"] is None and "legacy_correct" in row:
-                groups.setdefault((task, f"{variant}_legacy", split), []).append((row["legacy_correct"], row))
+                groups.setdefault((row["task"], f"{variant}_legacy", split), []).append((row["legacy_correct"], row))
     return [score_row(*key, members) for key, members in groups.items()]
 
 
@@ -282,7 +288,7 @@ def score_row(task: str, variant: str, split: str, members: list[tuple[bool, dic
     right = [correct for correct, _ in members]
     mean = sum(right) / len(right)
     half = 1.96 * math.sqrt(mean * (1 - mean) / len(right))
-    failed = sum(row.get("error") is not None for _, row in members)
+    failed = sum(row["error"] is not None for _, row in members)
     return {
         "task": task,
         "variant": variant,

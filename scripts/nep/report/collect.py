@@ -2,7 +2,7 @@
 
 import ast
 import csv
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,8 +18,8 @@ Stage = Literal["base", "sft", "grpo", "reference"]
 BASE = "base"
 REFERENCE = "reference"
 
-SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high")
-SAMPLE_KEYS = ("question_id", "variant", "control", "completion", "parsed", "correct")
+SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high", "unreadable", "failed")
+SAMPLE_KEYS = ("task", "question_id", "variant", "control", "completion", "parsed", "correct", "error")
 LEFT_OUT_KEYS = ("task", "reason")
 QUESTION_KEYS = ("id", "video_id", "kind", "question", "options", "answer", "record")
 QUARANTINE_KEYS = ("id", "stage", "reason", "detail")
@@ -64,7 +64,8 @@ class LeftOut:
 class EvaluatedModel:
     """A model that was evaluated; each sample names its `task`.
 
-    `cache_check`: how far one clip's logits through the vision cache are from lmms-eval's own, if compared.
+    `seen`: what it was shown of a video; `cache_check`: how far one clip's logits through the vision cache are from
+    lmms-eval's own, if compared.
     """
 
     experiment: str
@@ -72,6 +73,7 @@ class EvaluatedModel:
     scores: list[Score]
     samples: list[Row]
     left_out: tuple[LeftOut, ...] = ()
+    seen: Row = field(default_factory=dict)
     cache_check: Row | None = None
 
     @property
@@ -150,7 +152,7 @@ def collect_run(root: Path, config: Config) -> Run:
     return Run(
         root=root,
         config=config,
-        models=[read_model(root, name) for name in evaluated_models(config)],
+        models=[_read_model(root, name) for name in evaluated_models(config)],
         training=[_read_training(root, *name) for name in trained_models(config)],
         questions={row["id"]: row for row in questions},
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
@@ -163,40 +165,13 @@ def collect_run(root: Path, config: Config) -> Run:
 
 def evaluated_models(config: Config) -> list[ModelName]:
     """Every model that the configuration evaluates: the base model, the trained ones, those of other makers."""
-    references = [ModelName(name, REFERENCE) for name in getattr(config, "references", {})]
+    references = [ModelName(name, REFERENCE) for name in config.references]
     return [ModelName(BASE, BASE), *trained_models(config), *references]
 
 
 def trained_models(config: Config) -> list[ModelName]:
     """Every model that the configuration trains."""
-    return [
-        ModelName(name, stage)
-        for name, experiment in config.experiments.items()
-        for stage in ("sft", "grpo")
-        if getattr(experiment, stage) is not None
-    ]
-
-
-def read_model(root: Path, name: ModelName) -> EvaluatedModel:
-    """Read one model's scores and samples. Raises InputError naming the file that is missing or of another shape."""
-    experiment, stage = name
-    folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else f"{experiment}-{stage}")
-    scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
-    content = read_json(scores_file)
-    if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
-        raise InputError(f"{scores_file}: expected an object with a list 'scores'")
-    rows = checked(content["scores"], scores_file, SCORE_KEYS)
-    samples = checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS)
-    left_out = checked(content.get("left_out", []), scores_file, LEFT_OUT_KEYS)
-    return EvaluatedModel(
-        experiment=experiment,
-        stage=stage,
-        scores=[Score(**{field.name: row[field.name] for field in fields(Score) if field.name in row}) for row in rows],
-        # A sample without a task is FutureBench's.
-        samples=[{"task": "futurebench", **row} for row in samples],
-        left_out=tuple(LeftOut(row["task"], row["reason"]) for row in left_out),
-        cache_check=content.get("cache_check") or None,
-    )
+    return [ModelName(*name.rsplit("-", 1)) for name in config.trained_models]
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -209,7 +184,7 @@ def read_jobs(folder: Path) -> list[Job]:
 
 def read_machines(folder: Path) -> list[Machine]:
     """Read what the jobs noted of their machines; an absent folder holds none."""
-    keys = tuple(field.name for field in fields(Machine))
+    keys = tuple(key.name for key in fields(Machine))
     notes = [checked([read_json(path)], path, keys)[0] for path in sorted(folder.glob("*.json"))]
     return [Machine(**{**{key: note[key] for key in keys}, "gpus": tuple(note["gpus"])}) for note in notes]
 
@@ -245,6 +220,27 @@ def _read_questions(path: Path) -> list[Row]:
 def _read_seedbench(root: Path) -> list[Row]:
     path = root / "convert" / "seedbench_r1.jsonl"
     return _read_questions(path) if path.is_file() else []
+
+
+def _read_model(root: Path, name: ModelName) -> EvaluatedModel:
+    experiment, stage = name
+    folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else f"{experiment}-{stage}")
+    scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
+    content = read_json(scores_file)
+    if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
+        raise InputError(f"{scores_file}: expected an object with a list 'scores'")
+    rows = checked(content["scores"], scores_file, SCORE_KEYS)
+    samples = checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS)
+    left_out = checked(content.get("left_out", []), scores_file, LEFT_OUT_KEYS)
+    return EvaluatedModel(
+        experiment=experiment,
+        stage=stage,
+        scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows],
+        samples=samples,
+        left_out=tuple(LeftOut(row["task"], row["reason"]) for row in left_out),
+        seen=content.get("vision", {}),
+        cache_check=content.get("cache_check") or None,
+    )
 
 
 def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:

@@ -230,4 +230,4 @@ def _seen_frames(root: Path, cut: Row, question: Row) -> list[Frame]:
 def _answer(model: ModelName, sample: Row) -> Answer:
     text = (sample["completion"] or "").strip()
     shown = text if len(text) <= LONGEST_COMPLETION else text[:LONGEST_COMPLETION].rstrip() + " …"
-    return Answer(model.experiment, model.stage, shown, sample["parsed"], sample["correct"], sample.get("error"))
+    return Answer(model.experiment, model.stage, shown, sample["parsed"], sample["correct"], sample["error"])

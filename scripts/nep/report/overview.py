@@ -119,6 +119,11 @@ def _differences(block: Block, other: Block, prefix: str) -> Iterator[Change]:
 
 
 def _yaml(value: Any) -> str:
-    plain = value.model_dump(mode="json") if isinstance(value, Block) else value
-    text = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    text = yaml.safe_dump(_plain(value), default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value.result_settings() if isinstance(value, Block) else value

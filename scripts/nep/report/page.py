@@ -102,6 +102,7 @@ def render_page(run: Run) -> str:
         description=overview.run_description(run),
         changes=overview.config_changes(run.config),
         published=published,
+        others=[model for model in run.models if model.stage == REFERENCE and model.seen],
         cache_checks=[(model.name, model.cache_check) for model in run.models if model.cache_check],
         compared=compared_models(models),
         vision=describe_vision(run.config.vision),

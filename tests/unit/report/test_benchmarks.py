@@ -10,7 +10,7 @@ from support.html_page import Page
 from support.synthetic_run import OTHER_BENCHMARKS, SyntheticRun
 
 from nep.config import load_config
-from nep.report.collect import REFERENCE, LeftOut, ModelName, Run, collect_run, read_model
+from nep.report.collect import REFERENCE, LeftOut, ModelName, Run, collect_run
 from nep.report.comparison import breakdowns, comparisons, gain_marks
 from nep.report.examples import select_examples
 from nep.report.export import latex_summary, latex_table, write_latex
@@ -34,9 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     synthetic = SyntheticRun(
         videos=3, experiments={"nep": ("sft", "grpo"), "cft": ("sft",)}, others=True, references=("large",)
     )
-    root = synthetic.write(tmp_path_factory.mktemp("run"))
-    run = collect_run(root, load_config(synthetic.config))
-    return replace(run, models=[*run.models, read_model(root, ModelName("large", REFERENCE))])
+    return collect_run(synthetic.write(tmp_path_factory.mktemp("run")), load_config(synthetic.config))
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +77,7 @@ def test_the_page_has_a_column_and_a_section_for_each_benchmark(page: Page) -> N
         assert text in page.text
     assert "TempCompass: needs a judge model" in page.text
     assert "Published 7B" in page.text
+    assert "large: sampling uniform, frames 32, pixels decided by the endpoint." in page.text
 
 
 def test_what_only_some_models_lack_is_said_of_these(run: Run) -> None:
@@ -149,6 +148,27 @@ def test_a_model_that_was_not_asked_leaves_gaps(run: Run) -> None:
         if 'data-task="mvbench"' in line
     }
     assert verdicts == "absent"
+
+
+@pytest.mark.parametrize("attack", ["<script>alert(1)</script>", '"><svg onload=alert(1)>', "{{ 7 * 7 }}"])
+def test_reasons_errors_and_splits_inject_no_markup(run: Run, page: Page, attack: str) -> None:
+    first, *others = run.models
+    samples = [row if row["error"] is None else {**row, "error": attack, "question": attack} for row in first.samples]
+    scores = [replace(score, split=attack) if score.split.startswith("action") else score for score in first.scores]
+    changed = replace(first, samples=samples, scores=scores, left_out=(LeftOut(attack, attack),), seen={attack: attack})
+    attacked = Page(render_page(replace(run, models=[changed, *others])))
+    assert attacked.handlers == []
+    assert set(attacked.tags) <= set(page.tags)
+    assert "".join(attacked.texts).count(attack) >= 3
+
+
+def test_the_logits_of_the_cache_are_stated(run: Run) -> None:
+    first, *others = run.models
+    check = {"largest_difference": 0.000125, "largest_logit": 9.5, "same_tokens": True, "same_choice": False}
+    text = Page(render_page(replace(run, models=[replace(first, cache_check=check), *others]))).text
+    assert "differ by at most 0.000125; the largest logit is 9.5, the tokens are the same" in text
+    assert "the likeliest next token is another one" in text
+    assert text.count("differ by at most") == 1
 
 
 def test_latex_has_a_table_over_all_benchmarks(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import yaml
 from support.html_page import Page
 from support.synthetic_run import SyntheticRun
 
@@ -39,6 +40,13 @@ def test_an_experiment_stands_beside_the_runs_own_blocks() -> None:
 
 def test_how_a_stage_is_run_is_no_change() -> None:
     assert changes(sft={"processes": 8, "checkpoint_every": 7}) == changes()
+
+
+def test_a_reference_is_a_change_and_how_fast_it_is_asked_is_not() -> None:
+    reference = {"url": "http://h/v1", "model": "m", "key_from": "KEY", "concurrent": 3}
+    value, default = changes(references={"large": reference})["references"]
+    assert default == "{}"
+    assert yaml.safe_load(value) == {"large": {"url": "http://h/v1", "model": "m", "key_from": "KEY", "timeout_s": 120}}
 
 
 def test_the_description_names_data_model_and_time(tmp_path: Path) -> None:
