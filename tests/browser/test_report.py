@@ -100,6 +100,18 @@ def test_many_benchmarks_scroll_in_their_frame_and_lead_to_their_sections(
     assert max(0, bottom) <= top < size[1] / 2
 
 
+@pytest.mark.parametrize("which", ["page", "wide_page"])
+def test_on_a_desk_only_the_table_over_all_benchmarks_may_scroll(
+    browser: WebDriver, request: pytest.FixtureRequest, which: str
+) -> None:
+    show(browser, request.getfixturevalue(which))
+    scrolled = browser.execute_script(
+        "return [...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+        ".map((box) => box.ariaLabel)"
+    )
+    assert set(scrolled) <= {"All benchmarks"}
+
+
 def test_a_column_below_the_name_of_its_benchmark_sorts(browser: WebDriver, wide_page: Path) -> None:
     show(browser, wide_page)
     table = select(browser, SUMMARY)

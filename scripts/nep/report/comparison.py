@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nep.evaluation.paired import Paired, paired
+from nep.evaluation.paired import Paired
 from nep.evaluation.statistics import wilson_interval
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Row, Run, Score
-from nep.report.results_table import answers_to, headline_variants, result_tables
+from nep.report.results_table import answers_to, compare_answers, headline_variants, result_tables
 
 LENGTHS = ("shortest third", "middle third", "longest third")
 MOST_GROUPS = 8
@@ -100,7 +100,7 @@ def _compared(models: list[EvaluatedModel], task: str, variant: str) -> list[Com
     found = [
         (before, after, counts)
         for (before, first), (after, second) in _pairs(answered)
-        if (counts := _compare(first, second))
+        if (counts := compare_answers(first, second))
     ]
     adjusted = holm([counts.p_value for _, _, counts in found])
     return [Comparison(task, variant, *pair, value) for pair, value in zip(found, adjusted, strict=True)]
@@ -115,13 +115,6 @@ def _pairs(
             related = before[0].experiment == after[0].experiment or before[0].stage == after[0].stage
             if related or before[0].stage == BASE or after[0].stage == REFERENCE:
                 yield before, after
-
-
-def _compare(first: dict[str, Row], second: dict[str, Row]) -> Paired | None:
-    shared = sorted(first.keys() & second.keys())
-    if not shared:
-        return None
-    return paired([first[identity]["correct"] for identity in shared], [second[key]["correct"] for key in shared])
 
 
 def _true_place(row: Row) -> str | None:

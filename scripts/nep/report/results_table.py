@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from nep.evaluation.paired import Paired, paired
 from nep.report.benchmarks import OVERALL, benchmark_of, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Quarantined, Row, Run, Score, Stage
 
@@ -75,7 +76,10 @@ class LeftOutRow:
 
 @dataclass(frozen=True)
 class ControlRow:
-    """One model with its frames in order, and under a control that destroys their order or content."""
+    """One model with its frames in order, and under a control that destroys their order or content.
+
+    `p_value`: of McNemar's exact test between both, on the same questions; None where no sample has both.
+    """
 
     experiment: str
     stage: Stage
@@ -84,6 +88,7 @@ class ControlRow:
     control: str
     ordered: Score
     controlled: Score
+    p_value: float | None
     finding: str
 
 
@@ -142,13 +147,21 @@ def headline_variants(tables: Iterable[ResultTable]) -> dict[str, str]:
     return variants
 
 
-def answers_to(model: EvaluatedModel, task: str, variant: str) -> dict[str, Row]:
-    """A model's samples by question, frames as they are."""
+def answers_to(model: EvaluatedModel, task: str, variant: str, control: str | None = None) -> dict[str, Row]:
+    """A model's samples by question; without a `control`, those with the frames as they are."""
     return {
         row["question_id"]: row
         for row in model.samples
-        if (row["task"], row["variant"], row["control"]) == (task, variant, None)
+        if (row["task"], row["variant"], row["control"]) == (task, variant, control)
     }
+
+
+def compare_answers(first: dict[str, Row], second: dict[str, Row]) -> Paired | None:
+    """Right answers to the questions that both hold; None where there is none."""
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    return paired([first[identity]["correct"] for identity in shared], [second[key]["correct"] for key in shared])
 
 
 def left_out_rows(run: Run) -> list[LeftOutRow]:
@@ -170,9 +183,13 @@ def control_rows(run: Run) -> list[ControlRow]:
                 ordered = find_score(model, table.task, table.variant, OVERALL)
                 controlled = find_score(model, table.task, f"{table.variant}_{control}", OVERALL)
                 if ordered and controlled:
-                    finding = describe_control(ordered, controlled)
                     names = (model.experiment, model.stage, table.task, table.variant, control)
-                    rows.append(ControlRow(*names, ordered, controlled, finding))
+                    compared = compare_answers(
+                        answers_to(model, table.task, table.variant),
+                        answers_to(model, table.task, table.variant, control),
+                    )
+                    p_value = compared.p_value if compared else None
+                    rows.append(ControlRow(*names, ordered, controlled, p_value, describe_control(ordered, controlled)))
     return rows
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from scipy.stats import binomtest
 from support.synthetic_run import SyntheticRun
 
 from nep.config import load_config
@@ -92,6 +93,19 @@ def test_controls_stand_beside_the_result_of_the_same_model(run: Run) -> None:
         ("reason", "reason_shuffled_frames"),
         ("direct", "direct_shuffled_frames"),
     }
+
+
+def test_a_control_is_tested_on_the_same_questions(run: Run) -> None:
+    for row in control_rows(run):
+        (evaluated,) = (m for m in run.models if m.name == (row.experiment, row.stage))
+        ordered, controlled = (
+            {s["question_id"]: s["correct"] for s in evaluated.samples if (s["variant"], s["control"]) == asked}
+            for asked in ((row.variant, None), (row.variant, row.control))
+        )
+        changed = [(ordered[key], controlled[key]) for key in ordered]
+        lost, gained = changed.count((True, False)), changed.count((False, True))
+        assert row.p_value == pytest.approx(binomtest(lost, lost + gained).pvalue)
+    assert min(row.p_value for row in control_rows(run)) < 0.05
 
 
 @pytest.mark.parametrize(
