@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.synthetic_run import COLOURS, SyntheticRun, write_clip
+from support.synthetic_run import COLOURS, SyntheticRun, write_clip, write_lines
 
 from nep.config import load_config
 from nep.errors import InputError
@@ -87,6 +87,30 @@ def test_examples_hold_frames_of_both_parts_and_every_answer(tmp_path: Path) -> 
         before, after = example.answers[1:]
         expected = {(False, True): "gained", (True, True): "kept", (True, False): "lost", (False, False): "missed"}
         assert example.outcome == expected[before.correct, after.correct]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_question_of_seedbench_shows_its_video_and_its_image(tmp_path: Path, suffix: str) -> None:
+    synthetic = SyntheticRun(videos=1, others=True)
+    root = synthetic.write(tmp_path)
+    folder = root / "download" / "videos"
+    write_clip(folder / "a.mp4", COLOURS["red"], 0.2, 0.8, 12, 112)
+    Image.new("RGB", (112, 56), COLOURS["green"]).save(folder / f"a.{suffix}")
+    asked = {"video_id": "a", "kind": "l1", "question": "What next?", "answer": "A", "record": {"source": "Ego4D"}}
+    media = {"video": "download/videos/a.mp4", "image": f"download/videos/a.{suffix}"}
+    rows = [
+        {"id": f"seedbench_r1_l1-{number}", "options": dict.fromkeys("ABCD", "it"), **asked, **media}
+        for number in range(36)
+    ]
+    rows[0]["video"] = None
+    write_lines(root / "convert" / "seedbench_r1.jsonl", rows)
+    config = load_config({**synthetic.config, "report": {"examples": 36}})
+    examples = [example for example in select_examples(collect_run(root, config)) if example.task == "seedbench_r1_l1"]
+    assert len(examples) == 36
+    for example in examples:
+        shown = 1 if example.question_id.endswith("-0") else FIRST_FRAMES
+        assert (len(example.first), example.second, example.cut) == (shown, [], None)
+        assert pixels(example.first[-1])[28, 56].argmax() == 1
 
 
 def test_examples_beyond_the_pages_share_of_pictures_keep_their_text(
