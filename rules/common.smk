@@ -17,12 +17,16 @@ from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
+from nep.workflow.trackers import check_trackers
 
 extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
+    # Jobs without environments of their own run in this one.
+    if not workflow.deployment_settings.deployment_method:
+        check_trackers(CONFIG)
     store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None

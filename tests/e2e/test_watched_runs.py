@@ -89,7 +89,7 @@ def test_a_run_on_a_terminal_is_drawn_in_place(copy_of_small_run) -> None:
     command = [sys.executable, "scripts/watch_run.py", "--", *snakemake(config, "segments")]
     status, drawn = on_a_terminal(copy_of_small_run.root, *command)
     assert status == 1
-    view, _, last = drawn.partition("Job stats:")
+    view, _, last = drawn.partition("Exiting because")
     assert "run 'small': under way (" in view and "run 'small': failed" in view and "split_shard" in view
     assert "\x1b[J" in view and max(map(len, view.replace("\x1b[J", "\n").splitlines())) <= 100
     assert "less -R +G results/small/logs/split_shard/1.log" in last, "Snakemake's last words come after the view"

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar, get_args
 
 from nep.config import TrackerName, Training, load_block
 from nep.train.run_state import RunPaths
-from nep.train.trackers import check_tracker
+from nep.workflow.trackers import check_tracker
 
 Recipe = TypeVar("Recipe", bound=Training)
 

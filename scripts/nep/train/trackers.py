@@ -9,15 +9,13 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nep.config import TrackerName, Training
-from nep.errors import InputError
+from nep.config import TrackerName
 
 if TYPE_CHECKING:
-    # It needs torch, and whether a package is installed is asked where there is none.
+    # It needs torch, and trackio has an environment of its own.
     from nep.train.metrics import StepLog
 
 FOLDER = "trackers"
@@ -167,12 +165,3 @@ KINDS: dict[TrackerName, type[Tracker]] = {
 def start_tracker(name: TrackerName, tracked: Tracked, leads: bool) -> Tracker:
     """The tracker of this name; for a process that does not lead, none."""
     return KINDS[name if leads else "none"](tracked)
-
-
-def check_tracker(stage: str, training: Training) -> None:
-    """Raises InputError where the package that a training's tracker needs is not installed."""
-    if training.tracker != "none" and find_spec(training.tracker) is None:
-        raise InputError(
-            f"{stage}.tracker: '{training.tracker}' needs the package {training.tracker}, which is not installed in "
-            f"this environment; pip install {training.tracker}, or take 'none'"
-        )

@@ -18,8 +18,9 @@ from nep.watch.view import headline, view
 REDRAW_S = 2
 # Into a file: when jobs have ended, and at least so often.
 PRINT_S = 600
-# Snakemake's last words: the summary of the jobs that have failed, and where its log is.
-LAST_LINES = 60
+# What Snakemake prints last where jobs have failed, before it says why; for other errors that many lines.
+END = "Exiting because a job execution failed."
+LAST_LINES = 30
 UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 
 
@@ -94,9 +95,14 @@ def run_and_follow(command: Sequence[str], stream: TextIO) -> int:
                     screen.show(snapshot)
         if process.returncode != 0 or snapshot is None:
             printed.seek(0)
-            lines = printed.read().decode("utf-8", errors="replace").splitlines()
-            sys.stderr.write("\n".join(["", *lines[-LAST_LINES:], ""]))
+            sys.stderr.write(_last_part(printed.read().decode("utf-8", errors="replace")))
     return process.returncode
+
+
+def _last_part(text: str) -> str:
+    """What Snakemake has printed at the end of a run that failed."""
+    _, end, rest = text.rpartition(END)
+    return "\n".join(["", *(end + rest).splitlines()[0 if end else -LAST_LINES :], ""])
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:

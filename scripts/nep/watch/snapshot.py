@@ -155,13 +155,12 @@ def _training(stage: str, metrics: Path, total: int | None) -> Progress | None:
 
 
 def _videos(stage: str, folder: Path, since: float, now: float) -> Progress | None:
-    """Videos in the stage's newest ledger, of all; None before the records are known."""
-    total = _number_of_videos(folder / "records", tuple(LEDGERS[stage].items()))
+    """Videos in the ledger that the stage has written to `since` it began, of all; None before its first entry."""
     ledger = _newest(folder / "work" / stage, "*")
-    if total is None:
+    total = _number_of_videos(folder / "records", tuple(LEDGERS[stage].items()))
+    if ledger is None or ledger.stat().st_mtime < since or total is None:
         return None
-    entries = [] if ledger is None else [path.stat().st_mtime for path in ledger.glob("*.json")]
-    return ledger_progress(entries, total, since, now)
+    return ledger_progress([path.stat().st_mtime for path in ledger.glob("*.json")], total, since, now)
 
 
 def _number_of_videos(records: Path, files: Sequence[tuple[str, str]]) -> int | None:

@@ -76,7 +76,7 @@ def _standing(snapshot: Snapshot) -> str:
 
 
 def _stage_line(stage: StageRow) -> str:
-    jobs = f"{stage.done} of {stage.total}".ljust(JOB_WIDTH - STAGE_WIDTH + len(INDENT))
+    jobs = f"{stage.done} of {stage.total}".ljust(JOB_WIDTH - STAGE_WIDTH + len(INDENT) + 1)
     progress = progress_text(stage.progress) if stage.progress else ""
     return f"{stage.stage:<{STAGE_WIDTH}}{jobs}{'':<{STATE_WIDTH}} {progress}".rstrip()
 
@@ -84,9 +84,9 @@ def _stage_line(stage: StageRow) -> str:
 def _job_lines(job: JobRow) -> Iterator[str]:
     told = progress_text(job.progress) if job.progress else job.says
     quiet = f"  (has written nothing for {duration(job.quiet_s)})" if _is_quiet(job) else ""
-    yield f"{INDENT}{job.name:<{JOB_WIDTH}}{job.state:<{STATE_WIDTH}} {told}{quiet}".rstrip()
+    yield f"{INDENT}{job.name:<{JOB_WIDTH}} {job.state:<{STATE_WIDTH}} {told}{quiet}".rstrip()
     for note in job.progress.notes if job.progress else ():
-        yield f"{'':<{len(INDENT) + JOB_WIDTH + STATE_WIDTH}} {note}"
+        yield f"{'':<{len(INDENT) + JOB_WIDTH + 1 + STATE_WIDTH}} {note}"
 
 
 def _is_quiet(job: JobRow) -> bool:
@@ -97,7 +97,7 @@ def _last_words(snapshot: Snapshot) -> Iterator[str]:
     """Where to look next."""
     for job in snapshot.failed:
         yield f"failed: {job.name}, its log: {job.log}"
-    if snapshot.standing == "died" or (snapshot.standing == "over" and snapshot.done < snapshot.total):
+    if snapshot.is_over and snapshot.done < snapshot.total and not snapshot.failed:
         yield "the same command goes on from here"
     if snapshot.report is not None and snapshot.done == snapshot.total:
         yield f"report: {snapshot.report}"

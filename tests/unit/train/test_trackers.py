@@ -6,21 +6,18 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
-from support.entry_points import ROOT
 from support.training_process import lines_in, run, start, stop_when
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
 from nep.config import HOW_IT_IS_RUN, Grpo, Sft, Training
-from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.train import trackers
-from nep.train.trackers import check_tracker, start_tracker
+from nep.train.trackers import Tracked, start_tracker
 
-SFT = Sft(epochs=8, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
+SFT = Sft(epochs=4, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
 GRPO = Grpo(
-    steps=8,
+    steps=6,
     prompts_per_step=3,
     completions=3,
     pack_tokens=200,
@@ -95,24 +92,9 @@ def test_which_tracker_is_no_part_of_the_recipe() -> None:
 
 @pytest.mark.parametrize("name", ["none", "tensorboard"])
 def test_only_the_leading_process_writes(tmp_path: Path, name: str) -> None:
-    tracked = trackers.Tracked(tmp_path, "nep", "sft", "0" * 16, {})
+    tracked = Tracked(tmp_path, "nep", "sft", "0" * 16, {})
     tracker = start_tracker(name, tracked, leads=False)
     tracker.follow()
     tracker.write(1, {"metrics/loss": 1.0})
     tracker.close()
     assert not list(tmp_path.iterdir())
-
-
-def test_a_tracker_that_is_not_installed_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
-    for name in ("tensorboard", "wandb", "trackio"):
-        with pytest.raises(InputError, match=rf"sft\.tracker: '{name}' needs the package {name}, .*pip install {name}"):
-            check_tracker("sft", Sft(tracker=name))
-    check_tracker("sft", Sft())
-
-
-def test_a_look_for_a_tracker_loads_no_torch() -> None:
-    """The Snakefile looks before the first job."""
-    text = (ROOT / "scripts/nep/train/trackers.py").read_text(encoding="utf-8")
-    namespace = text.partition("if TYPE_CHECKING:")[0]
-    assert "torch" not in namespace and "metrics" not in namespace
