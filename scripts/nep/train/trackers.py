@@ -137,11 +137,13 @@ class Trackio(Tracker):
 
     def __init__(self, tracked: Tracked) -> None:
         # Read when trackio is imported.
-        os.environ["TRACKIO_DIR"] = str((tracked.run / FOLDER / "trackio").resolve())
+        folder = (tracked.run / FOLDER / "trackio").resolve()
+        os.environ["TRACKIO_DIR"] = str(folder)
         import trackio
 
         project = tracked.run.name
-        for earlier in trackio.Api().runs(project):
+        # It raises where there is no project yet.
+        for earlier in trackio.Api().runs(project) if any(folder.glob("*.db")) else ():
             if earlier.name == tracked.name:
                 earlier.delete()
         quiet = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
