@@ -1,4 +1,4 @@
-"""Runs in Trackio's environment: hands a training's logs to the tracker as the trainer does, and reads them with Trackio.
+"""Runs in Trackio's environment: hands a training's logs to the tracker as the trainer does, and reads Trackio's own.
 
 Usage: track_with_trackio.py RUN KEPT END OUT. RUN is the root of a run with metrics.jsonl and validation.jsonl. Rows up
 to step KEPT are what an earlier start has left; then come those up to step END. If END is the last one, what Trackio

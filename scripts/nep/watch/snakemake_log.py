@@ -18,6 +18,8 @@ FINISHED = re.compile(r"Finished jobid: (\d+) \(Rule: \w+\)")
 COUNT = re.compile(r"(\w+) +(\d+)")
 STEPS = re.compile(r"(\d+) of (\d+) steps \(.*")
 END = "Complete log(s): "
+# Before the text of a failed job's log (`--show-failed-logs`), which stands between two equal lines.
+QUOTED = re.compile(r"Logfile .*:")
 RUN = re.compile(r" results/([^/\s,]+)/")
 
 
@@ -79,6 +81,8 @@ class _Reader:
         self._jobs: dict[int, Job] = {}
         self._steps: tuple[int, int] | None = None
         self._is_over = False
+        self._quote_begins = False
+        self._quote_ends_with: str | None = None
         self._now = 0.0
         self._fails = False
         self._rule: str | None = None
@@ -86,6 +90,17 @@ class _Reader:
         self._group_logs: tuple[Path, ...] = ()
 
     def read(self, line: str) -> None:
+        if self._quote_ends_with is not None:
+            self._quote_ends_with = None if line == self._quote_ends_with else self._quote_ends_with
+        elif self._quote_begins:
+            self._quote_begins, self._quote_ends_with = False, line
+        elif QUOTED.fullmatch(line):
+            self._quote_begins = True
+        else:
+            self._read_own(line)
+
+    def _read_own(self, line: str) -> None:
+        """A line that is Snakemake's own and not of a job's log."""
         if found := STAMP.fullmatch(line):
             self._end_entry()
             self._now = time.mktime(time.strptime(found[1], STAMP_FORM))

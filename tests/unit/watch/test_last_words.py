@@ -117,6 +117,23 @@ def test_a_failed_run_ends_with_the_last_lines_of_each_failed_log_and_one_comman
     assert "flaky" not in said
 
 
+def test_a_log_that_is_quoted_is_not_taken_for_the_run_s_own(ended: tuple[Path, str]) -> None:
+    """A cluster's log of a job is one of a Snakemake, too."""
+    root, _ = ended
+    own = newest_log(root / ".snakemake")[0]
+    inner = own.read_text()
+    quoting = [sys.executable, "-m", "snakemake", "--cores", "1", "--show-failed-logs"]
+    other = root / "quoting"
+    other.mkdir()
+    rule = 'rule fail:\n    output: "results/two/x"\n    log: "results/two/logs/fail.log"\n'
+    (other / "Snakefile").write_text(f'{rule}    shell: "cp {own} {{log}}; exit 1"\n')
+    subprocess.run(quoting, cwd=other, capture_output=True, check=False, timeout=120)
+    text = newest_log(other / ".snakemake")[0].read_text()
+    assert inner.strip() in text
+    log = parse_log(text)
+    assert (states(log), log.planned, log.done, log.total) == ({"fail": "failed"}, {"fail": 1}, 0, 1)
+
+
 def test_of_jobs_that_a_cluster_ran_as_one_the_last_to_write_is_shown(ended: tuple[Path, str], tmp_path: Path) -> None:
     """The form of a group that has failed, by the formatter that writes it."""
     from snakemake.logging import DefaultFormatter
