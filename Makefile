@@ -2,26 +2,30 @@
 PYTHON ?= python3
 CONFIG ?= config/config.yaml
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
+RUN ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON)"
+	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt
 
-setup-tests:
+setup-tests: ## the same with what tests and checks need
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt requirements-test.txt
 
 demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
-	@$(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
+	@$(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
+
+watch: setup ## show how the run RUN, or the newest one, stands, until it has ended
+	@$(BIN)/python scripts/watch_run.py $(if $(RUN),--run $(RUN))
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@$(BIN)/python scripts/slurm_demo.py --configfile $(CONFIG)
@@ -51,9 +55,10 @@ test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jo
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
+test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop; Trackio, in .venv-trackio
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
-	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
+	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-trackio requirements-trackio.txt
+	$(BIN)/python -m pytest tests/interop/test_trackio.py tests/interop/test_llamafactory.py tests/interop/test_verl.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop-swift requirements-interop-swift.txt
@@ -98,5 +103,6 @@ requirements: setup-tests ## pin the whole closure of each requirements*.in and 
 	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
 	$(PIN) requirements-bench.in -o requirements-bench.txt
 	$(PIN) requirements-trl.in -o requirements-trl.txt
+	$(PIN) requirements-trackio.in -o requirements-trackio.txt
 	$(PIN) requirements-interop.in -o requirements-interop.txt
 	$(PIN) requirements-interop-swift.in -o requirements-interop-swift.txt

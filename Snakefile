@@ -33,6 +33,10 @@ onstart:
     start_plan() if TARGET in ASKED else hold_run()
 
 
+onerror:
+    say_why(log)
+
+
 localrules:
     all,
     download,

@@ -75,6 +75,7 @@ def train(
         "--recipe": json.dumps({**recipe, "threads": 1}),
         "--checkpoint-every": checkpoint_every,
         "--keep-checkpoints": "1",
+        "--tracker": "none",
         "--seed": "0",
         "--experiment": "bench",
         "--convert-dir": paths.convert,

@@ -13,15 +13,20 @@ from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.plan.dry_run import TARGET, asked_for
 from nep.store.shelf import store_folder
+from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
+from nep.workflow.trackers import check_trackers
 
 extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
+    # Jobs without environments of their own run in this one.
+    if not workflow.deployment_settings.deployment_method:
+        check_trackers(CONFIG)
     store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -40,6 +45,12 @@ def hold_run():
     atexit.register(lock.release)
     if lock.found:
         print("the last run of this name died; going on from what it left", file=sys.stderr)
+
+
+def say_why(snakemake_logs):
+    """Print the last words of a run that has failed."""
+    for path in snakemake_logs:
+        print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
 
 
 PLAN_COMMAND = sys.argv[1:] if workflow.is_main_process else []

@@ -33,6 +33,7 @@ rule train_grpo:
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
         checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.checkpoint_every,
         keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.keep_checkpoints,
+        tracker=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.tracker,
     params:
         run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].grpo),
@@ -43,6 +44,7 @@ rule train_grpo:
     shell:
         "trap '' TERM; {resources.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
+        " --tracker {resources.tracker}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/grpo 2>&1 | tee {log}"

@@ -33,6 +33,7 @@ rule train_sft:
         launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
         checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.checkpoint_every,
         keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.keep_checkpoints,
+        tracker=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.tracker,
     params:
         run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
@@ -42,6 +43,7 @@ rule train_sft:
     shell:
         "trap '' TERM; {resources.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
         " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
+        " --tracker {resources.tracker}"
         " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
         " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"
         " --out-dir {params.run}/{wildcards.experiment}/sft 2>&1 | tee {log}"

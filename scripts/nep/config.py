@@ -21,6 +21,7 @@ AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
+TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
 Backend = Literal["hf", "vllm", "sglang"]
 SeedLevel = Literal["l1", "l2", "l3"]
 SeedBenchmark = Literal["seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3"]
@@ -29,7 +30,7 @@ Benchmark = Literal["futurebench", SeedBenchmark, LmmsEvalBenchmark]
 SEEDBENCH = "seedbench_r1"
 
 # A change of these runs nothing again.
-HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "concurrent"})
+HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -230,7 +231,7 @@ class Training(Block):
     norms. The newest `keep_checkpoints` checkpoints are kept, and the one that did best in validation: by loss in SFT,
     by accuracy in GRPO. `publish: best` saves a checkpoint at each validation, and makes the best one the result.
 
-    `processes` are those of one of the `nodes`.
+    `processes` are those of one of the `nodes`. `tracker` draws the metrics, from files in `results/<run>/trackers`.
 
     `balance_sources` takes a data set's first N samples from its sources in turn, not from all of them at once.
     """
@@ -256,6 +257,7 @@ class Training(Block):
     keep_checkpoints: int = Field(2, ge=1)
     validate_every: int = Field(100, ge=1)
     publish: Literal["last", "best"] = "last"
+    tracker: TrackerName = "none"
 
     @model_validator(mode="after")
     def _adapters_can_be_trained(self) -> "Training":
@@ -513,7 +515,7 @@ def load_config(values: dict[str, Any]) -> Config:
         raise InputError(f"configuration:\n{lines}") from None
 
 
-def load_block(block: type[BlockT], text: str, **how: int) -> BlockT:
+def load_block(block: type[BlockT], text: str, **how: Any) -> BlockT:
     """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError.
 
     `how`: keys of `HOW_IT_IS_RUN`, which come apart from it.

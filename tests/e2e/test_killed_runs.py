@@ -5,6 +5,7 @@ The moments are drawn from NEP_KILL_SEED (0): another seed, other moments.
 
 import os
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 from support.workflow import Workplace, hashes
 
 from nep.files import read_jsonl
+from nep.watch.live import look
+from nep.watch.view import view
 
 pytestmark = pytest.mark.e2e
 
@@ -49,23 +52,43 @@ def signs(run: Path, stage: Stage) -> int:
     return len(paths)
 
 
-def enough(run: Path, stage: Stage, number: int) -> Callable[[], bool]:
-    return lambda: signs(run, stage) >= number
+def enough(run: Path, stage: Stage, number: int, pictures: dict[str, str]) -> Callable[[], bool]:
+    """Whether the stage is far enough; then `pictures` has the view of that moment under the stage's name."""
+
+    def reached() -> bool:
+        found = signs(run, stage) >= number
+        if found:
+            pictures[stage.name] = picture(run)
+        return found
+
+    return reached
+
+
+def picture(run: Path) -> str:
+    """What `make watch` shows now."""
+    return "\n".join(view(look(run.parents[1], run.name)))
 
 
 def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(small_run, workplace: Workplace) -> None:
     config = workplace.configure("small")
     run = workplace.root / "results" / "small"
     moments = random.Random(SEED)
+    pictures: dict[str, str] = {}
     for stage in STAGES:
         number = moments.randint(1, stage.at_most)
         delay_s = moments.uniform(0, stage.longest_delay_s)
         print(f"{stage.name}: killed {delay_s:.2f} s after sign {number} of {stage.signs}")
-        workplace.run_until(config, enough(run, stage, number), delay_s)
+        workplace.run_until(config, enough(run, stage, number, pictures), delay_s)
         assert signs(run, stage) >= number
+        assert "under way (" in pictures[stage.name]
+        assert "DIED (" in (after := picture(run)) and "the same command goes on from here" in after
         assert not (run / stage.output).exists(), f"{stage.name} was over before the kill"
     outcome = workplace.run(config)
     assert outcome.status == 0, outcome.text
+    assert re.search(r"^split .* [1-9]\d* of 28 videos", pictures["split"], re.MULTILINE)
+    assert re.search(r"^  train_sft nep .* [1-8] of 8 steps", pictures["sft"], re.MULTILINE)
+    assert re.search(r"^  train_grpo nep .* [1-6] of 6 steps", pictures["grpo"], re.MULTILINE)
+    assert "loss " in pictures["sft"] and "reward " in pictures["grpo"]
     undisturbed, disturbed = hashes(small_run.folder), hashes(run)
     assert disturbed == undisturbed
     assert {"nep/grpo/model/model.safetensors", "report/results.csv", "split/manifest.jsonl"} < set(disturbed)

@@ -49,6 +49,8 @@ CHANGES: dict[str, Any] = {
     "evaluate.device": "cuda",
     "report.headline": "direct",
     "report.title": "Another title",
+    "sft.tracker": "tensorboard",
+    "grpo.tracker": "wandb",
 }
 PROCESSES = 2
 

@@ -59,7 +59,15 @@ READERS = {
 }
 # Of the two training blocks, whose keys are all passed in one piece, a few stand for the others.
 TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
-TRAINING |= {"grpo.steps", "grpo.rewards", "grpo.nodes", "grpo.processes", "grpo.checkpoint_every"}
+TRAINING |= {
+    "sft.tracker",
+    "grpo.tracker",
+    "grpo.steps",
+    "grpo.rewards",
+    "grpo.nodes",
+    "grpo.processes",
+    "grpo.checkpoint_every",
+}
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}

@@ -1,4 +1,4 @@
-"""What the README tells a user to type or to write works: commands, configurations, rows, links."""
+"""What the README and its pages in docs/ tell a user to type or to write works: commands, files, rows, links."""
 
 import json
 import os
@@ -22,6 +22,11 @@ from nep.records.schema import parse_question, parse_record
 from nep.source.table import read_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What a user reads, and what those read who change the workflow.
+USER_PAGES = ["README.md", "docs/data.md", "docs/grpo.md"]
+PAGES = [*USER_PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "docs/design.md", "docs/reruns.md"]
+TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in USER_PAGES)
+RECIPES = "config/recipes/"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\((?!https?://)([^)#]+)\)|src="([^"]+)"')
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -31,12 +36,12 @@ SLURM_WITHOUT_CONDA = ["--software-deployment-method", "env-modules"]
 
 
 def blocks(language: str, name: str | None = None) -> list[str]:
-    """Texts of the README's fenced blocks of a language, and of a name where one is given."""
-    return [text for kind, label, text in BLOCK.findall(README) if kind == language and name in (None, label)]
+    """Texts of the fenced blocks of a language, and of a name where one is given."""
+    return [text for kind, label, text in BLOCK.findall(TEXT) if kind == language and name in (None, label)]
 
 
 def commands() -> list[list[str]]:
-    """The words of every command of the README, each command once."""
+    """The words of every command, each command once."""
     lines = [line for text in blocks("bash") for line in text.splitlines() if line and not line.startswith("#")]
     return [shlex.split(line) for line in dict.fromkeys(lines)]
 
@@ -47,11 +52,11 @@ def read_yaml(path: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A copy of the workflow as a user has it, with the configuration files that the README shows."""
+    """A copy of the workflow as a user has it, with the configurations, recipes and rewards that the pages show."""
     place = Workplace.make(tmp_path_factory.mktemp("readme") / "nep")
     (place.root / "slurm").symlink_to("profiles/slurm")
-    for kind, name, text in BLOCK.findall(README):
-        if kind == "yaml" and name.endswith(".yaml"):
+    for _, name, text in BLOCK.findall(TEXT):
+        if name.endswith((".yaml", ".py")):
             (place.root / name).write_text(text, encoding="utf-8")
     return place
 
@@ -92,7 +97,7 @@ def test_the_results_shown_are_the_recorded_ones() -> None:
 
 def test_inline_make_commands_exist_too() -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
-    named = set(re.findall(r"`make ([a-z-]+)", README))
+    named = set(re.findall(r"`make ([a-z-]+)", TEXT))
     assert {"setup", "help"} <= named <= targets
 
 
@@ -104,22 +109,23 @@ def test_complete_configurations_are_valid() -> None:
 
 
 def test_partial_configurations_are_valid_changes_of_the_demo() -> None:
-    parts = blocks("yaml", "merge")
+    parts = [text for kind, name, text in BLOCK.findall(TEXT) if kind == "yaml" and name.startswith(("merge", RECIPES))]
     assert len(parts) + len(complete_names()) == len(blocks("yaml")) and parts
     for text in parts:
         load_config(merged(read_yaml("config/config.yaml"), yaml.safe_load(text)))
 
 
 def complete_names() -> list[str]:
-    return [name for kind, name, _ in BLOCK.findall(README) if kind == "yaml" and name.endswith(".yaml")]
+    named = [name for kind, name, _ in BLOCK.findall(TEXT) if kind == "yaml" and name.endswith(".yaml")]
+    return [name for name in named if not name.startswith(RECIPES)]
 
 
 def test_named_keys_exist() -> None:
-    """Every `block.key` that the README names in code is a key of the configuration."""
+    """Every `block.key` that the pages name in code is a key of the configuration."""
     fields = Config.model_fields
     named = [
         pair
-        for pair in re.findall(r"`(\w+)\.(\w+)`", README)
+        for pair in re.findall(r"`(\w+)\.(\w+)`", TEXT)
         if pair[0] in fields and pair[1] not in ("yaml", "json", "jsonl", "csv")
     ]
     assert len(named) > 8
@@ -150,13 +156,13 @@ def test_the_table_shown_gives_the_same_split_and_events(tmp_path: Path) -> None
     assert record.caption_part2 and next_events(record, 1) == ["She drops an egg"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md", "docs/reruns.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_links_of_a_page_lead_somewhere(page: str) -> None:
     missing = [link for link in links(ROOT / page) if not (ROOT / page).parent.joinpath(link).exists()]
     assert not missing
 
 
-@pytest.mark.parametrize("page", ["README.md", "results/README.md", "docs/design.md", "docs/reruns.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     named = re.findall(r"`((?:config|docs|envs|profiles|rules|scripts|tests|nep)/[\w./-]+)`", text)

@@ -9,6 +9,7 @@
 4. `engine` adds up the gradients of rows and processes to that of the whole effective batch, and steps; `parts` says
    what is trained and at which rate, `preflight` whether it fits into memory.
 5. `checkpoint`, `metrics`, `meter` and `run_state` keep what a killed run resumes from, and publish what it ends in;
+   `trackers` copy the logs for programs that draw them;
    `preemption` and `launcher` let it be told to stop, `anomalies` notes the steps that were left out.
 """
 

@@ -37,6 +37,7 @@ from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
 from nep.train.scoring import Policy, Scorer
 from nep.train.signs import EntropyWatch
+from nep.train.trackers import Tracked, start_tracker
 from nep.train.visual import Visuals
 from nep.train.world import World, start_world
 
@@ -72,6 +73,9 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     anomalies = Anomalies(work / "anomalies.jsonl", start, world)
     for row in validation.kept:
         checkpoints.validated(row)
+    tracked = Tracked(paths.run, experiment, STAGE, fingerprint, grpo.result_settings())
+    tracker = start_tracker(grpo.tracker, tracked, world.leads)
+    tracker.follow(metrics, validation, timings)
 
     def validate(step: int) -> None:
         row = {"step": step, **trainer.validate()}
@@ -94,6 +98,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
         if is_due(step + 1, grpo.validate_every, grpo.steps):
             validate(step + 1)
     bar.close()
+    tracker.close()
     results = {"steps": grpo.steps, "samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 class StepLog:
     """Rows with a key `step`, appended and flushed one by one. Only the leading process writes.
 
-    Attribute: `kept`, the rows that an earlier run has left, on every process.
+    Attributes: `kept`, the rows that an earlier run has left, on every process; `followers`, called with the log's name
+    and each new row by the process that writes.
     """
 
     def __init__(self, path: Path, last_step: int, writes: bool) -> None:
@@ -26,6 +28,7 @@ class StepLog:
         self._writes = writes
         lines = _lines_up_to(path, last_step)
         self.kept: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self.followers: list[Callable[[str, dict[str, Any]], None]] = []
         if writes:
             write_text(path, "".join(lines))
 
@@ -41,6 +44,8 @@ class StepLog:
                 stream.write(to_json_line(row))
                 stream.flush()
                 os.fsync(stream.fileno())
+            for follower in self.followers:
+                follower(self.path.stem, row)
 
 
 def peak_memory_bytes() -> int:

@@ -3,10 +3,11 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 
-from nep.config import Training, load_block
+from nep.config import TrackerName, Training, load_block
 from nep.train.run_state import RunPaths
+from nep.workflow.trackers import check_tracker
 
 Recipe = TypeVar("Recipe", bound=Training)
 
@@ -22,11 +23,12 @@ class TrainingOptions(Generic[Recipe]):
 
 
 def read_training_options(description: str | None, block: type[Recipe]) -> TrainingOptions[Recipe]:
-    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
+    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`, or whose tracker is not installed."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
     parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
     parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
+    parser.add_argument("--tracker", choices=get_args(TrackerName), required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--convert-dir", type=Path, required=True)
@@ -44,6 +46,7 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
         run=options.run_dir,
         out=options.out_dir,
     )
-    how = {"checkpoint_every": options.checkpoint_every, "keep_checkpoints": options.keep_checkpoints}
+    how = {name: getattr(options, name) for name in ("checkpoint_every", "keep_checkpoints", "tracker")}
     recipe = load_block(block, options.recipe, **how)
+    check_tracker(block.__name__.lower(), recipe)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)

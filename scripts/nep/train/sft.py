@@ -25,6 +25,7 @@ from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
 from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.samples import Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
+from nep.train.trackers import Tracked, start_tracker
 from nep.train.visual import Visuals
 from nep.train.world import start_world
 
@@ -61,6 +62,9 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     )
     for row in validation.kept:
         checkpoints.validated(row)
+    tracked = Tracked(paths.run, experiment, STAGE, fingerprint, sft.result_settings())
+    tracker = start_tracker(sft.tracker, tracked, world.leads)
+    tracker.follow(metrics, validation, timings)
     anomalies = Anomalies(work / "anomalies.jsonl", start, world)
     plan = SftPlan(len(samples), sft, seed)
     meter = Meter(engine, visuals)
@@ -98,6 +102,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
         if is_due(step + 1, sft.validate_every, plan.steps):
             validate(step + 1)
     bar.close()
+    tracker.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
     publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped}, shared)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from getpass import getuser
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from nep.workflow import requeue
 
@@ -26,6 +26,10 @@ from nep.workflow import requeue
 GLANCE_S = 1.0
 VARIABLE = "NEP_RUN"
 FOLDER = "nep"
+
+
+# `unknown`: begun on another machine and not ended, as far as can be seen.
+Standing = Literal["absent", "under way", "over", "died", "unknown"]
 
 
 class LockedError(Exception):
@@ -67,6 +71,24 @@ class RunLock:
         self._stream.truncate()
         self._stream.write(text)
         self._stream.flush()
+
+
+def standing(snakemake_dir: Path, run: str) -> tuple[Standing, dict[str, Any] | None]:
+    """Whether a run lives, by its lock, and its note; `absent` where no run of this name was ever begun here."""
+    path = _run_file(snakemake_dir, run)
+    if not path.is_file():
+        return "absent", None
+    with path.open("r", encoding="utf-8") as stream:
+        # Shared, so that two who look are not in each other's way; a run that starts waits for GLANCE_S.
+        free = _lock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        note = _note_in(stream)
+    if free is False:
+        return "under way", note
+    if note is None:
+        return "over", None
+    if _is_over(note, by_lock=free is True):
+        return "died", note
+    return ("under way" if note["host"] == socket.gethostname() else "unknown"), note
 
 
 def announce(run: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support.entry_points import ROOT
 
-from nep.workflow.lock import LockedError, RunLock, clear_left_lock_files, held_as_job
+from nep.workflow.lock import LockedError, RunLock, clear_left_lock_files, held_as_job, standing
 
 HOLDER = """
 import sys, time
@@ -121,8 +121,25 @@ def test_without_kernel_locks_the_process_decides(folder: Path, monkeypatch: pyt
     leave_note(folder, process=os.getpid())
     with pytest.raises(LockedError, match="under way"):
         RunLock(folder, "demo")
+    assert standing(folder, "demo")[0] == "under way"
     leave_note(folder, process=2**22 + 1)
+    assert standing(folder, "demo")[0] == "died"
     RunLock(folder, "demo").release()
+
+
+@pytest.mark.parametrize("holder", ["run"], indirect=True)
+def test_whoever_looks_sees_whether_a_run_lives_and_disturbs_nobody(folder: Path, holder: subprocess.Popen) -> None:
+    state, note = standing(folder, "demo")
+    assert (state, note["process"]) == ("under way", holder.pid)
+    end(holder)
+    state, note = standing(folder, "demo")
+    assert (state, note["process"]) == ("died", holder.pid)
+    RunLock(folder, "demo").release()
+    assert standing(folder, "demo") == ("over", None)
+    assert standing(folder, "other") == ("absent", None)
+    assert not (folder / "nep/other").exists()
+    leave_note(folder, host="elsewhere")
+    assert standing(folder, "demo")[0] == "unknown"
 
 
 def leave_lock_files(folder: Path) -> list[Path]:
