@@ -8,6 +8,8 @@ from pathlib import Path
 from nep.files import to_json_line
 
 Key = tuple[str, int]
+# Label of the progress bar of a process that answers.
+PROGRESS = "answers"
 
 
 @dataclass(frozen=True)

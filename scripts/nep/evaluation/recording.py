@@ -11,9 +11,10 @@ from lmms_eval.api.instance import Instance, unwrap_generation_output
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 from lmms_eval.models.registry_v2 import ModelManifest
+from tqdm import tqdm
 
 from nep.evaluation.agreement import Check, compare_logits
-from nep.evaluation.ledger import Key, Ledger, Said
+from nep.evaluation.ledger import PROGRESS, Key, Ledger, Said
 from nep.files import write_json
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
@@ -45,10 +46,12 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
             if check is not None and rank == 0 and not check.out.exists():
                 write_json(check.out, compare_logits(self, super().generate_until, requests, check))
             file = f"{len(list(folder.glob('*.jsonl')))}-{rank}.jsonl"
-            for batch in batches(requests, chunk):
-                # All of a batch or nothing: the numbers of a completion depend, in their last bits, on its neighbours.
-                if not all(key_of(request) in ledger for request in batch):
-                    ledger.write(file, self._answers(batch))
+            with tqdm(total=len(requests), desc=PROGRESS, unit="question", disable=rank != 0) as bar:
+                for batch in batches(requests, chunk):
+                    # All of a batch or nothing: the last bits of a completion depend on its neighbours.
+                    if not all(key_of(request) in ledger for request in batch):
+                        ledger.write(file, self._answers(batch))
+                    bar.update(len(batch))
             return [ledger[key_of(request)].text for request in requests]
 
         def _answers(self, batch: list[Instance]) -> list[Said]:

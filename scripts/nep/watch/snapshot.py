@@ -7,12 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nep.evaluation.ledger import PROGRESS
 from nep.report.cost import OTHER, STAGE_RULES, stage_of
 from nep.watch.progress import Progress, bar_progress, last_rows, ledger_progress, tail, training_progress
 from nep.watch.snakemake_log import Job, RunLog, parse_log
 from nep.workflow.lock import Standing, standing
 
-EVALUATION, ANSWERS = "evaluate_model", "Model Responding"
+EVALUATIONS = {"evaluate_model", "evaluate_reference"}
 # The end of a work folder's name.
 HASH = "[0-9a-f]" * 16
 TRAININGS = {"train_sft": "sft", "train_grpo": "grpo"}
@@ -124,8 +125,8 @@ def _job_row(job: Job, root: Path, folder: Path, lives: bool, now: float) -> Job
 def _progress(job: Job, log: Path, folder: Path) -> tuple[Progress | None, list[Path]]:
     """How far a job is, and the files that tell."""
     bar, name = bar_progress(tail(log)), job.name.split()[-1]
-    if job.rule == EVALUATION and (answers := _newest(folder / "work" / "evaluate", f"{name}-{HASH}/*.log")):
-        return bar_progress(tail(answers), ANSWERS), [log, answers]
+    if job.rule in EVALUATIONS and (answers := _newest(folder / "work" / "evaluate", f"{name}-{HASH}/*.log")):
+        return bar_progress(tail(answers), PROGRESS), [log, answers]
     if job.rule in TRAININGS and (metrics := _metrics(job, folder)):
         return _training(TRAININGS[job.rule], metrics, bar and bar.total), [log, metrics]
     return bar, [log]
