@@ -158,13 +158,19 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
                 self._send_json({**info, "gated": gated})
             elif verb == "tree":
-                self._answer_tree(revision.partition("/")[2].strip("/"))
+                self._answer_tree(revision.partition("/")[2].strip("/"), "recursive=false" in self.path.lower())
             else:
                 self._fail(404, "EntryNotFound")
 
-        def _answer_tree(self, folder: str) -> None:
+        def _answer_tree(self, folder: str, direct: bool) -> None:
             below = f"{folder}/" if folder else ""
-            listed = [file.tree_entry(name) for name, file in sorted(hub.files.items()) if name.startswith(below)]
+            names = [name for name in sorted(hub.files) if name.startswith(below)]
+            inner = sorted(
+                {name.removeprefix(below).split("/")[0] for name in names if "/" in name.removeprefix(below)}
+            )
+            folders = [{"type": "directory", "path": below + name, "oid": COMMIT} for name in inner] if direct else []
+            files = [name for name in names if not direct or "/" not in name.removeprefix(below)]
+            listed = [*folders, *(hub.files[name].tree_entry(name) for name in files)]
             self._send_json(listed) if listed else self._fail(404, "EntryNotFound")
 
         def _answer_paths(self) -> None:

@@ -116,7 +116,7 @@ def planned_external(
 
     Data must have been fetched (rule fetch_benchmark) when `offline`; a task that always asks a judge, or that needs a
     further model, is left out. The tasks that ask a judge only for answers that their rules cannot read do run
-    (`judge_surroundings`).
+    (`external_surroundings`).
     """
     run: list[ExternalTask] = []
     left_out: list[LeftOut] = []
@@ -194,8 +194,8 @@ def read_external(out: Path, task: ExternalTask) -> tuple[list[dict[str, Any]], 
     """Samples that lmms-eval logged for a task below `out`, and its own aggregate of them in percent.
 
     A sample is `{"benchmark", "task", "question_id", "video_id", "kind", "kinds", "answer", "completion", "correct",
-    "score", "unreadable", "counted"}`; `counted` is whether lmms-eval's aggregate counts it. Raises InputError if the
-    log is absent, or if the mean of the samples is not lmms-eval's figure.
+    "score", "unreadable", "counted"}`; `counted` is whether lmms-eval's aggregate counts it, `video_id` None where its
+    log names no video. Raises InputError if the log is absent, or if the mean of the samples is not lmms-eval's figure.
     """
     logs = sorted(out.rglob(f"*_samples_{task.name}.jsonl"))
     if len(logs) != 1:
@@ -310,7 +310,7 @@ def _mvbench(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[str, An
     # An empty answer is left out of lmms-eval's mean: it is neither right nor wrong there.
     return {
         "question_id": f"{task.name}/{row['doc_id']}",
-        "video_id": row["doc"]["video"],
+        "video_id": None,
         "kinds": [task.config],
         "answer": logged["gt_answer"],
         "score": logged["score"],
@@ -323,7 +323,7 @@ def _longvideobench(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[
     # lmms-eval draws a letter at random where it finds none.
     return {
         "question_id": logged["id"],
-        "video_id": row["doc"]["video_path"],
+        "video_id": None,
         "kinds": [f"{logged['duration_group']} s", logged["question_category"]],
         "answer": logged["answer"],
         "score": logged["parsed_pred"] == logged["answer"],

@@ -110,7 +110,7 @@ def _join(parts: Sequence[Path], joined: Path) -> None:
 
 
 def _link(snapshot: Path, files: Sequence[RemoteFile], media: Path) -> None:
-    """Link each file that the repository holds unpacked; lmms-eval would link the whole folder anew in every process."""
+    """Link each file that the repository holds unpacked; lmms-eval would link the folder anew in each process."""
     for file in files:
         link = media / file.name
         if file.name.endswith(".zip") or TAR.search(file.name) or link.exists():
