@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -114,6 +114,13 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._answer(with_body=True)
 
+        def do_POST(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            hub.requests.append(Request(self.command, path, None, self.headers.get("Authorization")))
+            verb, _, revision = path.removeprefix(api).partition("/")
+            known = path.startswith(api) and verb == "paths-info" and revision in hub.revisions
+            self._answer_paths() if known else self._fail(404, "EntryNotFound")
+
         def do_HEAD(self) -> None:
             self._answer(with_body=False)
 
@@ -143,7 +150,7 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if verb == "auth-check":
                 granted = self.headers.get("Authorization") == f"Bearer {hub.gate}"
                 self._send_json({}) if granted else self._fail(403, "GatedRepo")
-            elif revision.strip("/") not in hub.revisions:
+            elif revision.partition("/")[0] not in hub.revisions:
                 self._fail(404, "RevisionNotFound")
             elif verb == "revision":
                 siblings = [{"rfilename": name} for name in sorted(hub.files)]
@@ -151,9 +158,27 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 info = {"id": hub.repo, "sha": COMMIT, "siblings": siblings, "tags": [], "private": False}
                 self._send_json({**info, "gated": gated})
             elif verb == "tree":
-                self._send_json([file.tree_entry(name) for name, file in sorted(hub.files.items())])
+                self._answer_tree(revision.partition("/")[2].strip("/"), "recursive=false" in self.path.lower())
             else:
                 self._fail(404, "EntryNotFound")
+
+        def _answer_tree(self, folder: str, direct: bool) -> None:
+            below = f"{folder}/" if folder else ""
+            names = [name for name in sorted(hub.files) if name.startswith(below)]
+            inner = sorted(
+                {name.removeprefix(below).split("/")[0] for name in names if "/" in name.removeprefix(below)}
+            )
+            folders = [{"type": "directory", "path": below + name, "oid": COMMIT} for name in inner] if direct else []
+            files = [name for name in names if not direct or "/" not in name.removeprefix(below)]
+            listed = [*folders, *(hub.files[name].tree_entry(name) for name in files)]
+            self._send_json(listed) if listed else self._fail(404, "EntryNotFound")
+
+        def _answer_paths(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            asked = form.get("paths", [])
+            folders = {path for path in asked if any(name.startswith(f"{path}/") for name in hub.files)}
+            entries = [hub.files[path].tree_entry(path) for path in asked if path in hub.files]
+            self._send_json([*entries, *({"type": "directory", "path": path, "oid": COMMIT} for path in folders)])
 
         def _answer_resolve(self, revision: str, name: str, with_body: bool) -> None:
             if revision not in hub.revisions:
