@@ -16,7 +16,6 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 include: "rules/demo.smk"
 include: "rules/download.smk"
-include: "rules/benchmarks.smk"
 include: "rules/records.smk"
 include: "rules/split.smk"
 include: "rules/hash.smk"

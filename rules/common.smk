@@ -198,6 +198,13 @@ def asked_futurebench(wildcards):
     return futurebench_questions(wildcards) if "futurebench" in CONFIG.evaluate.tasks else []
 
 
+def fetched_benchmarks(wildcards):
+    """What is fetched of lmms-eval's own benchmarks; nothing offline, where what is there is taken."""
+    if CONFIG.evaluate.offline:
+        return []
+    return [f"{RUN}/download/benchmarks/{name}.json" for name in CONFIG.evaluate.lmms_eval_benchmarks]
+
+
 def asked_seedbench(wildcards):
     """The questions of SeedBench-R1 where one of its levels is asked."""
     return f"{RUN}/convert/seedbench_r1.jsonl" if CONFIG.evaluate.seedbench_levels else []

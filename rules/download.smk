@@ -1,5 +1,5 @@
 # INPUTS   a hub repository, a local folder in its layout, or a table beside plain videos
-# OUTPUTS  RUN/download/{archives/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
+# OUTPUTS  RUN/download/{archives/*.json,benchmarks/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
 
 
 localrules:
@@ -7,6 +7,7 @@ localrules:
     fetch_archive,
     finish_download,
     fetch_model,
+    fetch_benchmark,
 
 
 checkpoint list_source:
@@ -90,4 +91,22 @@ rule fetch_model:
         code=code("fetch_model.py"),
     shell:
         "python scripts/fetch_model.py --model {params.recipe:q} --out-dir {params.run}/models/base --manifest {output:q}"
+        " 2>&1 | tee {log}"
+
+
+rule fetch_benchmark:
+    """Fetch one of lmms-eval's own benchmarks to where lmms-eval looks for it offline."""
+    output:
+        f"{RUN}/download/benchmarks/{{name}}.json",
+    log:
+        f"{RUN}/logs/fetch_benchmark/{{name}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/fetch_benchmark/{{name}}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
+    params:
+        folder=CONFIG.evaluate.benchmarks,
+        code=code("fetch_benchmark.py"),
+    shell:
+        "python scripts/fetch_benchmark.py --name {wildcards.name} --benchmarks {params.folder:q} --out {output:q}"
         " 2>&1 | tee {log}"

@@ -28,6 +28,7 @@ rule evaluate_model:
     input:
         questions=asked_futurebench,
         seedbench=asked_seedbench,
+        benchmarks=fetched_benchmarks,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         model=lambda wildcards: manifest_of(wildcards.model),
         prompts=PROMPTS,
@@ -65,6 +66,7 @@ rule evaluate_reference:
     input:
         questions=asked_futurebench,
         seedbench=asked_seedbench,
+        benchmarks=fetched_benchmarks,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         prompts=PROMPTS,
         task="scripts/nep/evaluation/tasks/multiple_choice/_template_yaml",

@@ -35,7 +35,7 @@ def main() -> None:
     if options.endpoint:
         endpoint = load_block(Endpoint, options.endpoint)
         fingerprint = sha256_of_json(endpoint.result_settings())
-        backend = partial(endpoint_backend, endpoint, vision, evaluate)
+        backend = partial(endpoint_backend, endpoint, vision)
     else:
         fingerprint = model_fingerprint(options.model_manifest)
         backend = partial(backend_for, options.model_dir, vision, evaluate)

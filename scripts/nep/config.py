@@ -416,6 +416,12 @@ class Evaluate(Block):
         return self
 
     @model_validator(mode="after")
+    def _fetched_data_have_a_folder(self) -> "Evaluate":
+        if self.lmms_eval_benchmarks and not self.offline and self.benchmarks is None:
+            raise ValueError(f"benchmarks: name the folder that {self.lmms_eval_benchmarks[0]} is fetched to")
+        return self
+
+    @model_validator(mode="after")
     def _variants_have_a_length(self) -> "Evaluate":
         for variant in self.variants:
             if variant not in self.max_new_tokens:

@@ -83,6 +83,23 @@ def long_video_bench(clip: bytes) -> dict[str, HubFile]:
     }
 
 
+def temporal_bench(clip: bytes) -> dict[str, HubFile]:
+    """A question of each task, parquet, and one zip of videos."""
+    row = {
+        "idx": 0,
+        "dataset": "Charades",
+        "category": "",
+        "question": "A or B?",
+        "video_name": "short/a.mp4",
+        "GT": "A",
+    }
+    splits = ("test_short_qa", "test_long_qa", "test_short_caption")
+    tables = {f"{split}-00000-of-00001.parquet": parquet([row]) for split in splits}
+    files = "".join(f"  - split: {split}\n    path: {split}-*\n" for split in splits)
+    readme = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
+    return {"README.md": HubFile(readme.encode()), **tables, "short.zip": zipped({"short/a.mp4": clip})}
+
+
 def card(paths: dict[str, str], split: str) -> HubFile:
     lines = ["---", "configs:"]
     for config, path in paths.items():

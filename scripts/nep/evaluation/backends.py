@@ -57,22 +57,30 @@ class Backend:
         return ",".join(f"{key}={value}" for key, value in self.arguments.items())
 
 
-def backend_for(model_dir: Path, vision: Vision, evaluate: Evaluate, videos: Iterable[Path]) -> Backend:
-    """How `evaluate.backend` runs a checkpoint on `videos`. Raises InputError for a folder that is no checkpoint."""
+def backend_for(
+    model_dir: Path, vision: Vision, evaluate: Evaluate, videos: Iterable[Path], others: bool = False
+) -> Backend:
+    """How `evaluate.backend` runs a checkpoint on `videos`, and on `others` whose length is not known.
+
+    Raises InputError for a folder that is no checkpoint.
+    """
     family = read_json(model_dir / "config.json").get("model_type")
     if not isinstance(family, str):
         raise InputError(f"{model_dir / 'config.json'}: model_type {family!r}, should be the name of a model family")
     videos = sorted(set(videos))
     if evaluate.backend != "hf":
         return _engine(model_dir, family, vision, evaluate, videos)
-    on_gpus = evaluate.device != "cpu"
-    if family in LMMS_EVAL_WRAPPERS and (on_gpus or evaluate.processes == 1):
-        return _lmms_eval(model_dir, family, vision, evaluate, videos)
+    runs = evaluate.device != "cpu" or evaluate.processes == 1
+    # At a rate, lmms-eval's wrapper has no upper limit.
+    in_budget = vision.sampling == "uniform" or not others
+    if family in LMMS_EVAL_WRAPPERS and runs and in_budget:
+        batch_size = 1 if others else safe_batch_size(videos, vision, evaluate.batch_size)
+        return _lmms_eval(model_dir, family, vision, evaluate, batch_size)
     return _family(model_dir, vision, evaluate)
 
 
-def endpoint_backend(endpoint: Endpoint, vision: Vision, evaluate: Evaluate, videos: Iterable[Path]) -> Backend:
-    """How a model behind an API is asked. Raises InputError where the environment lacks its key."""
+def endpoint_backend(endpoint: Endpoint, vision: Vision, videos: Iterable[Path], others: bool = False) -> Backend:
+    """How a model behind an API is asked about `videos`, and `others`. Raises InputError where it has no key."""
     key = os.environ.get(endpoint.key_from)
     if not key:
         raise InputError(
@@ -127,9 +135,8 @@ def safe_batch_size(videos: Iterable[Path], vision: Vision, batch_size: int) -> 
     return batch_size if vision.sampling == "fps" or shortest >= vision.frames else 1
 
 
-def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
+def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, batch_size: int) -> Backend:
     sampling = {"max_num_frames": vision.frames} if vision.sampling == "uniform" else {"fps": vision.fps}
-    batch_size = safe_batch_size(videos, vision, evaluate.batch_size)
     return Backend(
         model=family,
         arguments={

@@ -8,21 +8,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nep.errors import InputError
-from nep.evaluation.statistics import OVERALL, Z_95, wilson_interval
-from nep.files import read_json, read_jsonl
+from nep.evaluation.statistics import OVERALL, wilson_interval
+from nep.evaluation.tasks import temporalbench
+from nep.files import read_json, read_jsonl, write_text
 
 VARIANT = "lmms_eval"
 NEEDS_JUDGE = "needs a judge model"
 
 # Published by the fetch stage beside the unpacked files, when all of them are there.
 COMPLETE = ".nep_complete.json"
+REPAIR = Path(temporalbench.__file__).with_name("_template_yaml")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class External:
     """A benchmark: lmms-eval's own folder and group or task, the metric that counts, and tasks that need more.
 
     `judged`: tasks whose every answer goes to a judge over HTTP (OPENAI_API_URL, OPENAI_API_KEY). `may_judge`: tasks
-    that ask it only where their rules cannot read an answer. `extra`: what a task needs beyond its data.
+    that ask it only where their rules cannot read an answer. `extra`: what a task needs beyond its data. `repaired`:
+    tasks are asked by our own YAML, which includes lmms-eval's and mends what keeps them from running.
     """
 
     folder: str
@@ -39,6 +41,7 @@ class External:
     judged: tuple[str, ...] = ()
     may_judge: tuple[str, ...] = ()
     extra: tuple[tuple[str, str], ...] = ()
+    repaired: bool = False
 
 
 BENCHMARKS = {
@@ -57,22 +60,32 @@ BENCHMARKS = {
         "temporalbench",
         "temporalbench_score",
         extra=(("temporalbench_short_caption", "the sentence encoder all-MiniLM-L6-v2 and sentence-transformers"),),
+        repaired=True,
     ),
 }
 
 
 @dataclass(frozen=True)
 class ExternalTask:
-    """One task of lmms-eval as its YAML states it. `media` is the folder of its videos below HF_HOME."""
+    """One task of lmms-eval as its YAML `file` states it. `media` is the folder of its videos below HF_HOME.
+
+    `name` is lmms-eval's own, `asked_as` the one that it runs under.
+    """
 
     benchmark: str
     name: str
+    file: Path
     repo: str
     config: str | None
     revision: str
     media: str
     split: str
     links_files: bool
+
+    @property
+    def asked_as(self) -> str:
+        """Its own name, or that of the YAML that repairs it."""
+        return f"nep_{self.name}" if BENCHMARKS[self.benchmark].repaired else self.name
 
 
 @dataclass(frozen=True)
@@ -98,15 +111,16 @@ def external_tasks(benchmark: str) -> tuple[ExternalTask, ...]:
         raise InputError(f"benchmark {benchmark!r}: unknown, should be one of {', '.join(BENCHMARKS)}")
     external = BENCHMARKS[benchmark]
     folder = _tasks_folder() / external.folder
-    files = {}
+    files, places = {}, {}
     for path in sorted(folder.glob("*.yaml")):
         settings = _settings(path)
-        files[settings.get("group") or settings.get("task")] = settings
+        name = settings.get("group") or settings.get("task")
+        files[name], places[name] = settings, path
     if external.entry not in files:
         raise InputError(f"{folder}: lmms-eval has no task or group {external.entry!r}")
     entry = files[external.entry]
     names = entry["task"] if "group" in entry else [external.entry]
-    return tuple(_task(benchmark, name, files[name]) for name in names)
+    return tuple(_task(benchmark, name, places[name], files[name]) for name in names)
 
 
 def planned_external(
@@ -132,6 +146,32 @@ def planned_external(
     return run, left_out
 
 
+def left_out_rows(left_out: Iterable[LeftOut]) -> list[dict[str, str]]:
+    """`{"task", "reason"}` for each benchmark all of whose tasks are left out for one reason, else for each task."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in left_out:
+        groups.setdefault((one.benchmark, one.reason), []).append(one.task)
+    rows = []
+    for (benchmark, reason), tasks in groups.items():
+        names = [benchmark] if len(tasks) == len(external_tasks(benchmark)) else tasks
+        rows += [{"task": name, "reason": reason} for name in names]
+    return rows
+
+
+def write_repairs(folder: Path, tasks: Iterable[ExternalTask]) -> None:
+    """Write the YAML files of the tasks that are asked under another name than lmms-eval's."""
+    for task in tasks:
+        if task.asked_as != task.name:
+            definition = {"include": [str(REPAIR), str(task.file)], "task": task.asked_as}
+            write_text(folder / f"{task.asked_as}.yaml", yaml.safe_dump(definition))
+
+
+def fetched_commit(task: ExternalTask, benchmarks: Path) -> str | None:
+    """Commit of the data set that lies below `benchmarks`; None where the fetch stage did not put it there."""
+    mark = benchmarks / task.media / COMPLETE
+    return read_json(mark)["commit"] if mark.is_file() else None
+
+
 def external_surroundings(benchmarks: Path, offline: bool) -> dict[str, str]:
     """Environment of lmms-eval for these tasks, to be laid over the usual one.
 
@@ -145,9 +185,8 @@ def external_surroundings(benchmarks: Path, offline: bool) -> dict[str, str]:
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "LMMS_EVAL_DATASETS_CACHE": str(folder / "datasets"),
     }
-    return (
-        {**own, "API_TYPE": "openai", "OPENAI_API_URL": "http://127.0.0.1:9/", "OPENAI_API_KEY": ""} if offline else own
-    )
+    judge = {"API_TYPE": "openai", "OPENAI_API_URL": "http://127.0.0.1:9/", "OPENAI_API_KEY": ""}
+    return own | judge if offline else own
 
 
 def _reason(task: ExternalTask, offline: bool, benchmarks: Path | None) -> str | None:
@@ -163,11 +202,12 @@ def _reason(task: ExternalTask, offline: bool, benchmarks: Path | None) -> str |
     return None
 
 
-def _task(benchmark: str, name: str, settings: Mapping[str, Any]) -> ExternalTask:
+def _task(benchmark: str, name: str, file: Path, settings: Mapping[str, Any]) -> ExternalTask:
     kwargs = settings["dataset_kwargs"]
     return ExternalTask(
         benchmark=benchmark,
         name=name,
+        file=file,
         repo=settings["dataset_path"],
         config=settings.get("dataset_name"),
         revision=kwargs.get("revision", "main"),
@@ -190,68 +230,61 @@ def _tasks_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "tasks"
 
 
-def read_external(out: Path, task: ExternalTask) -> tuple[list[dict[str, Any]], float]:
-    """Samples that lmms-eval logged for a task below `out`, and its own aggregate of them in percent.
+def read_external(
+    log: Path, task: ExternalTask, errors: Mapping[tuple[str, int], str]
+) -> tuple[list[dict[str, Any]], float]:
+    """Samples that lmms-eval logged for a task in the file `log`, and its own aggregate of them in percent.
 
-    A sample is `{"benchmark", "task", "question_id", "video_id", "kind", "kinds", "answer", "completion", "correct",
-    "score", "unreadable", "counted"}`; `counted` is whether lmms-eval's aggregate counts it, `video_id` None where its
-    log names no video. Raises InputError if the log is absent, or if the mean of the samples is not lmms-eval's figure.
+    A sample is `{"task" (the benchmark), "subtask", "question_id", "video_id", "kind", "kinds", "variant", "control",
+    "answer", "completion", "parsed", "correct", "error", "unreadable", "counted"}`; `error` is what the model raised,
+    of `errors` by task and document; `counted` is whether lmms-eval's aggregate counts it; `video_id` is None where its
+    log names no video, and `parsed` always, as lmms-eval's rules read the answers. Raises InputError if the mean of the
+    samples is not lmms-eval's figure.
     """
-    logs = sorted(out.rglob(f"*_samples_{task.name}.jsonl"))
-    if len(logs) != 1:
-        raise InputError(f"{out}: {len(logs)} logs of the samples of task {task.name}, should be one")
-    samples = [_sample(task, row) for row in sorted(read_jsonl(logs[0]), key=lambda row: row["doc_id"])]
-    stated = _stated(logs[0], task)
-    found = aggregate(task, samples)
+    rows = sorted(read_jsonl(log), key=lambda row: row["doc_id"])
+    samples = [_sample(task, row, errors.get((task.asked_as, row["doc_id"]))) for row in rows]
+    stated = _stated(log, task)
+    found = aggregate(samples)
     if abs(found - stated) > 1e-3:
-        raise InputError(f"{logs[0]}: samples make {found} %, but lmms-eval states {stated} %")
+        raise InputError(f"{log}: samples make {found} %, but lmms-eval states {stated} %")
     return samples, stated
 
 
-def aggregate(task: ExternalTask, samples: Sequence[Mapping[str, Any]]) -> float:
-    """lmms-eval's own figure of a task, in percent, from its samples: the mean score of those that it counts.
+def aggregate(samples: Sequence[Mapping[str, Any]]) -> float:
+    """lmms-eval's own figure of a task, in percent, from its samples: the share of right ones among those it counts.
 
     LongVideoBench's is a mean over groups of duration and category, each question in one of either: the same number.
     """
-    counted = [sample["score"] for sample in samples if sample["counted"]]
+    counted = [sample["correct"] for sample in samples if sample["counted"]]
     return 100 * sum(counted) / len(counted) if counted else 0.0
 
 
 def external_rows(benchmark: str, samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `scores.json`: overall first, then each kind that occurs; n, accuracy and interval over counted samples.
-
-    Scores of 0 and 1 have Wilson's interval, others the normal one of their mean; None where there are fewer than two.
-    """
+    """Rows of `scores.json`: overall first, then each kind; n, accuracy and Wilson's interval over counted samples."""
     kinds = sorted({kind for sample in samples for kind in sample["kinds"]})
-    rows = [_row(benchmark, OVERALL, samples)]
-    return rows + [_row(benchmark, kind, [sample for sample in samples if kind in sample["kinds"]]) for kind in kinds]
+    groups = {OVERALL: list(samples)}
+    groups |= {kind: [sample for sample in samples if kind in sample["kinds"]] for kind in kinds}
+    return [
+        _row(benchmark, split, members)
+        for split, members in groups.items()
+        if any(sample["counted"] for sample in members)
+    ]
 
 
 def _row(benchmark: str, split: str, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    scores = [sample["score"] for sample in samples if sample["counted"]]
-    low, high = _interval(scores)
+    counted = [sample["correct"] for sample in samples if sample["counted"]]
+    interval = wilson_interval(sum(counted), len(counted))
     return {
         "task": benchmark,
         "variant": VARIANT,
         "split": split,
-        "n": len(scores),
-        "accuracy": _percent(sum(scores) / len(scores)) if scores else None,
-        "ci_low": low,
-        "ci_high": high,
-        "unreadable": sum(sample["unreadable"] for sample in samples),
-        "failed": sum(not sample["counted"] for sample in samples),
+        "n": len(counted),
+        "accuracy": _percent(sum(counted) / len(counted)),
+        "ci_low": _percent(interval.low),
+        "ci_high": _percent(interval.high),
+        "unreadable": sum(sample["unreadable"] and sample["error"] is None for sample in samples),
+        "failed": sum(sample["error"] is not None for sample in samples),
     }
-
-
-def _interval(scores: Sequence[float]) -> tuple[float | None, float | None]:
-    if scores and set(scores) <= {0, 1}:
-        wilson = wilson_interval(sum(scores), len(scores))
-        return _percent(wilson.low), _percent(wilson.high)
-    if len(scores) < 2:
-        return None, None
-    mean = sum(scores) / len(scores)
-    error = sqrt(sum((score - mean) ** 2 for score in scores) / (len(scores) - 1) / len(scores))
-    return _percent(mean - Z_95 * error), _percent(mean + Z_95 * error)
 
 
 def _percent(share: float) -> float:
@@ -259,8 +292,8 @@ def _percent(share: float) -> float:
 
 
 def _stated(log: Path, task: ExternalTask) -> float:
-    date = log.name.removesuffix(f"_samples_{task.name}.jsonl")
-    results = read_json(log.with_name(f"{date}_results.json"))["results"][task.name]
+    date = log.name.removesuffix(f"_samples_{task.asked_as}.jsonl")
+    results = read_json(log.with_name(f"{date}_results.json"))["results"][task.asked_as]
     value = results.get(f"{BENCHMARKS[task.benchmark].metric},none")
     if isinstance(value, list):
         # TemporalBench states binary accuracy, then that of whole videos.
@@ -270,20 +303,19 @@ def _stated(log: Path, task: ExternalTask) -> float:
     return 100 * value if task.benchmark == "longvideobench_val_v" else float(value)
 
 
-def _sample(task: ExternalTask, row: Mapping[str, Any]) -> dict[str, Any]:
+def _sample(task: ExternalTask, row: Mapping[str, Any], error: str | None) -> dict[str, Any]:
     logged = row[BENCHMARKS[task.benchmark].metric]
     read = _READERS[task.benchmark](task, row, logged)
-    score = float(read.pop("score"))
-    kinds = read.pop("kinds")
     return {
-        "benchmark": task.benchmark,
-        "task": task.name,
+        "task": task.benchmark,
+        "subtask": task.name,
+        "variant": VARIANT,
+        "control": None,
+        "kind": read["kinds"][0],
         "completion": _completion(row),
+        "parsed": None,
+        "error": error,
         "counted": True,
-        "kind": kinds[0],
-        "kinds": kinds,
-        "score": score,
-        "correct": bool(score) if score in (0, 1) else None,
         **read,
     }
 
@@ -301,7 +333,7 @@ def _videomme(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[str, A
         "video_id": logged["videoID"],
         "kinds": [logged["duration"]],
         "answer": logged["answer"],
-        "score": logged["pred_answer"] == logged["answer"],
+        "correct": logged["pred_answer"] == logged["answer"],
         "unreadable": logged["pred_answer"] not in ("A", "B", "C", "D"),
     }
 
@@ -313,7 +345,7 @@ def _mvbench(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[str, An
         "video_id": None,
         "kinds": [task.config],
         "answer": logged["gt_answer"],
-        "score": logged["score"],
+        "correct": logged["score"] == 1,
         "unreadable": logged["pred_answer"] == "",
         "counted": logged["pred_answer"] != "",
     }
@@ -326,7 +358,7 @@ def _longvideobench(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[
         "video_id": None,
         "kinds": [f"{logged['duration_group']} s", logged["question_category"]],
         "answer": logged["answer"],
-        "score": logged["parsed_pred"] == logged["answer"],
+        "correct": logged["parsed_pred"] == logged["answer"],
         "unreadable": not set(_completion(row)) & set("ABCDE"),
     }
 
@@ -337,7 +369,7 @@ def _tempcompass(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[str
         "video_id": logged["video_id"],
         "kinds": [logged["dim"], task.config],
         "answer": logged["gt-answer"],
-        "score": logged["rating"] == 1,
+        "correct": logged["rating"] == 1,
         "unreadable": not logged.get("match_success", True) and not logged.get("chatgpt_response"),
     }
 
@@ -349,7 +381,7 @@ def _temporalbench(task: ExternalTask, row: Mapping[str, Any], logged: Mapping[s
         "video_id": item["video_name"],
         "kinds": [task.name.removeprefix("temporalbench_")],
         "answer": item["GT"],
-        "score": answer[:1].lower() == item["GT"].lower(),
+        "correct": answer[:1].lower() == item["GT"].lower(),
         "unreadable": answer[:1].upper() not in ("A", "B"),
     }
 

@@ -13,11 +13,13 @@ from typing import Any
 
 from nep.errors import InputError
 from nep.evaluation.backends import Backend
+from nep.evaluation.external import external_surroundings
 from nep.evaluation.ledger import Ledger
 from nep.evaluation.tasks.multiple_choice.utils import METRIC
 from nep.files import read_jsonl, write_json
 
 LOG_NAME = "lmms_eval.log"
+JUDGING_THREADS = 16
 _LOG_LINES = 25
 _PR_SET_PDEATHSIG = 1
 _SCRIPT = Path(__file__).resolve().parents[2] / "run_lmms_eval.py"
@@ -31,8 +33,8 @@ class LmmsEvalError(InputError):
 class Order:
     """What lmms-eval is asked for: tasks, some of them defined in `folder / "tasks"`, and where its answers go.
 
-    `check` names the document whose logits are compared, and what the vision cache would do with it; `hub` is where
-    lmms-eval finds the data of its own benchmarks.
+    `check` names the document whose logits are compared, and what the vision cache would do with it; `benchmarks` is
+    where lmms-eval finds the data of its own benchmarks; with `offline` it asks no judge.
     """
 
     folder: Path
@@ -42,7 +44,8 @@ class Order:
     threads: int
     limit: int | None
     check: dict[str, Any] | None
-    hub: Path | None
+    benchmarks: Path | None
+    offline: bool
 
     @property
     def ledger(self) -> Path:
@@ -73,7 +76,8 @@ def run_lmms_eval(order: Order, backend: Backend) -> None:
         "--batch_size": str(backend.batch_size),
         "--device": order.device,
         "--seed": str(order.seed),
-        "--process_docs_parallel": "1",
+        # Where a judge is asked, most of the time is waiting.
+        "--process_docs_parallel": str(JUDGING_THREADS if order.benchmarks else 1),
         # Thoughts stay in the samples: the report shows them, and `parse` knows where they end.
         "--reasoning_tags": "none",
         **({"--limit": str(order.limit)} if order.limit else {}),
@@ -119,7 +123,7 @@ def surroundings(order: Order) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_DATASETS_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
-        "HF_HOME": str(order.hub.resolve() if order.hub else caches / "huggingface"),
+        "HF_HOME": str(caches / "huggingface"),
         "HF_DATASETS_CACHE": str(caches / "datasets"),
         "LMMS_EVAL_DATASETS_CACHE": str(caches / "datasets"),
         "XDG_CACHE_HOME": str(caches),
@@ -131,6 +135,8 @@ def surroundings(order: Order) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "FORCE_QWENVL_VIDEO_READER": "decord",
     }
+    if order.benchmarks:
+        own |= external_surroundings(order.benchmarks, order.offline)
     if order.device == "cpu":
         own |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
     return {**os.environ, **own}

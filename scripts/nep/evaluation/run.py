@@ -11,7 +11,24 @@ from typing import Any
 from nep.config import SEEDBENCH, Encode, Evaluate, Vision
 from nep.errors import InputError
 from nep.evaluation.backends import Backend
-from nep.evaluation.lmms import LmmsEvalError, Order, lmms_eval_version, logged_samples, run_lmms_eval
+from nep.evaluation.external import (
+    ExternalTask,
+    external_rows,
+    fetched_commit,
+    left_out_rows,
+    planned_external,
+    read_external,
+    write_repairs,
+)
+from nep.evaluation.ledger import Ledger
+from nep.evaluation.lmms import (
+    LmmsEvalError,
+    Order,
+    lmms_eval_version,
+    logged_samples,
+    run_lmms_eval,
+    sample_log,
+)
 from nep.evaluation.questions import control_paths, first_part_paths, read_questions, shown_files
 from nep.evaluation.statistics import accuracy_rows
 from nep.evaluation.task_folder import FUTUREBENCH, TEMPLATE, Asked, Task, planned_tasks, write_task_folder
@@ -29,14 +46,14 @@ class Job:
 
     Attributes:
         name, fingerprint: of the model.
-        backend: how lmms-eval runs it, given the videos that it will see.
+        backend: how lmms-eval runs it, given the videos that it will see, and whether there are others.
         questions, seedbench: files of the convert stage; None where their benchmarks are not asked.
         encode: the vision cache's settings, which the model's logits are compared under.
     """
 
     name: str
     fingerprint: str
-    backend: Callable[[Sequence[Path]], Backend]
+    backend: Callable[[Sequence[Path], bool], Backend]
     questions: Path | None
     seedbench: Path | None
     controls_dir: Path
@@ -48,27 +65,40 @@ class Job:
     run_dir: Path
     out_dir: Path
 
+    @property
+    def benchmarks(self) -> Path | None:
+        """Where the data of lmms-eval's own benchmarks lie."""
+        return Path(self.evaluate.benchmarks) if self.evaluate.benchmarks else None
+
 
 def evaluate_model(job: Job) -> None:
     """Write `samples.jsonl` and `scores.json` to the job's folder, or neither and raise InputError."""
     asked = [_asked(job, task) for task in planned_tasks(job.evaluate)]
     videos = sorted({path for one in asked for path in one.videos.values() if path is not None})
-    backend = job.backend(videos)
+    external, left_out = planned_external(job.evaluate.tasks, job.evaluate.offline, job.benchmarks)
+    for one in left_out:
+        print(f"{STAGE}: {one.task} is left out: it {one.reason}", file=sys.stderr)
+    if not asked and not external:
+        raise InputError(f"evaluate.tasks: all are left out; the first, as it {left_out[0].reason}")
+    backend = job.backend(videos, bool(external))
 
-    made_from = what_decides(job, asked)
+    made_from = what_decides(job, asked, external)
     shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
     if shelf.take(made_from) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
         return
-    order = _order(job, asked, backend, work_folder(job, made_from))
+    order = _order(job, asked, external, backend, work_folder(job, made_from))
     for left in ("tasks", "out"):
         shutil.rmtree(order.folder / left, ignore_errors=True)
     write_task_folder(order.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
+    write_repairs(order.folder / "tasks", external)
     run_lmms_eval(order, backend)
 
-    samples = {one.task: logged_samples(order, one.task.name, one.questions) for one in asked}
-    _check_failures(job, [row for rows in samples.values() for row in rows], order)
-    write_jsonl(job.out_dir / "samples.jsonl", (row for rows in samples.values() for row in rows))
+    own = {one.task: logged_samples(order, one.task.name, one.questions) for one in asked}
+    others = _external_samples(order, external)
+    samples = [row for rows in (*own.values(), *others.values()) for row in rows]
+    _check_failures(job, samples, order)
+    write_jsonl(job.out_dir / "samples.jsonl", samples)
     scores = {
         "model": job.name,
         "fingerprint": job.fingerprint,
@@ -81,7 +111,11 @@ def evaluate_model(job: Job) -> None:
             "max_new_tokens": {variant: job.evaluate.max_new_tokens[variant] for variant in job.evaluate.variants},
         },
         "cache_check": read_json(order.check_file) if order.check_file.exists() else None,
-        "scores": [row for one in asked for row in score_rows(one.task, samples[one.task])],
+        "left_out": left_out_rows(left_out),
+        "scores": [
+            *(row for task, rows in own.items() for row in score_rows(task, rows)),
+            *(row for benchmark, rows in others.items() for row in external_rows(benchmark, rows)),
+        ],
     }
     write_json(job.out_dir / "scores.json", scores)
     shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
@@ -107,7 +141,7 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def what_decides(job: Job, asked: Sequence[Asked]) -> dict[str, Any]:
+def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
     """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
     shown = [path for one in asked for path in one.videos.values() if path is not None]
     shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
@@ -121,6 +155,7 @@ def what_decides(job: Job, asked: Sequence[Asked]) -> dict[str, Any]:
             one.task.name: {question: path and digests[path] for question, path in one.videos.items()} for one in asked
         },
         "images": sorted(digests.values()),
+        "external": {task.name: fetched_commit(task, job.benchmarks) for task in external},
         "prompts": sha256_of_file(job.prompts),
         "template": sha256_of_file(TEMPLATE),
         "vision": job.vision.model_dump(),
@@ -138,16 +173,17 @@ def work_folder(job: Job, made_from: Mapping[str, Any]) -> Path:
     return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(made_from)[:16]}"
 
 
-def _order(job: Job, asked: Sequence[Asked], backend: Backend, folder: Path) -> Order:
+def _order(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask], backend: Backend, folder: Path) -> Order:
     return Order(
         folder=folder,
-        tasks=[one.task.name for one in asked],
+        tasks=[*(one.task.name for one in asked), *(task.asked_as for task in external)],
         seed=job.seed,
         device=job.evaluate.device,
         threads=job.evaluate.threads,
         limit=job.evaluate.limit,
         check=_check(job, asked) if backend.comparable else None,
-        hub=job.evaluate.benchmarks and Path(job.evaluate.benchmarks),
+        benchmarks=job.benchmarks if external else None,
+        offline=job.evaluate.offline,
     )
 
 
@@ -177,6 +213,16 @@ def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mappin
     if task.control == "text_only":
         return {row["video_id"]: None for row in questions}
     return control_paths(questions, job.run_dir, job.controls_dir / f"{task.control}.json")
+
+
+def _external_samples(order: Order, external: Sequence[ExternalTask]) -> dict[str, list[dict[str, Any]]]:
+    """Samples by benchmark, over all of its tasks."""
+    errors = Ledger(order.ledger).errors()
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for task in external:
+        rows, _ = read_external(sample_log(order, task.asked_as), task, errors)
+        samples.setdefault(task.benchmark, []).extend(rows)
+    return samples
 
 
 def _check_failures(job: Job, samples: Sequence[dict[str, Any]], order: Order) -> None:

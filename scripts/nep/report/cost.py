@@ -10,7 +10,7 @@ from nep.workflow.picture import without_implied
 # The rules of each stage, in the order of the workflow; a test compares both with Snakemake's own graph of rules.
 STAGE_RULES = {
     "demo": ("make_demo_data", "make_tiny_model"),
-    "download": ("list_source", "fetch_archive", "finish_download", "fetch_model"),
+    "download": ("list_source", "fetch_archive", "finish_download", "fetch_model", "fetch_benchmark"),
     "records": ("parse_records",),
     "hash": ("hash_shard", "merge_hashes"),
     "split": ("split_shard", "merge_split"),

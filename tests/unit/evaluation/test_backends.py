@@ -47,6 +47,14 @@ def test_other_families_and_processes_without_gpus_take_the_wrapper_for_all_fami
     assert backend_for(checkpoint, UNIFORM_8, Evaluate(device="cuda"), []).model == "nep_family"
 
 
+def test_videos_of_unknown_length_are_asked_one_by_one_and_within_the_budget(checkpoint: Path):
+    evaluate = Evaluate(device="cuda", batch_size=8)
+    uniform = backend_for(checkpoint, UNIFORM_8, evaluate, [], others=True)
+    assert (uniform.model, uniform.batch_size, uniform.chunk) == ("qwen2_5_vl", 1, 1)
+    rate = backend_for(checkpoint, Vision(sampling="fps", fps=2.0, frames=8), evaluate, [], others=True)
+    assert (rate.model, rate.batch_size, rate.arguments["frames"]) == ("nep_family", 8, 8)
+
+
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
 @pytest.mark.parametrize("vision", [UNIFORM_8, Vision(sampling="fps", fps=2.0, frames=8)], ids=["uniform", "fps"])
 def test_engines_get_arguments_that_their_wrappers_take(engine: str, vision: Vision, checkpoint: Path, tmp_path: Path):
@@ -63,9 +71,9 @@ def test_an_endpoint_is_asked_with_its_key(monkeypatch: pytest.MonkeyPatch):
     endpoint = Endpoint(url="http://localhost:8000/v1", model="large", key_from="LARGE_KEY", concurrent=3)
     monkeypatch.delenv("LARGE_KEY", raising=False)
     with pytest.raises(InputError, match="the environment has no LARGE_KEY"):
-        endpoint_backend(endpoint, UNIFORM_8, Evaluate(), [])
+        endpoint_backend(endpoint, UNIFORM_8, [])
     monkeypatch.setenv("LARGE_KEY", "secret")
-    backend = endpoint_backend(endpoint, UNIFORM_8, Evaluate(), [])
+    backend = endpoint_backend(endpoint, UNIFORM_8, [])
     assert "secret" not in backend.argument_text
     assert backend.environment == {"OPENAI_API_KEY": "secret"}
     assert set(backend.arguments) <= parameters_of("lmms_eval.models.simple.openai", "OpenAICompatible")

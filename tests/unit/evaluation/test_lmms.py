@@ -15,7 +15,8 @@ TASK = Task("futurebench", "direct").name
 
 
 def order(folder: Path, **changes) -> Order:
-    plain = {"tasks": [TASK], "seed": 0, "device": "cpu", "threads": 3, "limit": None, "check": None, "hub": None}
+    plain = {"tasks": [TASK], "seed": 0, "device": "cpu", "threads": 3, "limit": None, "check": None}
+    plain |= {"benchmarks": None, "offline": True}
     return Order(folder=folder, **{**plain, **changes})
 
 
@@ -27,7 +28,7 @@ def test_the_process_is_offline_and_its_caches_lie_in_its_folder(tmp_path: Path)
     assert str(Path("scripts").resolve()) in variables["PYTHONPATH"].split(os.pathsep)
     for name in ("HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME"):
         assert Path(variables[name]).is_relative_to(tmp_path)
-    assert surroundings(order(tmp_path, hub=Path("/data/hf")))["HF_HOME"] == "/data/hf"
+    assert surroundings(order(tmp_path, benchmarks=Path("/data/hf")))["HF_HOME"] == "/data/hf"
 
 
 def log(folder: Path, *question_ids: str) -> None:
