@@ -35,7 +35,7 @@ class ModelName(NamedTuple):
 
 @dataclass(frozen=True)
 class Score:
-    """One accuracy with its 95 % interval; all three in percent.
+    """One accuracy with its 95 % interval, None where there are too few answers for one; all three in percent.
 
     Among the `n` answers, all counted as wrong: those without a readable answer (`unreadable`; None where a benchmark
     reads none), and those that the model did not give because it ended in an error (`failed`).
@@ -46,8 +46,8 @@ class Score:
     split: str
     n: int
     accuracy: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     unreadable: int | None = None
     failed: int = 0
 
@@ -235,7 +235,8 @@ def _read_model(root: Path, name: ModelName) -> EvaluatedModel:
     return EvaluatedModel(
         experiment=experiment,
         stage=stage,
-        scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows],
+        # A kind of question without an answer that counts has no accuracy.
+        scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows if row["accuracy"] is not None],
         samples=samples,
         left_out=tuple(LeftOut(row["task"], row["reason"]) for row in left_out),
         seen=content.get("vision", {}),

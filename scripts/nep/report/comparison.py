@@ -152,7 +152,11 @@ def _breakdown(
             continue
         cells = []
         for group in groups:
-            right = [row["correct"] for identity, row in samples.items() if group_of.get(identity) == group]
+            right = [
+                row["correct"]
+                for identity, row in samples.items()
+                if group_of.get(identity) == group and row["correct"] is not None
+            ]
             low, high = wilson_interval(sum(right), len(right)) if right else (0.0, 1.0)
             share = sum(right) / len(right) if right else 0.0
             cells.append(Score(task, variant, OVERALL, len(right), 100 * share, 100 * low, 100 * high))

@@ -36,20 +36,25 @@ class Frame:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said to a question; `error` is what it raised instead, None where it answered."""
+    """What one model said to a question; `error` is what it raised instead, None where it answered.
+
+    `correct` is None where a benchmark gives a part of a point.
+    """
 
     experiment: str
     stage: Stage
     completion: str
     parsed: str | None
-    correct: bool
+    correct: bool | None
     error: str | None = None
 
     @property
     def verdict(self) -> str:
-        """right, wrong, unreadable, or failed."""
+        """right, partly, wrong, unreadable, or failed."""
         if self.error is not None:
             return "failed"
+        if self.correct is None:
+            return "partly"
         if self.correct:
             return "right"
         return "unreadable" if self.parsed is None else "wrong"
@@ -162,6 +167,7 @@ def _chosen(run: Run, answers: list[dict[str, Row]]) -> list[tuple[str, str]]:
     outcomes = {
         question: outcome_of(before[question]["correct"], after[question]["correct"])
         for question in before.keys() & after.keys()
+        if None not in (before[question]["correct"], after[question]["correct"])
     }
     kinds = {question: after[question].get("kind") or "" for question in outcomes}
     return [

@@ -140,5 +140,8 @@ def _cells(name: str, cells: Sequence[Cell | None]) -> list[str]:
     for cell in cells:
         figure = f"{cell.score.accuracy:.1f}" if cell else "--"
         figures.append(rf"\textbf{{{figure}}}" if cell and cell.best else figure)
-        intervals.append(rf"{{\scriptsize [{cell.score.ci_low:.1f}, {cell.score.ci_high:.1f}]}}" if cell else "")
+        has_interval = cell and cell.score.ci_low is not None
+        intervals.append(
+            rf"{{\scriptsize [{cell.score.ci_low:.1f}, {cell.score.ci_high:.1f}]}}" if has_interval else ""
+        )
     return [f"    {name} & {' & '.join(figures)} \\\\", f"     & {' & '.join(intervals)} \\\\"]

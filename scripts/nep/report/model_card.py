@@ -101,7 +101,8 @@ def _score_table(run: Run, model: EvaluatedModel) -> list[str]:
         for split in table.splits:
             if score := find_score(model, table.task, table.variant, split):
                 name = split_name(split)
-                figures = f"{score.n:,} | {score.accuracy:.1f} | {score.ci_low:.1f}–{score.ci_high:.1f}"
+                interval = "–" if score.ci_low is None else f"{score.ci_low:.1f}–{score.ci_high:.1f}"
+                figures = f"{score.n:,} | {score.accuracy:.1f} | {interval}"
                 rows.append(f"| {_line(table.task)} | {table.variant} | {_line(name)} | {figures} |")
     return rows
 

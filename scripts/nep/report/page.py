@@ -24,7 +24,7 @@ OUTCOMES = {
     "lost": "{before} right, {after} wrong",
     "missed": "Both wrong",
 }
-VARIANT_NAMES = {"direct": "Direct answer", "reason": "With reasoning"}
+VARIANT_NAMES = {"direct": "Direct answer", "reason": "With reasoning", "lmms_eval": "As lmms-eval asks"}
 VARIANT_NOTES = {
     "direct": "The model answers with the letter alone.",
     "reason": "The model thinks inside <think> and answers inside <answer>.",

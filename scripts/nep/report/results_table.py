@@ -117,11 +117,11 @@ def score_rows(models: Iterable[EvaluatedModel]) -> list[ScoreRow]:
 
 
 def results_csv(models: Iterable[EvaluatedModel]) -> str:
-    """`score_rows` as CSV; accuracies in percent, two decimals; empty where a benchmark reads no answers."""
+    """`score_rows` as CSV; accuracies in percent, two decimals; empty where there is no interval or nothing is read."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    writer.writerows([*row[:6], *(f"{value:.2f}" for value in row[6:9]), *row[9:]] for row in score_rows(models))
+    writer.writerows([*row[:6], *map(_decimals, row[6:9]), *row[9:]] for row in score_rows(models))
     return text.getvalue()
 
 
@@ -157,8 +157,10 @@ def answers_to(model: EvaluatedModel, task: str, variant: str, control: str | No
 
 
 def compare_answers(first: dict[str, Row], second: dict[str, Row]) -> Paired | None:
-    """Right answers to the questions that both hold; None where there is none."""
-    shared = sorted(first.keys() & second.keys())
+    """Right answers to the questions that both hold and that are right or wrong, not in part; None without any."""
+    shared = sorted(
+        key for key in first.keys() & second.keys() if None not in (first[key]["correct"], second[key]["correct"])
+    )
     if not shared:
         return None
     return paired([first[identity]["correct"] for identity in shared], [second[key]["correct"] for key in shared])
@@ -182,7 +184,7 @@ def control_rows(run: Run) -> list[ControlRow]:
             for model in run.models:
                 ordered = find_score(model, table.task, table.variant, OVERALL)
                 controlled = find_score(model, table.task, f"{table.variant}_{control}", OVERALL)
-                if ordered and controlled:
+                if ordered and controlled and None not in (ordered.ci_low, controlled.ci_low):
                     names = (model.experiment, model.stage, table.task, table.variant, control)
                     compared = compare_answers(
                         answers_to(model, table.task, table.variant),
@@ -240,6 +242,10 @@ def find_score(model: EvaluatedModel, task: str, variant: str, split: str) -> Sc
     """The model's score under that task, variant and split."""
     wanted = (task, variant, split)
     return next((score for score in model.scores if (score.task, score.variant, score.split) == wanted), None)
+
+
+def _decimals(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _score_order(score: Score) -> tuple[Any, ...]:

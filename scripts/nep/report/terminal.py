@@ -49,7 +49,8 @@ def _split_table(rows: list[Row]) -> str:
     for model in _in_order(_model_of(row) for row in rows):
         scores = {row["split"]: row for row in rows if _model_of(row) == model}
         overall = scores.get(OVERALL)
-        interval = f"{float(overall['ci_low']):.1f}-{float(overall['ci_high']):.1f}" if overall else ""
+        known = overall and overall["ci_low"]
+        interval = f"{float(overall['ci_low']):.1f}-{float(overall['ci_high']):.1f}" if known else ""
         cells = [f"{float(scores[split]['accuracy']):.1f}" if split in scores else "" for split in splits]
         lines.append([model, *cells, interval])
     name = benchmark_of(rows[0]["task"]).name

@@ -13,7 +13,7 @@ from nep.config import load_config
 from nep.report.collect import REFERENCE, LeftOut, ModelName, Run, collect_run
 from nep.report.comparison import breakdowns, comparisons, gain_marks
 from nep.report.examples import select_examples
-from nep.report.export import latex_summary, latex_table, write_latex
+from nep.report.export import latex_summary, latex_table, write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.page import render_page
 from nep.report.published import reference_figure
@@ -148,6 +148,34 @@ def test_a_model_that_was_not_asked_leaves_gaps(run: Run) -> None:
         if 'data-task="mvbench"' in line
     }
     assert verdicts == "absent"
+
+
+def test_parts_of_a_point_and_too_few_answers_for_an_interval(run: Run, tmp_path: Path) -> None:
+    models = []
+    for model in run.models:
+        scores = [
+            replace(score, ci_low=None, ci_high=None) if score.task == "temporalbench" else score
+            for score in model.scores
+        ]
+        samples = [
+            {**row, "correct": None} if row["question_id"] in ("temporalbench-0", "mvbench-1") else row
+            for row in model.samples
+        ]
+        models.append(replace(model, scores=scores, samples=samples))
+    changed = replace(run, models=models)
+    text = Page(render_page(changed)).text
+    table = text.partition("TemporalBench own")[2].partition("zz_new")[0]
+    figure = next(s.accuracy for s in run.models[0].scores if (s.task, s.split) == ("temporalbench", "overall"))
+    assert f"{figure:.1f}" in table
+    counts = [(row.task, row.counts) for row in comparisons(changed)]
+    sizes = {(task, pairs.both + pairs.gained + pairs.lost + pairs.neither) for task, pairs in counts}
+    assert {("temporalbench", 35), ("mvbench", 35), ("zz_new", 36)} <= sizes
+    rows = [row for row in csv.DictReader(results_csv(models).splitlines()) if row["task"] == "temporalbench"]
+    assert {(row["ci_low"], row["ci_high"]) for row in rows} == {("", "")}
+    assert results_text(list(csv.DictReader(results_csv(models).splitlines())))
+    write_parquet(tmp_path / "results.parquet", models)
+    write_latex(tmp_path / "results.tex", result_tables(changed))
+    assert "| temporalbench | own | Overall | 36 |" in model_cards(changed)["nep-sft"]
 
 
 @pytest.mark.parametrize("attack", ["<script>alert(1)</script>", '"><svg onload=alert(1)>', "{{ 7 * 7 }}"])
