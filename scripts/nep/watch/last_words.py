@@ -7,7 +7,8 @@ from pathlib import Path
 from nep.watch.progress import tail
 from nep.watch.snakemake_log import Job, parse_log
 
-LAST_LINES = 15
+# A cluster's log of a job ends in some twenty lines of the Snakemake that ran it there.
+LAST_LINES = 30
 MOST_JOBS = 5
 
 
