@@ -7,8 +7,8 @@ from pathlib import Path
 from nep.watch.progress import tail
 from nep.watch.snakemake_log import Job, parse_log
 
-# A cluster's log of a job ends in some twenty lines of the Snakemake that ran it there.
-LAST_LINES = 30
+# As many as stand in the place of a log that a cluster's job has not written (nep/slurm/commands.py).
+LAST_LINES = 40
 MOST_JOBS = 5
 
 
