@@ -7,7 +7,8 @@ from pathlib import Path
 from nep.watch.progress import tail
 from nep.watch.snakemake_log import Job, parse_log
 
-LAST_LINES = 15
+# As many as stand in the place of a log that a cluster's job has not written (nep/slurm/commands.py).
+LAST_LINES = 40
 MOST_JOBS = 5
 
 

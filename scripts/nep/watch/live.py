@@ -19,7 +19,7 @@ REDRAW_S = 2
 # Into a file: when jobs have ended, and at least so often.
 PRINT_S = 600
 # What Snakemake prints last where jobs have failed, before it says why; for other errors that many lines.
-END = "Exiting because a job execution failed."
+END = "\nExiting because a job execution failed."
 LAST_LINES = 30
 UP_AND_CLEAR = "\x1b[{}F\x1b[J"
 

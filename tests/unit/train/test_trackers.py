@@ -65,8 +65,11 @@ def from_logs(out: Path) -> Figures:
     return figures
 
 
-@pytest.mark.parametrize("recipe", [SFT, GRPO], ids=["sft", "grpo"])
-@pytest.mark.parametrize(("tracker", "read"), [("tensorboard", from_tensorboard), ("wandb", from_wandb)])
+@pytest.mark.parametrize(
+    ("tracker", "read", "recipe"),
+    [("tensorboard", from_tensorboard, SFT), ("tensorboard", from_tensorboard, GRPO), ("wandb", from_wandb, SFT)],
+    ids=["tensorboard-sft", "tensorboard-grpo", "wandb-sft"],
+)
 def test_a_tracker_has_each_step_of_a_killed_training_once(
     paths_to, tmp_path: Path, tracker: str, read: Callable[[Path, str], Figures], recipe: Training
 ) -> None:
