@@ -19,7 +19,6 @@ STAGE_RULES = {
     "encode": ("encode_shard", "merge_encode"),
     "sft": ("train_sft",),
     "grpo": ("train_grpo",),
-    "benchmarks": ("fetch_benchmark",),
     "evaluate": ("make_controls", "evaluate_model", "evaluate_reference"),
     "report": ("make_report", "make_data_card"),
 }

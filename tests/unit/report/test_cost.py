@@ -62,7 +62,7 @@ def test_gpus_are_read_from_extended_files_alone(tmp_path: Path) -> None:
 def test_every_stage_stands_right_of_what_it_reads() -> None:
     graph = stage_graph([StageCost(stage, None, 1) for stage in STAGE_RULES])
     places = {node.stage.stage: (node.x, node.y) for node in graph.nodes}
-    assert set(places) == set(STAGE_RULES) - {"export", "benchmarks"}
+    assert set(places) == set(STAGE_RULES) - {"export"}
     assert all(places[source][0] < places[target][0] for source, target in STAGE_EDGES)
     assert places["hash"][0] == places["split"][0]
     assert len(set(places.values())) == len(places)
