@@ -436,7 +436,7 @@ def text_prompt(number: int, size: Size) -> Sample:
     """A prompt of random tokens: what stands in it costs the language model the same."""
     noise = torch.Generator().manual_seed(number)
     tokens = torch.randint(0, size.text["vocab_size"], (size.prompt,), generator=noise)
-    return Sample(f"prompt-{number}", tokens, torch.arange(size.prompt).expand(3, -1), size.prompt, ())
+    return Sample(f"prompt-{number}", tokens, torch.arange(size.prompt).expand(3, -1), size.prompt, (), 0)
 
 
 def read_bytes(model: PreTrainedModel) -> int:

@@ -107,7 +107,7 @@ def group(length: int, vocabulary: int = VOCABULARY) -> Group:
     """Random tokens and advantages."""
     noise = torch.Generator().manual_seed(length)
     prompt = torch.randint(0, vocabulary, (PROMPT,), generator=noise)
-    sample = Sample("prompt", prompt, torch.arange(PROMPT).expand(3, -1), PROMPT, ())
+    sample = Sample("prompt", prompt, torch.arange(PROMPT).expand(3, -1), PROMPT, (), 0)
     completions = [torch.randint(0, vocabulary, (length,), generator=noise) for _ in range(COMPLETIONS)]
     return Group(sample, completions, torch.randn(COMPLETIONS, generator=noise))
 

@@ -57,6 +57,10 @@ class Placeholder:
         token = _token(processor, self.modality)
         return "".join(text + token * count for text, count in self.runs)
 
+    def token_id(self, processor: ProcessorMixin) -> int:
+        """Id of the visual token, which is repeated."""
+        return processor.tokenizer.convert_tokens_to_ids(_token(processor, self.modality))
+
 
 def load_processor(folder: Path) -> ProcessorMixin:
     """The processor of a local checkpoint. Raises InputError if this model family cannot be trained on video."""

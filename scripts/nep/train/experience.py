@@ -18,7 +18,7 @@ from nep.train.advantages import zero_variance
 from nep.train.batches import draw
 from nep.train.decoding import uniforms
 from nep.train.rewards import Rewards, Row, Scored, is_accurate, overlong_penalty, shuffled_bonuses
-from nep.train.rollout import Completion, Rollout
+from nep.train.rollout import Completion, RolloutEngine
 from nep.train.samples import Sample
 from nep.train.shuffled import ShuffledCache
 from nep.train.signs import repeated
@@ -74,7 +74,7 @@ class Collector:
         rewards: Rewards,
         cache: VisionCache,
         processor: ProcessorMixin,
-        rollout: Rollout,
+        rollout: RolloutEngine,
         world: World,
     ) -> None:
         self._grpo = grpo

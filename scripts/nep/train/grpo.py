@@ -31,7 +31,7 @@ from nep.train.losses import CompletionTokens, StepTotals, normalised, token_los
 from nep.train.metrics import StepLog, peak_memory_bytes
 from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
 from nep.train.rewards import Rewards, is_accurate
-from nep.train.rollout import Rollout
+from nep.train.rollout import Rollout, RolloutEngine
 from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.train.schedule import is_due, learning_rate
@@ -125,7 +125,7 @@ class GrpoTrainer:
         if grpo.publish == "best" and not self._validation:
             raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
         self._visuals.check(engine.model, [question.prompt for question in train])
-        self._rollout = Rollout(self._decoding, captured=self._world.device.type == "cuda")
+        self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._world.device.type == "cuda")
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)
         self._reference = load_reference(paths.model, grpo, engine)
 

@@ -68,7 +68,7 @@ class PackedRow:
 
 
 def tree_of(samples: Sequence[Sample]) -> Tree:
-    """Samples with the same videos as one tree; what all their prompts begin with is its prefix."""
+    """Samples whose prompts are alike up to the end of their videos as one tree; what all begin with is its prefix."""
     first = samples[0]
     shared = min(common_prefix(first, sample) for sample in samples)
     branches = tuple(
@@ -88,13 +88,15 @@ def common_prefix(one: Sample, other: Sample) -> int:
 
 
 def trees_of(samples: Sequence[Sample], limit: int) -> list[Tree]:
-    """Samples with the same videos as trees of at most `limit` tokens, in the order of the first ones.
+    """Samples that share their videos as trees of at most `limit` tokens, in the order of the first ones.
 
-    Samples without a video stand alone: what they begin with alike is short.
+    Under another system message the same video is another sequence. Samples without a video stand alone: what they
+    begin with alike is short.
     """
-    groups: dict[tuple[str, ...] | int, list[Sample]] = {}
+    groups: dict[tuple[Any, ...], list[Sample]] = {}
     for index, sample in enumerate(samples):
-        groups.setdefault(sample.video_keys or index, []).append(sample)
+        shared = (sample.video_keys, *sample.input_ids[: sample.visual_end].tolist())
+        groups.setdefault(shared if sample.video_keys else (index,), []).append(sample)
     return [tree for group in groups.values() for tree in split_tree(tree_of(group), limit)]
 
 

@@ -8,6 +8,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -38,8 +39,17 @@ class Completion:
     finished: bool
 
 
+class RolloutEngine(Protocol):
+    """All that a training run asks of what writes completions: prompts in; tokens and log-probs out."""
+
+    def __call__(
+        self, model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, draws: Tensor | None
+    ) -> list[list[Completion]]:
+        """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
+
+
 class Rollout:
-    """The rollout engine of a training run. Another engine in its place needs `__call__` only."""
+    """The engine on the trainer's own weights."""
 
     def __init__(self, decoding: Decoding, captured: bool) -> None:
         """`captured`: decode in buffers of fixed size, by a captured graph where the model is on CUDA."""
@@ -51,7 +61,7 @@ class Rollout:
     def __call__(
         self, model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, draws: Tensor | None
     ) -> list[list[Completion]]:
-        """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
+        """See `RolloutEngine`."""
         width = 1 if draws is None else draws.shape[1]
         if can_pack(model.config):
             return _decode(self._shared_rows(model, prompts, width, visuals), self._decoding, draws)

@@ -37,6 +37,7 @@ class Sample:
         position_ids: (3, L) int64, or (1, L) for a model without multi-dimensional positions.
         prompt_length: number of leading tokens that carry no label.
         video_keys: cache keys of the videos, in the order of their placeholders.
+        visual_end: number of leading tokens up to the last visual one, with it; 0 without videos.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Sample:
     position_ids: Tensor
     prompt_length: int
     video_keys: tuple[str, ...]
+    visual_end: int
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -98,7 +100,12 @@ class SampleBuilder:
             position_ids=self._positions(tokens, keys),
             prompt_length=len(prompt),
             video_keys=tuple(keys),
+            visual_end=self._visual_end(prompt, keys),
         )
+
+    def _visual_end(self, prompt: list[int], keys: Sequence[str]) -> int:
+        visual = {self._shapes.placeholder(key).token_id(self._processor) for key in keys}
+        return max((place + 1 for place, token in enumerate(prompt) if token in visual), default=0)
 
     def _render(self, messages: Sequence[Mapping[str, str]], generate: bool) -> str:
         structured = [{"role": turn["role"], "content": content_parts(turn["content"])} for turn in messages]

@@ -12,7 +12,7 @@ from torch.nn.attention.flex_attention import create_mask
 from nep.train import scoring
 from nep.train.attention import can_pack, packing_of, tree_mask
 from nep.train.packing import PackedRow, Tree, common_prefix, deal_packs, pack_row, split_tree, tree_of, trees_of
-from nep.train.samples import Sample
+from nep.train.samples import Sample, SampleBuilder
 from nep.train.scoring import Scorer
 
 CPU = torch.device("cpu")
@@ -72,6 +72,26 @@ def test_targets_of_one_video_share_their_prefix(parts) -> None:
     assert sum(map(len, trees)) < sum(len(sample) - 1 for sample in samples) - first.prompt_length + 2
     row = pack_row(trees, parts.visuals, True, CPU)
     assert_same(parts, losses(parts, row), torch.cat([alone(parts, sample) for sample in (first, longer, other)]))
+
+
+def test_a_video_is_shared_under_one_system_message_only(parts) -> None:
+    """The targets of Mix: those of next_event have no system message, those of the other two one of their own."""
+    builder = SampleBuilder(parts.processor, parts.model, parts.cache)
+    turns = [{"role": "user", "content": "<video>What next?"}, {"role": "assistant", "content": "A cup falls."}]
+    systems = [None, "Think about the red ball.", "Think about the door.", None, "Think about the red ball."]
+    samples = [
+        builder.dialogue(
+            str(index), [*([{"role": "system", "content": text}] if text else []), *turns], ("video-0/first",)
+        )
+        for index, text in enumerate(systems)
+    ]
+    visual = parts.cache.placeholder("video-0/first").token_id(parts.processor)
+    assert all(sample.input_ids[sample.visual_end - 1] == visual for sample in samples)
+    assert not any((sample.input_ids[sample.visual_end :] == visual).any() for sample in samples)
+    trees = trees_of(samples, ROW)
+    assert [len(tree.branches) for tree in trees] == [2, 2, 1]
+    row = pack_row(trees, parts.visuals, True, CPU)
+    assert_same(parts, losses(parts, row), torch.cat([alone(parts, samples[index]) for index in (0, 3, 1, 4, 2)]))
 
 
 def test_samples_without_a_video_stand_alone(parts) -> None:

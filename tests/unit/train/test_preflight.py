@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from support.engine_memory import held
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
@@ -45,6 +46,17 @@ def test_parameter_lines_are_those_of_the_engine(
     # DeepSpeed fills a partition up to a multiple of a few elements.
     assert lines["master weights"] <= masters <= lines["master weights"] + 64
     assert lines["optimizer states"] == 2 * lines["master weights"]
+
+
+def test_lines_of_two_processes_are_those_of_their_engines(run_folder, tmp_path) -> None:
+    model = run_folder / "models" / "base"
+    for stage, processes in held(model, [1, 2, 3], 2, tmp_path).items():
+        sft = Sft(precision="bf16")
+        named = by_name(memory_lines(model_size(model, sft), sft, zero(stage), processes=2))
+        for found in processes:
+            for line, bytes_held in found.items():
+                # ZeRO-3 fills up each weight's part, the others the whole partition.
+                assert named[line] - 8 <= bytes_held <= named[line] * 1.01, (stage, line)
 
 
 def test_a_large_model_by_hand() -> None:

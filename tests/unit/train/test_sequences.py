@@ -112,7 +112,9 @@ def test_the_step_on_cuda_takes_nothing_from_the_host(tiny_checkpoint, monkeypat
     """Traced on CUDA tensors without storage, which torch makes on any machine: a captured graph cannot copy."""
     # The largest position of a prompt of text, which a tensor without storage cannot tell.
     monkeypatch.setattr(sequences, "next_position", len)
-    prompts = [Sample("", torch.zeros(n, dtype=torch.long), torch.zeros(3, n, dtype=torch.long), n, ()) for n in (5, 7)]
+    prompts = [
+        Sample("", torch.zeros(n, dtype=torch.long), torch.zeros(3, n, dtype=torch.long), n, (), 0) for n in (5, 7)
+    ]
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         with torch.device("cuda"):
             model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(tiny_checkpoint)).eval()

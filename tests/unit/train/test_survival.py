@@ -241,6 +241,15 @@ def test_three_bad_steps_in_a_row_end_the_run_and_name_the_evidence(paths_to: Pa
     assert f"3 steps in a row, up to 3, had a loss or gradient that is not finite: {evidence}" in messages(paths)
 
 
+@pytest.mark.parametrize("zero", ["zero0", "zero1", "zero2_offload", "zero3_offload"])
+def test_two_processes_give_the_losses_of_one(paths_to: Paths, undisturbed, tmp_path: Path, zero: str) -> None:
+    """Stages 2 and 3 without offload: `test_processes.py`."""
+    paths = paths_to(tmp_path)
+    recipe = SFT.model_copy(update={"deepspeed": f"config/deepspeed/{zero}.json"})
+    assert run(recipe, paths, size=2) == [0, 0], messages(paths)
+    assert losses(paths) == pytest.approx(losses(undisturbed(SFT)), abs=1e-4)
+
+
 @pytest.mark.parametrize("zero", ["zero0", "zero1", "zero3", "zero2_offload", "zero3_offload"])
 def test_stages_and_offload_give_the_same_losses(undisturbed, zero: str) -> None:
     other = undisturbed(SFT.model_copy(update={"deepspeed": f"config/deepspeed/{zero}.json"}))
