@@ -2,8 +2,8 @@
 
     PYTHONPATH=scripts .venv/bin/python benchmarks/slurm_throughput.py [--jobs 500]
 
-The profile is the shipped one, without conda; its groups concern other rules, so each job is one of Slurm's. A job makes
-an empty file: what it costs are the plugin's two starts of Snakemake on the node, here on the cores that submit as well.
+The profile is the shipped one, without conda; its groups concern other rules, so each job is one of Slurm's. A job
+makes an empty file: what it costs are the plugin's two starts of Snakemake on the node, here on the cores that submit.
 Times of jobs are Slurm's own. `starved` is the share of the time from the first to the last submission in which fewer
 jobs waited or ran than the nodes have cores: then, and only then, the submitter holds Slurm up. Writes
 `benchmarks/results/slurm_throughput.json`.
