@@ -77,7 +77,7 @@ def recipe(block, *keys):
 
 def code(script):
     """Fingerprint of an entry point's logic: a param, so that a change of logic re-runs the stage."""
-    return code_fingerprint(SCRIPTS / script, SCRIPTS)
+    return code_fingerprint(SCRIPTS / script, SCRIPTS, kept=Path(".snakemake") / "nep-syntax")
 
 
 def experiments_with(stage):
