@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from nep.config import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
+from nep.slurm.accounting import Cost, run_costs
 
 Row = dict[str, Any]
 Stage = Literal["base", "sft", "grpo"]
@@ -82,7 +84,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Run:
-    """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id."""
+    """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id;
+    `accounted` is what Slurm has accounted for its jobs, nothing where it has not run there."""
 
     root: Path
     config: Config
@@ -92,6 +95,7 @@ class Run:
     cuts: dict[str, Row]
     quarantined: list[Quarantined]
     jobs: list[Job]
+    accounted: list[Cost]
     parameters: int | None
 
 
@@ -112,6 +116,7 @@ def collect_run(root: Path, config: Config) -> Run:
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
         quarantined=[*read_quarantined(root, split_rows), *_read_encode_quarantined(root)],
         jobs=read_jobs(root / "benchmarks"),
+        accounted=_read_accounted(root),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
     )
 
@@ -144,6 +149,15 @@ def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
     rejected, split = root / "records" / "rejected.jsonl", root / "split" / "manifest.jsonl"
     set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
     return [*_as_quarantined(read_jsonl(rejected), rejected), *_as_quarantined(set_aside, split)]
+
+
+def _read_accounted(root: Path) -> list[Cost]:
+    """Costs by rule from Slurm; a cluster without accounting has none, which the report's log says."""
+    try:
+        return run_costs(root)
+    except InputError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return []
 
 
 def checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:
