@@ -214,7 +214,7 @@ class LocalCluster:
             "SlurmdParameters": "config_overrides",
             "SlurmdTimeout": "10",
             "KillWait": "30",
-            "MinJobAge": "600",
+            "MinJobAge": "3600",
             "JobFileAppend": "1",
             "SchedulerParameters": "sched_interval=2,sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
             "JobAcctGatherType": "jobacct_gather/linux",
