@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ bench-data: setup-tests ## measure the data path against its peers; results and 
 bench-dag: setup-tests ## measure Snakemake's own time and memory against shards and experiments (half an hour)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/dag_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_dag.py
+
+bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on a Slurm of its own (half an hour)
+	PYTHONPATH=scripts $(BIN)/python benchmarks/slurm_throughput.py
 
 bench-train: setup-tests ## measure training against its peers; results and plots in benchmarks/results (an hour)
 	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt

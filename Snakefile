@@ -29,6 +29,9 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
+spell_out_stages()
+
+
 onstart:
     start_plan() if TARGET in ASKED else hold_run()
 

@@ -1,6 +1,8 @@
 # The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
 import atexit
 import json
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
+from nep.workflow.stages import spelled_out
 from nep.workflow.trackers import check_trackers
 
 extend_path(Path(workflow.basedir))
@@ -53,8 +56,8 @@ def say_why(snakemake_logs):
         print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
 
 
-PLAN_COMMAND = sys.argv[1:] if workflow.is_main_process else []
-ASKED = asked_for(PLAN_COMMAND) if TARGET in PLAN_COMMAND else set()
+COMMAND = sys.argv[1:] if workflow.is_main_process else []
+ASKED = asked_for(COMMAND) if TARGET in COMMAND else set()
 
 if TARGET in ASKED:
     if len(ASKED) > 1:
@@ -88,7 +91,8 @@ def recipe(block, *keys):
 
 def code(*scripts):
     """Fingerprint of the logic of a rule's entry points: a param, so that a change of logic re-runs the stage."""
-    return " ".join(code_fingerprint(SCRIPTS / script, SCRIPTS) for script in scripts)
+    kept = Path(".snakemake") / "nep-syntax"
+    return " ".join(code_fingerprint(SCRIPTS / script, SCRIPTS, kept=kept) for script in scripts)
 
 
 def experiments_with(stage):
@@ -154,6 +158,19 @@ def exports_for(consumer):
     return [
         f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
     ]
+
+
+def spell_out_stages():
+    """Start Snakemake anew, in words that it knows, where its command line forces stages or asks for one's folder."""
+    stages = {}
+    for each in workflow.rules:
+        stages.setdefault(Path(each.snakefile).stem, []).append(each.name)
+    stages["segments"] = stages["split"]
+    folders = [f"{RUN}/{name}/{stage}" for stage in ("sft", "grpo") for name in experiments_with(stage)]
+    words = spelled_out(COMMAND, stages, {folder: f"{folder}/manifest.json" for folder in folders})
+    if words != COMMAND:
+        print(f"snakemake {shlex.join(words)}", file=sys.stderr, flush=True)
+        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
 
 
 def planned_targets():

@@ -4,7 +4,9 @@
 DATASETS = dataset_names(CONFIG.convert.hops)
 
 
-rule convert_datasets:
+# All that follows reads its files directly, so that Snakemake, which looks again by content after a checkpoint, leaves out
+# what they do not change.
+checkpoint convert_datasets:
     """Make the data sets from records and cut videos."""
     input:
         records=f"{RUN}/records/records.jsonl",

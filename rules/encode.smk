@@ -43,7 +43,9 @@ rule encode_shard:
 rule merge_encode:
     """Merge the shards' manifests into the index of the cache."""
     input:
-        [f"{RUN}/encode/shards/{shard}.json" for shard in ENCODE_SHARDS],
+        shards=[f"{RUN}/encode/shards/{shard}.json" for shard in ENCODE_SHARDS],
+        # Directly, too: rules/convert.smk says why.
+        datasets=TRAINING_SETS,
     output:
         f"{RUN}/encode/index.jsonl",
     log:
@@ -56,4 +58,4 @@ rule merge_encode:
         run=run_folder,
         code=code("merge_encode.py"),
     shell:
-        "python scripts/merge_encode.py --shard-files {input:q} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        "python scripts/merge_encode.py --shard-files {input.shards:q} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"

@@ -11,7 +11,7 @@ rule plan:
         mem_mb=2000,
     params:
         run=run_folder,
-        command=json.dumps(PLAN_COMMAND),
+        command=json.dumps(COMMAND),
         targets=planned_targets(),
         config=CONFIG.model_dump_json(),
     shell:

@@ -1,17 +1,17 @@
-"""Print what this folder's jobs have cost, by rule: hours, GPU hours, CPU hours, memory, from Slurm's accounting."""
+"""Print what the jobs of a run have cost, by rule: hours, GPU hours, CPU hours, memory, from Slurm's accounting."""
 
 import argparse
 from pathlib import Path
 
 from nep.errors import run_entry_point
-from nep.slurm.accounting import costs, read_listing, table
+from nep.slurm.accounting import run_costs, table
 
 
 def main() -> None:
     """Read the options and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--start", default="now-30days", help="jobs since then, in sacct's form (%(default)s)")
-    print(table(costs(read_listing(parser.parse_args().start), str(Path.cwd()))))
+    parser.add_argument("run_dir", type=Path, help="folder of the run, results/<run>")
+    print(table(run_costs(parser.parse_args().run_dir)))
 
 
 if __name__ == "__main__":

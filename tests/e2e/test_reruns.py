@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from support.reruns import expected, keys_of, modules_of, one_of_each, page, reach
+from support.reruns import expected, is_tried, keys_of, modules_of, one_of_each, page, reach
 from support.workflow import CONFIGS, ROOT, Workplace, merged
 
 from nep.config import load_config
@@ -85,7 +85,7 @@ def plans(small_run) -> dict[str, set[str]]:
         return key, set(outcome.planned())
 
     with ThreadPoolExecutor(PROCESSES) as pool:
-        return dict(pool.map(plan, keys_of(load_config(values))))
+        return dict(pool.map(plan, [item for item in keys_of(load_config(values)).items() if is_tried(item[0])]))
 
 
 @pytest.fixture(scope="module")
@@ -121,8 +121,9 @@ def test_a_changed_module_re_runs_the_rules_that_import_it_and_those_after_them(
     assert not wrong
 
 
-def test_the_documented_table_is_this_one(plans, after, request: pytest.FixtureRequest) -> None:
-    text = page(list(plans), modules_of(ROOT, after), after)
+def test_the_documented_table_is_this_one(after, request: pytest.FixtureRequest) -> None:
+    keys = keys_of(load_config(yaml.safe_load((CONFIGS / "small.yaml").read_text(encoding="utf-8"))))
+    text = page(list(keys), modules_of(ROOT, after), after)
     if request.config.getoption("--write-docs"):
         (ROOT / "docs/reruns.md").write_text(text, encoding="utf-8")
     assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == text

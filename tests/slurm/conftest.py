@@ -10,12 +10,19 @@ from support.entry_points import ROOT
 from support.slurm import slurm_workplace
 from support.workflow import Workplace
 
-from nep.slurm.local_cluster import LocalCluster, local_cluster
+from nep.slurm.local_cluster import LocalCluster, Nodes, local_cluster
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[LocalCluster]:
     with local_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def accounted_cluster() -> Iterator[LocalCluster]:
+    """A cluster of its own, whose jobs are accounted for."""
+    with local_cluster(Nodes(accounting=True)) as running:
         yield running
 
 

@@ -36,19 +36,22 @@ def names(*words: str) -> list[str]:
     return ["--config", f"names=[{','.join(words)}]"]
 
 
-def test_cancelled_requeued_and_out_of_memory_without_accounting(cluster: LocalCluster, disturbed: Make) -> None:
+def test_cancelled_requeued_slow_and_out_of_memory_without_accounting(cluster: LocalCluster, disturbed: Make) -> None:
     """With the status command that hangs where the accounting is absent."""
     place = disturbed(**{"slurm-status-command": "sacct", "set-resources": {"fill": {"mem_mb": "700 * attempt"}}})
-    with started(cluster, place, *names("cancelled", "requeued", "memory")) as run:
-        run.wait_until(have_started(place, cancelled=1, requeued=1), START_S)
+    with started(cluster, place, *names("cancelled", "requeued", "slow", "memory")) as run:
+        run.wait_until(have_started(place, cancelled=1, requeued=1, slow=1), START_S)
+        cluster.ask("scontrol", "update", f"JobId={starts(place, 'slow')[0]}", "EndTime=now+1")
         cluster.ask("scancel", *starts(place, "cancelled"))
         cluster.ask("scontrol", "requeue", *starts(place, "requeued"))
-        run.wait_until(have_started(place, cancelled=2, requeued=2), START_S)
+        run.wait_until(have_started(place, cancelled=2, requeued=2, slow=2), START_S)
         let_go(place)
         assert run.finish(END_S) == 0, run.text
-    of = {name: jobs(cluster, f"rule_wait_wildcards_{name}", place) for name in ("cancelled", "requeued")}
+    of = {name: jobs(cluster, f"rule_wait_wildcards_{name}", place) for name in ("cancelled", "requeued", "slow")}
     assert [job.state for job in of["cancelled"]] == ["CANCELLED", "COMPLETED"]
     assert [(job.state, job.restarts) for job in of["requeued"]] == [("COMPLETED", 1)]
+    assert [job.state for job in of["slow"]] == ["TIMEOUT", "COMPLETED"]
+    assert of["slow"][1].minutes == 20
     filled = jobs(cluster, "rule_fill", place)
     assert [(job.state, job.memory_mb, job.minutes) for job in filled] == [
         ("FAILED", 700, 10),

@@ -13,13 +13,13 @@ from nep.workflow.picture import parse_rulegraph
 
 TEXT = """# What runs again
 
-Rules that run again in a finished demo after one key of the configuration has changed; other keys of `sft` and `grpo`
-act like `sft.lr` and `grpo.steps`. An experiment's own `sft` and `grpo` concern that experiment alone.
-`tests/e2e/test_reruns.py` changes each key and compares Snakemake's plan with this table; `make reruns` writes it anew.
+Rules that run again in a finished demo after one key of the configuration has changed. An experiment's own `sft` and
+`grpo` concern that experiment alone. `tests/e2e/test_reruns.py` changes each key (of `sft` and `grpo`, which reach
+their rules in one piece, some) and compares Snakemake's plan with this table; `make reruns` writes it anew.
 
-A rule that finds its result unchanged keeps what follows it from running. A file that a rule reads (prompts, a
-DeepSpeed file, a reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never
-counts.
+What is planned is the most that can run: where `convert_datasets` finds its files unchanged, nothing after it runs. A
+file that a rule reads (prompts, a DeepSpeed file, a reward function) counts by its content. What the profile says
+(partition, GPUs, memory, time) never counts.
 
 """
 MODULES = """
@@ -57,7 +57,7 @@ READERS = {
     "evaluate": ("evaluate_model",),
     "report": (),
 }
-# Of the two training blocks, whose keys are all passed in one piece, a few stand for the others.
+# Of the two training blocks, whose keys are all passed in one piece, a few are tried.
 TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
 TRAINING |= {
     "sft.tracker",
@@ -73,14 +73,15 @@ NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.s
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}
 
 
-def keys_of(config: Config) -> list[tuple[str, Any]]:
-    """The keys to change, with their values."""
-    leaves = _leaves(config, "")
-    return [
-        (key, value)
-        for key, value in leaves
-        if key not in NOT_CHANGED and (key in TRAINING or not key.startswith(("sft.", "grpo.", "experiments")))
-    ]
+def keys_of(config: Config) -> dict[str, Any]:
+    """The keys of the table, with their values."""
+    leaves = dict(_leaves(config, ""))
+    return {key: value for key, value in leaves.items() if key not in NOT_CHANGED and not key.startswith("experiments")}
+
+
+def is_tried(key: str) -> bool:
+    """Whether the tests change the key in a run."""
+    return key in TRAINING or not key.startswith(("sft.", "grpo."))
 
 
 def direct_rules(key: str) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ HERE = {
     "default-resources": {"mem_mb": "2000 * attempt", "runtime": "10 * attempt"},
     "set-resources": {
         "encode_shard": {"mem_mb": 4000},
-        "train_sft": {"gpu": 2, "mem_mb": "4000 * attempt", "runtime": 10},
-        "train_grpo": {"gpu": 1, "mem_mb": "4000 * attempt", "runtime": 10},
+        "train_sft": {"gpu": 2, "mem_mb": "4000 * attempt", "runtime": 30},
+        "train_grpo": {"gpu": 1, "mem_mb": "4000 * attempt", "runtime": 30},
         "evaluate_model": {"mem_mb": 4000},
     },
 }

@@ -25,6 +25,7 @@ PARTS = ("Snakefile", "rules", "scripts", "config", "profiles", "envs")
 TIMEOUT_S = 1200
 # What differs between two runs of the same configuration: costs, and the page and logs that show them.
 NOT_COMPARED = re.compile(r"(logs|benchmarks|work)/.*|report/index\.html|.*/timings\.jsonl")
+STARTED = re.compile(r"^local(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 STATISTICS = re.compile(r"^(\w+) +(\d+)$", re.MULTILINE)
 
 
@@ -38,6 +39,10 @@ class Outcome:
     def planned(self) -> dict[str, int]:
         """Number of jobs by rule that a dry run announces; empty where there is nothing to do."""
         return {rule: int(count) for rule, count in STATISTICS.findall(self.text) if rule not in ("total", "all")}
+
+    def started(self) -> set[str]:
+        """The rules of which a run has started a job."""
+        return set(STARTED.findall(self.text)) - {"all"}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.fingerprint import code_fingerprint, local_closure, local_imports, normalised_syntax
+from nep.fingerprint import code_fingerprint, local_closure, local_imports, syntax_of
 
 FILES = {
     "entry.py": '"""Entry."""\nimport json\nfrom pkg.used import work\n\nprint(json.dumps(work(1)))\n',
@@ -22,10 +22,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fingerprint(root: Path) -> str:
+def fingerprint(root: Path, kept: Path | None = None) -> str:
     local_imports.cache_clear()
-    normalised_syntax.cache_clear()
-    return code_fingerprint(root / "entry.py", root)
+    syntax_of.cache_clear()
+    return code_fingerprint(root / "entry.py", root, kept)
 
 
 def test_closure_holds_what_is_imported_directly_or_not(root: Path) -> None:
@@ -64,6 +64,19 @@ def test_a_change_of_comment_docstring_format_or_another_module_is_not(
     before = fingerprint(root)
     (root / name).write_text((root / name).read_text().replace(old, new, 1))
     assert fingerprint(root) == before
+
+
+def test_what_is_kept_changes_nothing_and_parses_each_text_once(root: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    plain = fingerprint(root)
+    assert fingerprint(root, kept) == plain
+    files = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+    assert len(files) == 4
+    assert fingerprint(root, kept) == plain
+    (root / "pkg/deep.py").write_text("def add(a, b):\n    return a - b\n")
+    assert fingerprint(root, kept) == fingerprint(root) != plain
+    assert len(list(kept.iterdir())) == 5
+    assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
 def test_it_does_not_depend_on_where_the_tree_lies(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -12,6 +12,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.cli import parse_args, parse_config
 from snakemake.dag import DAG
 from snakemake.exceptions import WorkflowError
+from snakemake.io import is_flagged
 from snakemake.jobs import Job as SnakemakeJob
 from snakemake.resources import Resources
 from snakemake.settings.types import (
@@ -158,4 +159,10 @@ def _job(job: SnakemakeJob, dag: DAG) -> Job:
 
 
 def _open_ended(dag: DAG) -> tuple[str, ...]:
-    return tuple(sorted({job.rule.name for job in dag.jobs if job.rule.is_checkpoint and dag.needrun(job)}))
+    waited_for = {
+        made.rule.name
+        for made_by in dag.dependencies.values()
+        for made, files in made_by.items()
+        if dag.needrun(made) and any(is_flagged(file, "checkpoint_target") for file in files)
+    }
+    return tuple(sorted(waited_for))

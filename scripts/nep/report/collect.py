@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -10,6 +11,7 @@ from nep.config import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
 from nep.report.benchmarks import is_own
+from nep.slurm.accounting import Cost, run_costs
 from nep.workflow.machine import FOLDER as MACHINES
 from nep.workflow.machine import Machine
 
@@ -122,7 +124,8 @@ class Job:
 class Run:
     """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id.
 
-    `machines`: those that ran a job of it.
+    `machines`: those that ran a job of it; `accounted`: what Slurm has accounted for its jobs, nothing where it has not
+    run there.
     """
 
     root: Path
@@ -133,6 +136,7 @@ class Run:
     cuts: dict[str, Row]
     quarantined: list[Quarantined]
     jobs: list[Job]
+    accounted: list[Cost]
     parameters: int | None
     machines: list[Machine]
 
@@ -158,6 +162,7 @@ def collect_run(root: Path, config: Config) -> Run:
         cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
         quarantined=[*read_quarantined(root, split_rows), *_read_encode_quarantined(root)],
         jobs=read_jobs(root / "benchmarks"),
+        accounted=_read_accounted(root),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
         machines=read_machines(root / "logs" / MACHINES),
     )
@@ -201,6 +206,15 @@ def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
     rejected, split = root / "records" / "rejected.jsonl", root / "split" / "manifest.jsonl"
     set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
     return [*_as_quarantined(read_jsonl(rejected), rejected), *_as_quarantined(set_aside, split)]
+
+
+def _read_accounted(root: Path) -> list[Cost]:
+    """Costs by rule from Slurm; a cluster without accounting has none, which the report's log says."""
+    try:
+        return run_costs(root)
+    except InputError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return []
 
 
 def checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:

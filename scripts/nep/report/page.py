@@ -16,6 +16,7 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.rendering import format_duration, format_memory, template
 from nep.report.results_table import STAGE_NAMES, ControlRow, ResultTable, TableRow
+from nep.slurm import accounting
 
 MOST_QUARANTINE_ROWS = 200
 OUTCOMES = {
@@ -92,6 +93,7 @@ def render_page(run: Run) -> str:
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,
+        accounted=[*run.accounted, accounting.total(run.accounted)] if run.accounted else [],
         total=total_cost(costs),
         stages=stages,
         stage_of=cost.stage_of,

@@ -1,13 +1,14 @@
-"""What the jobs of the workflow have cost, by rule, from Slurm's accounting (`sacct`).
+"""What the jobs of a run have cost, by rule, from Slurm's accounting (`sacct`).
 
-An allocation counts for as long as it lasted, again for each time that its job was queued again; GPUs and CPUs count as
-allocated, used or not. Memory is the largest resident set of one task.
+A run's jobs are those whose Slurm logs lie beside its rules' logs. An allocation counts for as long as it lasted, again
+for each time that its job was queued again; GPUs and CPUs count as allocated, used or not. Memory is the largest
+resident set of one task.
 """
 
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ SEPARATOR = "|"
 JOB = re.compile(r"\d+(_\d+)?(\+\d+)?")
 RULE = re.compile(r"\brule_(\w+?)(?:_wildcards_|\s|$)")
 GPUS = re.compile(r"gres/gpu(:[^=]+)?=(\d+)")
+LOG = re.compile(r".*\.slurm-(\d+)\.log")
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -45,20 +47,32 @@ class _Allocation:
     peak_bytes: float = 0.0
 
 
-def read_listing(start: str) -> str:
-    """The user's jobs since `start` (a time in sacct's form). Raises InputError where there is no accounting."""
+def run_costs(run_dir: Path) -> list[Cost]:
+    """Costs by rule of a run's jobs; none for a run without Slurm. Raises InputError where there is no accounting."""
+    jobs = job_ids(run_dir)
+    return costs(read_listing(jobs), Path.cwd()) if jobs else []
+
+
+def job_ids(run_dir: Path) -> list[str]:
+    """Slurm's ids of the jobs of a run that have begun, by their logs."""
+    logs = (LOG.fullmatch(path.name) for path in (run_dir / "logs").rglob("*.log"))
+    return sorted({log[1] for log in logs if log}, key=int)
+
+
+def read_listing(jobs: Sequence[str]) -> str:
+    """What sacct says of these jobs, each of their starts. Raises InputError where there is no accounting."""
     program = shutil.which("sacct")
     if program is None:
         raise InputError("no sacct found: run this where Slurm is")
     form = ["--parsable2", "--duplicates", "--noconvert", f"--format={','.join(FIELDS)}"]
-    done = subprocess.run([program, f"--starttime={start}", *form], capture_output=True, text=True, check=False)
+    done = subprocess.run([program, f"--jobs={','.join(jobs)}", *form], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         reason = done.stderr.strip().rpartition("\n")[2]
         raise InputError(f"no accounting ({reason}); what each job took is in results/<run>/benchmarks/")
     return done.stdout
 
 
-def costs(listing: str, folder: str) -> list[Cost]:
+def costs(listing: str, folder: Path) -> list[Cost]:
     """Costs by rule of the jobs that were submitted from a folder."""
     by_rule: dict[str, list[_Allocation]] = {}
     for allocation in _allocations(listing, folder):
@@ -66,20 +80,26 @@ def costs(listing: str, folder: str) -> list[Cost]:
     return [_sum(rule, allocations) for rule, allocations in sorted(by_rule.items())]
 
 
+def total(rows: list[Cost]) -> Cost:
+    """Sum of jobs and times, largest memory."""
+    gpus = [row.gpu_hours for row in rows if row.gpu_hours is not None]
+    jobs, starts, hours, cpus = (
+        sum(getattr(row, name) for row in rows) for name in ("jobs", "starts", "hours", "cpu_hours")
+    )
+    return Cost("all", jobs, starts, hours, sum(gpus) if gpus else None, cpus, max(row.peak_gib for row in rows))
+
+
 def table(rows: list[Cost]) -> str:
     """The costs as aligned text, with a last row for all of them."""
     lines = [("rule", "jobs", "starts", "hours", "GPU hours", "CPU hours", "peak GiB"), *map(_cells, rows)]
     if rows:
-        gpus = [row.gpu_hours for row in rows if row.gpu_hours is not None]
-        sums = [sum(getattr(row, name) for row in rows) for name in ("jobs", "starts", "hours", "cpu_hours")]
-        total = Cost("all", *sums[:3], sum(gpus) if gpus else None, sums[3], max(row.peak_gib for row in rows))
-        lines.append(_cells(total))
+        lines.append(_cells(total(rows)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     form = "  ".join([f"{{:<{widths[0]}}}", *(f"{{:>{width}}}" for width in widths[1:])])
     return "\n".join(form.format(*line) for line in lines)
 
 
-def _allocations(listing: str, folder: str) -> Iterator[_Allocation]:
+def _allocations(listing: str, folder: Path) -> Iterator[_Allocation]:
     """The listed jobs of the workflow; the steps of a job follow it."""
     current: _Allocation | None = None
     for line in listing.splitlines():
@@ -92,7 +112,7 @@ def _allocations(listing: str, folder: str) -> Iterator[_Allocation]:
             if current:
                 yield current
             rule = RULE.search(row["Comment"]) or RULE.search(row["SubmitLine"])
-            mine = rule is not None and Path(row["WorkDir"]) == Path(folder)
+            mine = rule is not None and Path(row["WorkDir"]).resolve() == folder.resolve()
             current = _allocation(row, rule[1]) if rule and mine else None
         if current and row["MaxRSS"]:
             current.peak_bytes = max(current.peak_bytes, _bytes(row["MaxRSS"]))

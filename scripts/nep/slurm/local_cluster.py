@@ -18,9 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nep.errors import InputError
+from nep.slurm import local_accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "squeue", "scontrol", "scancel")
 PACKAGES = "slurmctld slurmd slurm-client munge"
+NAME = "local"
 START_S = 30
 STOP_S = 15
 OWN_VARIABLES = ("SLURM", "SBATCH", "SRUN")
@@ -28,13 +30,14 @@ OWN_VARIABLES = ("SLURM", "SBATCH", "SRUN")
 
 @dataclass(frozen=True)
 class Nodes:
-    """What the cluster has: nodes that are all alike; `settings` are further lines of slurm.conf."""
+    """What the cluster has: nodes that are all alike, `sacct` with `accounting`, further lines of slurm.conf."""
 
     number: int = 2
     cpus: int = 4
     memory_mb: int = 12000
     gpus: int = 2
     gpu_model: str = "h200"
+    accounting: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -50,6 +53,7 @@ class LocalCluster:
         self.environment["SLURM_CONF"] = str(self.configuration)
         self.environment["PATH"] = f"{root / 'bin'}:{os.environ['PATH']}"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
+        self._ports = free_ports(3 + nodes.number)
 
     def start(self) -> None:
         """Write the configuration, start all daemons, and wait until every node is idle."""
@@ -60,6 +64,8 @@ class LocalCluster:
         files = (f"--{name}-file={self.root}/munged.{name}" for name in ("pid", "seed"))
         self._start_daemon("munged", "--foreground", f"--socket={self._socket}", f"--key-file={key}", *files)
         wait_for(self._socket.exists, START_S, f"munged: no socket; see {self.root}/munged.out")
+        if self.nodes.accounting:
+            self._start_accounting()
         self.start_controller()
         for name in self.names:
             self.start_node(name)
@@ -135,6 +141,24 @@ class LocalCluster:
         )
         return states.stdout.split() == ["idle"] * len(self.names)
 
+    def _start_accounting(self) -> None:
+        _, port, database_port, *_ = self._ports
+        self._start_daemon("mariadbd", *local_accounting.database(self.root, database_port)[1:])
+        wait_for(lambda: local_accounting.grant(self.root), START_S, f"no database; see {self.root}/mariadbd.out")
+        local_accounting.write_daemon_settings(self.root, port, database_port, self._auth_info)
+        self._start_daemon("slurmdbd", "-D")
+        wait_for(self._is_accounting, START_S, f"no accounting; see {self.root}/slurmdbd.out")
+        local_accounting.register(self.ask, NAME)
+
+    def _is_accounting(self) -> bool:
+        asked = ["sacctmgr", "--noheader", "list", "cluster"]
+        return subprocess.run(asked, env=self.environment, check=False, capture_output=True).returncode == 0
+
+    @property
+    def _auth_info(self) -> str:
+        # Credentials live 120 s by default, and so long would a job wait that is queued again.
+        return f"socket={self._socket},cred_expire=5"
+
     @property
     def _socket(self) -> Path:
         return self.root / "munge.socket"
@@ -168,15 +192,14 @@ class LocalCluster:
 
     def _lines(self) -> Iterator[str]:
         host, user = socket.gethostname().split(".")[0], getpass.getuser()
-        controller, *ports = free_ports(1 + len(self.names))
+        controller, accounting, _, *ports = self._ports
         settings = {
-            "ClusterName": "local",
+            "ClusterName": NAME,
             "SlurmctldHost": f"{host}(127.0.0.1)",
             "SlurmctldPort": str(controller),
             "SlurmUser": user,
             "SlurmdUser": user,
-            # Credentials live 120 s by default, and so long would a job wait that is queued again.
-            "AuthInfo": f"socket={self._socket},cred_expire=5",
+            "AuthInfo": self._auth_info,
             "StateSaveLocation": f"{self.root}/state",
             "SlurmdSpoolDir": f"{self.root}/spool-%n",
             "SlurmctldPidFile": f"{self.root}/slurmctld.pid",
@@ -191,7 +214,7 @@ class LocalCluster:
             "SlurmdParameters": "config_overrides",
             "SlurmdTimeout": "10",
             "KillWait": "30",
-            "MinJobAge": "600",
+            "MinJobAge": "3600",
             "JobFileAppend": "1",
             "SchedulerParameters": "sched_interval=2,sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
             "JobAcctGatherType": "jobacct_gather/linux",
@@ -199,6 +222,7 @@ class LocalCluster:
             "JobAcctGatherParams": "OverMemoryKill",
             "PreemptType": "preempt/partition_prio",
             "PreemptMode": "REQUEUE",
+            **(local_accounting.settings(self.root, accounting) if self.nodes.accounting else {}),
             **self.nodes.settings,
         }
         yield from (f"{key}={value}" for key, value in settings.items())

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from nep.slurm.accounting import Cost, costs, table
+from nep.slurm.accounting import Cost, costs, job_ids, run_costs, table
 
 LISTING = Path(__file__).with_name("sacct.txt").read_text(encoding="utf-8")
-FOLDER = "/home/user/nep"
+FOLDER = Path("/home/user/nep")
 GIB = 2**20  # of KiB
 
 
@@ -49,7 +49,7 @@ def test_gpus_that_are_counted_by_model_only() -> None:
 
 
 def test_jobs_of_other_folders_and_programs_are_left_out() -> None:
-    assert costs(LISTING, "/home/user/other") == []
+    assert costs(LISTING, Path("/home/user/other")) == []
     assert costs(LISTING.replace("rule_", "job_"), FOLDER) == []
 
 
@@ -62,3 +62,21 @@ def test_the_table_ends_with_the_sum() -> None:
     assert lines[0].split() == ["rule", "jobs", "starts", "hours", "GPU", "hours", "CPU", "hours", "peak", "GiB"]
     assert lines[2].split() == ["b", "3", "3", "0.50", "–", "0.50", "2.00"]
     assert lines[3].split() == ["all", "4", "5", "1.50", "8.00", "16.50", "30.50"]
+
+
+def test_the_jobs_of_a_run_are_those_whose_logs_it_has(tmp_path: Path) -> None:
+    for name in (
+        "train_sft/nep.log",
+        "train_sft/nep.slurm-12.log",
+        "train_sft/nep.slurm-9.log",
+        "split_shards.slurm-3.log",
+    ):
+        log = tmp_path / "logs" / name
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
+    assert job_ids(tmp_path) == ["3", "9", "12"]
+
+
+def test_a_run_without_slurm_asks_no_accounting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run_costs(tmp_path) == []

@@ -1,0 +1,61 @@
+"""A stage by its name, for one experiment too; a stage that runs again without a new result; a changed experiment."""
+
+import shutil
+from typing import Any
+
+import pytest
+from support.workflow import Outcome, Workplace, hashes
+
+pytestmark = pytest.mark.e2e
+
+AFTER_SFT = {"train_sft": 1, "train_grpo": 1, "evaluate_model": 2, "make_report": 1}
+STAGE = "results/small/nep/sft"
+
+
+def experiment(**sft: Any) -> dict[str, Any]:
+    return {"sft": {"datasets": {"next_event": 16}, **sft}, "grpo": {"datasets": {"next_event_mc": None}}}
+
+
+@pytest.mark.parametrize(
+    ("words", "jobs"),
+    [
+        (["--forcerun", "sft"], AFTER_SFT),
+        ([STAGE, "--forcerun", "sft"], {"train_sft": 1}),
+        (["--forcerun", STAGE], AFTER_SFT),
+        (["grpo", "--forcerun", "sft"], {"train_sft": 1, "train_grpo": 1, "grpo": 1}),
+        ([f"{STAGE}/"], {}),
+    ],
+)
+def test_a_stage_is_forced_and_asked_for_by_name(small_run, words: list[str], jobs: dict[str, int]) -> None:
+    outcome = small_run.workplace.run(small_run.config, *words, "--dry-run")
+    assert outcome.status == 0, outcome.text
+    assert outcome.planned() == jobs
+
+
+def test_a_split_that_gives_the_same_bytes_encodes_trains_and_evaluates_nothing(
+    small_run, copy_of_small_run: Workplace
+) -> None:
+    outcome = copy_of_small_run.run(small_run.config, "all", "--forcerun", "segments")
+    assert outcome.status == 0, outcome.text
+    again = {"split_shard", "merge_split", "convert_datasets"}
+    assert outcome.started() - {"make_report", "make_data_card"} == again
+    assert hashes(copy_of_small_run.root / "results/small") == hashes(small_run.folder)
+
+
+def test_a_changed_learning_rate_of_one_experiment_concerns_no_other(copy_of_small_run: Workplace) -> None:
+    run = copy_of_small_run.root / "results/small"
+    for made in ("nep", "evaluate/nep-sft", "evaluate/nep-grpo", "report/cards/nep-sft", "report/cards/nep-grpo"):
+        shutil.copytree(run / made, run / made.replace("nep", "other"))
+    two = {"nep": experiment(), "other": experiment()}
+    noted = copy_of_small_run.run(copy_of_small_run.configure("small", experiments=two), "--touch", "--forceall")
+    assert noted.status == 0, noted.text
+    assert planned(copy_of_small_run, two).planned() == {}
+    outcome = planned(copy_of_small_run, {**two, "other": experiment(lr=5e-4)})
+    assert outcome.planned() == AFTER_SFT
+    assert "experiment=other" in outcome.text and "experiment=nep" not in outcome.text
+
+
+def planned(workplace: Workplace, experiments: dict[str, Any]) -> Outcome:
+    outcome = workplace.run(workplace.configure("small", experiments=experiments), "--dry-run")
+    assert outcome.status == 0, outcome.text
+    return outcome
