@@ -1,4 +1,4 @@
-"""The exports of a small run, made once, and the consumers' environments (`make test-interop`)."""
+"""The exports and the trained model of a small run, made once, and the consumers' environments (`make test-interop`)."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small run with its exports, moved after they were made: consumers must find everything from it."""
     workplace = Workplace.make(tmp_path_factory.mktemp("interop") / "nep")
     config = workplace.configure("small", experiments=EXPERIMENT)
-    outcome = workplace.run(config, "export_llamafactory", "export_verl", "export_swift")
+    outcome = workplace.run(config, "sft", "export_llamafactory", "export_verl", "export_swift")
     assert outcome.status == 0, outcome.text
     return (workplace.root / "results/small").rename(workplace.root.parent / "moved")
 

@@ -1,4 +1,4 @@
-"""LLaMA-Factory itself trains on its export."""
+"""LLaMA-Factory itself trains on its export, from a model that this workflow has trained."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ EXPORT = "export/llamafactory/nep"
 
 
 def test_it_trains_two_steps_on_all_rows(run: Path, call: Callable[..., str], on_cpu: Callable[..., Path]) -> None:
-    config = on_cpu(f"{EXPORT}/train.yaml", preprocessing_num_workers=1)
+    config = on_cpu(f"{EXPORT}/train.yaml", preprocessing_num_workers=1, model_name_or_path="nep/sft/model")
     printed = call(".venv-interop", "llamafactory-cli", "train", config)
     rows = [len(read_json(run / EXPORT / f"{name}.json")) for name in ("next_event", "mc_reason_hop1")]
     assert rows == [16, 8]
