@@ -1,4 +1,4 @@
-"""The exports and the trained model of a small run, made once, and the consumers' environments (`make test-interop`)."""
+"""Exports and trained model of a small run, made once, and the consumers' environments (`make test-interop`)."""
 
 import os
 import subprocess

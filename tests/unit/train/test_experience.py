@@ -16,6 +16,7 @@ from nep.train.experience import Collector, Experience, Question, refill
 from nep.train.grpo import GrpoTrainer, train_grpo
 from nep.train.rewards import Rewards
 from nep.train.rollout import Rollout
+from nep.train.samples import end_tokens
 from nep.train.shuffled import ShuffledCache, shuffled_order
 from nep.train.visual import Visuals
 from nep.train.world import World
@@ -93,6 +94,14 @@ def test_two_processes_collect_what_one_collects(parts) -> None:
     assert said(alone[0]) == said(both[0])
     assert said(alone[1]) == said(both[1])
     assert alone[2] == both[2] > 0
+
+
+def test_truncated_are_those_that_met_the_limit_without_an_end(parts) -> None:
+    ends = end_tokens(parts.model, parts.processor)
+    for item in collect(parts, 1)[0]:
+        endless = [completion for completion in item.completions if int(completion.tokens[-1]) not in ends]
+        assert item.sums["truncated"] == len(endless)
+        assert all(len(completion.tokens) == STEPS["max_new_tokens"] for completion in endless)
 
 
 def test_refilling_ends_after_its_rounds(parts) -> None:
