@@ -3,10 +3,16 @@
 from pathlib import Path
 
 import pytest
+from support.benchmark_hub import long_video_bench
 from support.environments import ENVS, environments
+from support.evaluation_run import write_clip
+from support.hub_server import HubServer
 from support.own_environments import Run, make, write_shell
 from support.workflow import Workplace
 
+from nep.evaluation.external import external_tasks
+
+BENCHMARK = "longvideobench_val_v"
 TARGETS = ["all", "export_llamafactory", "export_easyr1", "export_verl", "export_swift", "export_hf"]
 
 
@@ -18,12 +24,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def run(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The small run with all exports, in a folder of its own; SFT in two processes, which something must start."""
+    """The small run with all exports, in a folder of its own; SFT in two processes, which something must start, and a
+    benchmark of lmms-eval's own, which something must fetch."""
     folder = tmp_path_factory.mktemp("envs")
     notes = folder / "notes"
     notes.mkdir()
     shells = {name: write_shell(folder / name, venv / "bin", notes) for name, venv in made.items()}
     resources = [f"{rule}:shell_exec={shells[env]}" for rule, env in environments().items()]
     workplace = Workplace.make(folder / "nep")
-    config = workplace.configure("small", sft={"processes": 2})
-    return Run(workplace.run(config, *TARGETS, "--set-resources", *resources), notes)
+    write_clip(folder / "clip.mp4", 12)
+    files = long_video_bench((folder / "clip.mp4").read_bytes())
+    evaluate = {"tasks": ["futurebench", BENCHMARK], "offline": False, "benchmarks": str(folder / "benchmarks")}
+    config = workplace.configure("small", sft={"processes": 2}, evaluate=evaluate)
+    with HubServer("dataset", external_tasks(BENCHMARK)[0].repo, files) as hub, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_ENDPOINT", hub.url)
+        return Run(workplace.run(config, *TARGETS, "--set-resources", *resources), notes)
