@@ -38,7 +38,7 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-units test-runs
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=2 --output-sync=target) test-units test-runs
 
 test-units: setup-tests ## the quick tests, by part
 	$(BIN)/python -m pytest tests/unit tests/property
