@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from nep.workflow.lock import held_as_job
@@ -21,15 +22,16 @@ def did_you_mean(word: str, known: list[str]) -> str | None:
     return f"did you mean '{near[0]}'?" if near else None
 
 
-def run_entry_point(main: Callable[[], None]) -> None:
+def run_entry_point(main: Callable[[], None], is_job: bool = True) -> None:
     """Run a script's `main`; end with one clear line and status 2 on bad input instead of a traceback.
 
-    While it runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind. It
-    notes for the report on which machine it runs.
+    While a job runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind.
+    It notes for the report on which machine it runs.
     """
     try:
-        with held_as_job(Path(".snakemake")):
-            note_machine()
+        with held_as_job(Path(".snakemake")) if is_job else nullcontext():
+            if is_job:
+                note_machine()
             main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
