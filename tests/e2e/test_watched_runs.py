@@ -15,6 +15,14 @@ pytestmark = pytest.mark.e2e
 
 LONGEST_S = 120
 BAD_SPLIT = {"split": {"preset": "nonsense"}}
+# `scripts/watch_run.py` with pictures so often that the shortest run is seen under way.
+OFTEN = """
+import sys
+sys.path.insert(0, "scripts")
+from nep.watch import live
+live.REDRAW_S = 0.1
+sys.exit(live.run_and_follow(sys.argv[1:], sys.stdout))
+"""
 REASON = "error: split.preset: 'nonsense' is no preset of x264"
 
 
@@ -86,8 +94,7 @@ def test_a_stage_that_fails_ends_with_its_reason_and_the_command_to_read_on(copy
 
 def test_a_run_on_a_terminal_is_drawn_in_place(copy_of_small_run) -> None:
     config = copy_of_small_run.configure("small", **BAD_SPLIT)
-    command = [sys.executable, "scripts/watch_run.py", "--", *snakemake(config, "segments")]
-    status, drawn = on_a_terminal(copy_of_small_run.root, *command)
+    status, drawn = on_a_terminal(copy_of_small_run.root, sys.executable, "-c", OFTEN, *snakemake(config, "segments"))
     assert status == 1
     view, _, last = drawn.partition("Exiting because")
     assert "run 'small': under way (" in view and "run 'small': failed" in view and "split_shard" in view
