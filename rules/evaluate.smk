@@ -1,6 +1,12 @@
 # INPUTS   RUN/convert/{futurebench,seedbench_r1}.jsonl, a model
 # OUTPUTS  RUN/evaluate/controls/<control>.json, RUN/evaluate/<model>/{samples.jsonl,scores.json}
 
+# What lmms-eval reads of our tasks, and no script imports.
+TASK_FILES = [
+    f"scripts/nep/evaluation/tasks/{name}"
+    for name in ("multiple_choice/_template_yaml", "temporalbench/_template_yaml", "temporalbench/utils.py")
+]
+
 
 rule make_controls:
     """Videos in which the order of events is destroyed: a model that watches must fail on them."""
@@ -32,7 +38,7 @@ rule evaluate_model:
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         model=lambda wildcards: manifest_of(wildcards.model),
         prompts=PROMPTS,
-        task="scripts/nep/evaluation/tasks/multiple_choice/_template_yaml",
+        tasks=TASK_FILES,
     output:
         scores=f"{RUN}/evaluate/{{model}}/scores.json",
         samples=f"{RUN}/evaluate/{{model}}/samples.jsonl",
@@ -69,7 +75,7 @@ rule evaluate_reference:
         benchmarks=fetched_benchmarks,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
         prompts=PROMPTS,
-        task="scripts/nep/evaluation/tasks/multiple_choice/_template_yaml",
+        tasks=TASK_FILES,
     output:
         scores=f"{RUN}/evaluate/{{reference}}/scores.json",
         samples=f"{RUN}/evaluate/{{reference}}/samples.jsonl",

@@ -24,6 +24,8 @@ NEEDS_JUDGE = "needs a judge model"
 # Published by the fetch stage beside the unpacked files, when all of them are there.
 COMPLETE = ".nep_complete.json"
 REPAIR = Path(temporalbench.__file__).with_name("_template_yaml")
+# What lmms-eval reads for a repaired task: nothing here imports it.
+REPAIRS = (REPAIR, REPAIR.with_name("utils.py"))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
             rank = int(os.environ.get("RANK", 0))
             ledger = Ledger(folder)
             if check is not None and rank == 0 and not check.out.exists():
-                write_json(check.out, compare_logits(self, super().generate_until, requests, check))
+                write_json(check.out, self._compared(requests))
             file = f"{len(list(folder.glob('*.jsonl')))}-{rank}.jsonl"
             with tqdm(total=len(requests), desc=PROGRESS, unit="question", disable=rank != 0) as bar:
                 for batch in batches(requests, chunk):
@@ -53,6 +53,14 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
                         ledger.write(file, self._answers(batch))
                     bar.update(len(batch))
             return [ledger[key_of(request)].text for request in requests]
+
+        def _compared(self, requests: list[Instance]) -> dict[str, Any]:
+            """The comparison of logits; an empty one where the model fails at it, which ends no evaluation."""
+            try:
+                return compare_logits(self, super().generate_until, requests, check)
+            except Exception as error:
+                print(f"no logits are compared: {type(error).__name__}: {error}", flush=True)
+                return {}
 
         def _answers(self, batch: list[Instance]) -> list[Said]:
             try:

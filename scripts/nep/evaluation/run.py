@@ -12,6 +12,7 @@ from nep.config import SEEDBENCH, Encode, Evaluate, Vision
 from nep.errors import InputError
 from nep.evaluation.backends import Backend
 from nep.evaluation.external import (
+    REPAIRS,
     ExternalTask,
     external_rows,
     fetched_commit,
@@ -154,10 +155,10 @@ def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTa
         "media": {
             one.task.name: {question: path and digests[path] for question, path in one.videos.items()} for one in asked
         },
-        "images": sorted(digests.values()),
+        "shown": sorted(digests.values()),
         "external": {task.name: fetched_commit(task, job.benchmarks) for task in external},
         "prompts": sha256_of_file(job.prompts),
-        "template": sha256_of_file(TEMPLATE),
+        "tasks": [sha256_of_file(path) for path in (TEMPLATE, *REPAIRS)],
         "vision": job.vision.model_dump(),
         "encode": job.encode.dtype,
         "evaluate": job.evaluate.result_settings(),
@@ -204,7 +205,8 @@ def _asked(job: Job, task: Task) -> Asked:
         questions = read_questions(job.seedbench, job.evaluate.limit, [level])
         return Asked(task, questions, shown_files(questions, "video", job.run_dir))
     questions = read_questions(job.questions, job.evaluate.limit)
-    return Asked(task, questions, {row["id"]: _videos(job, task, questions)[row["video_id"]] for row in questions})
+    videos = _videos(job, task, questions)
+    return Asked(task, questions, {row["id"]: videos[row["video_id"]] for row in questions})
 
 
 def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mapping[str, Path | None]:

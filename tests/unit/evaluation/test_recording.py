@@ -7,8 +7,11 @@ from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 
+from nep.config import Encode, Vision
+from nep.evaluation.agreement import Check
 from nep.evaluation.ledger import Ledger, Said
 from nep.evaluation.recording import batches, recorded, register, said
+from nep.files import read_json
 
 FEW, MANY = {"max_new_tokens": 4}, {"max_new_tokens": 64}
 
@@ -45,8 +48,8 @@ class Echo(lmms):
         raise NotImplementedError
 
 
-def model(folder: Path, chunk: int = 2, **attributes):
-    return recorded(type("Model", (Echo,), attributes), folder, chunk, None)()
+def model(folder: Path, chunk: int = 2, check: Check | None = None, **attributes):
+    return recorded(type("Model", (Echo,), attributes), folder, chunk, check)()
 
 
 def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Path):
@@ -63,6 +66,16 @@ def test_where_a_batch_fails_its_questions_are_asked_one_by_one(tmp_path: Path, 
     assert echo.asked == [[0, 1], [0], [1], [2]]
     assert Ledger(tmp_path).errors() == {("task", 1): "RuntimeError: no memory for 1"}
     assert "document 1: RuntimeError: no memory for 1" in capsys.readouterr().out
+
+
+def test_a_model_that_fails_at_the_comparison_of_logits_is_asked_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    check = Check("task", 0, Vision(), Encode(), tmp_path / "check.json")
+    echo = model(tmp_path / "ledger", check=check)
+    assert echo.generate_until([request(0)]) == ["said 0"]
+    assert read_json(check.out) == {}
+    assert "no logits are compared" in capsys.readouterr().out
 
 
 def test_a_killed_evaluation_goes_on_with_whole_batches_and_asks_failed_questions_again(tmp_path: Path):
