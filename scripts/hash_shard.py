@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nep.dedup.stage import files_by_id, hash_shard
 from nep.errors import run_entry_point
 from nep.fingerprint import code_fingerprint
-from nep.video.signature_stage import files_by_id, hash_shard
 
 
 def main() -> None:

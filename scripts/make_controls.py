@@ -6,7 +6,7 @@ from typing import get_args
 
 from nep.config import VideoControl
 from nep.errors import run_entry_point
-from nep.evaluation.controls import make_controls
+from nep.evaluate.controls import make_controls
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nep.config import Split, load_block
 from nep.errors import run_entry_point
-from nep.video.stage import merge_split
+from nep.split.stage import merge_split
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 from lmms_eval.__main__ import cli_evaluate
 
 from nep.config import Encode, Vision
-from nep.evaluation.agreement import Check
-from nep.evaluation.recording import register
+from nep.evaluate.agreement import Check
+from nep.evaluate.recording import register
 from nep.files import read_json
 
 

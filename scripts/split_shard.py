@@ -6,7 +6,7 @@ from pathlib import Path
 from nep.config import Split, load_block
 from nep.errors import run_entry_point
 from nep.fingerprint import code_fingerprint
-from nep.video.stage import split_shard
+from nep.split.stage import split_shard
 
 
 def main() -> None:

@@ -4,7 +4,7 @@
 """
 
 from nep.errors import run_entry_point
-from nep.train import preemption
+from nep.train.runtime import preemption
 
 
 def main() -> None:
@@ -12,7 +12,7 @@ def main() -> None:
     # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
     from nep.config import Sft
-    from nep.train.options import read_training_options
+    from nep.train.runtime.options import read_training_options
     from nep.train.sft import train_sft
 
     options = read_training_options(__doc__, Sft)

@@ -1,6 +1,6 @@
 """The one typed source of the configuration: every key, its type, its default and its bounds.
 
-`config/schema.json` is generated from it (`python scripts/write_config_schema.py`). A stage's entry point gets its own
+`config/schema.json` is generated from it (`python tools/write_config_schema.py`). A stage's entry point gets its own
 block as JSON and reads it back with the class of that block.
 """
 

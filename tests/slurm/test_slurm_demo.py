@@ -14,7 +14,7 @@ def test_the_shipped_profile_runs_on_a_slurm_of_its_own(tmp_path: Path) -> None:
     place = Workplace.make(tmp_path / "workplace")
     (place.root / "slurm").symlink_to("profiles/slurm")
     config = place.configure("small")
-    command = [sys.executable, "scripts/slurm_demo.py", "parse_records", "--configfile", str(config)]
+    command = [sys.executable, "tools/slurm_demo.py", "parse_records", "--configfile", str(config)]
     done = subprocess.run(command, cwd=place.root, capture_output=True, text=True, check=False, timeout=LIMIT_S)
     assert done.returncode == 0, done.stderr
     run = place.root / "results" / "small"

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from support.entry_points import ROOT
 
+from environment_pins import normalised
 from nep.fingerprint import local_closure
-from nep.workflow.environments import normalised
 
 SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))

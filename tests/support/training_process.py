@@ -17,7 +17,7 @@ from nep.errors import run_entry_point
 from nep.train.run_state import RunPaths
 
 ROOT = Path(__file__).parents[2]
-PRELOAD = ["support.training_process", "nep.train.grpo", "nep.train.sft", "deepspeed"]
+PRELOAD = ["support.training_process", "nep.train.rl.grpo", "nep.train.sft", "deepspeed"]
 TIMEOUT_S = 300
 
 
@@ -77,8 +77,8 @@ def train(recipe: Training, paths: RunPaths, rank: int, size: int, port: int, la
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     def main() -> None:
-        from nep.train import preemption
-        from nep.train.grpo import train_grpo
+        from nep.train.rl.grpo import train_grpo
+        from nep.train.runtime import preemption
         from nep.train.sft import train_sft
 
         preemption.listen()

@@ -18,8 +18,8 @@ from support.workflow import Outcome, Workplace, merged
 
 from nep.config import Config, load_config
 from nep.data.questions import next_events
+from nep.download.table import read_table
 from nep.records.schema import parse_question, parse_record
-from nep.source.table import read_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a user reads, and what those read who change the workflow.

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nep.data.draw import stable_unit
+from nep.dedup.signature import NearDuplicate
 from nep.errors import InputError
 from nep.records.schema import Question, Record
 from nep.records.seedbench import SeedQuestion
-from nep.video.signature import NearDuplicate
 
 View = Literal["first", "second", "full"]
 Part = Literal["train", "validation"]

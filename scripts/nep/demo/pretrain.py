@@ -29,10 +29,10 @@ from nep.config import TinyModel
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
-from nep.encode.family import Placeholder
+from nep.model.family import Placeholder
+from nep.model.padding import pad_positions, pad_rows
+from nep.model.samples import Sample, SampleBuilder
 from nep.records.schema import LETTERS
-from nep.train.padding import pad_positions, pad_rows
-from nep.train.samples import Sample, SampleBuilder
 
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
 SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.375, 0.375

@@ -12,13 +12,13 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from nep.config import Vision
-from nep.encode.resizing import Resizing
-from nep.encode.sampling import sampled_indices
-from nep.records.quarantine import Reason, Rejection
+from nep.model.frame_sampling import sampled_indices
+from nep.model.resizing import Resizing
+from nep.rows.quarantine import Reason, Rejection
+from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
 from nep.video.packets import video_packets
 from nep.video.probe import decoded_frames, decoding, frame_rate, open_video
-from nep.video.selection import index_pictures, selected_frames
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import read_json
-from nep.train.adapters import add_adapters, merge_adapters, without_adapters
-from nep.train.attention import can_pack
-from nep.train.packing import PackedRow
-from nep.train.parts import freeze, parameter_groups
-from nep.train.preflight import check_memory
-from nep.train.scoring import Policy, Scorer
-from nep.train.world import World, import_deepspeed
+from nep.model.adapters import add_adapters, merge_adapters, without_adapters
+from nep.model.attention import can_pack
+from nep.model.packing import PackedRow
+from nep.model.param_groups import freeze, parameter_groups
+from nep.model.scoring import Policy, Scorer
+from nep.train.distributed import World, import_deepspeed
+from nep.train.runtime.preflight import check_memory
 
 STAGES = (0, 1, 2, 3)
 LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}

@@ -11,12 +11,12 @@ from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
-from nep.source.model_manifest import model_manifest
-from nep.store.shelf import Shelf
+from nep.jobs.store import Shelf
+from nep.model_manifest import model_manifest
 from nep.train.checkpoint import clear_leftovers
+from nep.train.distributed import World
 from nep.train.engine import Engine
-from nep.train.metrics import StepLog
-from nep.train.world import World
+from nep.train.runtime.metrics import StepLog
 
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 FINGERPRINT_LENGTH = 16

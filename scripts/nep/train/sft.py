@@ -12,22 +12,22 @@ from transformers import AutoProcessor
 
 from nep.config import Sft
 from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
-from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_jsonl
+from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
+from nep.model.samples import Sample, SampleBuilder, video_keys
+from nep.model.vision_cache import VisionCache
+from nep.model.visual import Visuals
 from nep.train.anomalies import Anomalies, finite
 from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
+from nep.train.distributed import start_world
 from nep.train.engine import Engine
-from nep.train.meter import Meter
-from nep.train.metrics import StepLog
-from nep.train.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
 from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
-from nep.train.samples import Sample, SampleBuilder, video_keys
+from nep.train.runtime.meter import Meter
+from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.trackers import Tracked, start_tracker
 from nep.train.schedule import is_due, learning_rate
-from nep.train.trackers import Tracked, start_tracker
-from nep.train.visual import Visuals
-from nep.train.world import start_world
 
 STAGE = "sft"
 

@@ -12,9 +12,9 @@ from torchvision.transforms.functional import resize
 
 from nep.config import Vision
 from nep.encode.frames import Clip, ClipTask, Unreadable, decode_clip, read_clip
-from nep.encode.resizing import WithinBudget, resize_frame
-from nep.encode.sampling import fps_count, uniform_count
-from nep.records.quarantine import Reason, Rejection
+from nep.model.frame_sampling import fps_count, uniform_count
+from nep.model.resizing import WithinBudget, resize_frame
+from nep.rows.quarantine import Reason, Rejection
 
 READABLE = ["plain.mp4", "bt709.mp4", "full_range.mp4", "short.mp4"]
 
