@@ -55,9 +55,9 @@ from nep.train.engine import DTYPES, Engine, deepspeed_config, load_model
 from nep.train.rl.decoding import Decoding, uniforms
 from nep.train.rl.kv_cache import CapturedRows, SharedRows
 from nep.train.rl.rollout import Rollout
-from nep.train.run_state import RunPaths
 from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
+from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preflight import memory_lines, model_size
 from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step
 from random_run import WORDS, make_run
@@ -317,7 +317,11 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     samples, _ = load_samples(recipe, rows, SampleBuilder(processor, engine.model, cache), cache)
     visuals = Visuals(cache, processor, recipe, world.device)
     visuals.check(engine.model, samples)
-    plan, meter, timings = SftPlan(len(samples), recipe, seed=0), Meter(engine, visuals), []
+    plan, meter, timings = (
+        SftPlan(len(samples), recipe, seed=0),
+        Meter(engine.model, visuals, engine.world.device, engine.world.size),
+        [],
+    )
     steps = prepared_ahead(
         range(plan.steps),
         lambda step: sft_batch([samples[index] for index in plan.batch(step)], recipe, visuals, engine),

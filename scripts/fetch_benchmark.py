@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
 from nep.files import write_json
 
 

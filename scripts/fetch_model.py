@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Model, load_block
 from nep.download.model import fetch_model
-from nep.errors import run_entry_point
 from nep.files import write_json
 from nep.model_manifest import model_manifest
 

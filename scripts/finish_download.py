@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Source, load_block
 from nep.download.dataset import finish_download
-from nep.errors import run_entry_point
 from nep.files import read_json, write_json
 
 

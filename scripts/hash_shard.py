@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.dedup.stage import files_by_id, hash_shard
-from nep.errors import run_entry_point
 from nep.fingerprint import code_fingerprint
 
 

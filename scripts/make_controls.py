@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from nep.cli import run_entry_point
 from nep.config import VideoControl
-from nep.errors import run_entry_point
 from nep.evaluate.controls import make_controls
 
 

@@ -3,7 +3,7 @@
 `python` for one process, `launch_training.py --nproc_per_node n` for n.
 """
 
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
 from nep.train.runtime import preemption
 
 

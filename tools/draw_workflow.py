@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from nep.errors import InputError, run_entry_point
+from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.files import write_text
 from nep.workflow.picture import parse_rulegraph, rules_of, to_dot, without_implied
 

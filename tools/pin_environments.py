@@ -1,4 +1,4 @@
-"""Pin envs/*.yaml anew: the packages that each names at the versions of requirements/main.txt, and all that these need."""
+"""Pin envs/*.yaml anew: the packages that each names at the versions of requirements/main.txt, and all these need."""
 
 import argparse
 import subprocess
@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from environment_pins import at_versions, named_by_hand, pins, with_closure
-from nep.errors import InputError, run_entry_point
+from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.files import write_text
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from local_slurm.cluster import Nodes, local_cluster
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
 
 NODES = Nodes(cpus=os.cpu_count() or 1, memory_mb=600_000, gpus=8)
 # Jobs run in this environment, and end within seconds.

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Config
-from nep.errors import run_entry_point
 from nep.files import write_json
 
 

@@ -9,7 +9,8 @@ import pytest
 from h264_kinds import SELECTED, encode, make_kinds, x264
 
 from nep.config import Vision
-from nep.encode.frames import Clip, ClipTask, RgbConverter, Unreadable, read_clip
+from nep.encode.frames import ClipTask, RgbConverter, Unreadable, read_clip
+from nep.model.clip import Clip
 from nep.model.frame_sampling import frame_budget, resized_size, sampled_indices
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.frame_selection import index_pictures, selected_frames

@@ -17,7 +17,7 @@ from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.distributed import start_world
 from nep.train.engine import Engine, load_model
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Sft, Training
-from nep.errors import run_entry_point
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[2]
 PRELOAD = ["support.training_process", "nep.train.rl.grpo", "nep.train.sft", "deepspeed"]

@@ -1,5 +1,5 @@
-"""The conda environments hold what the rules' entry points import, at the versions of requirements/main.txt, and all that
-these packages need. `make test-envs` makes them and runs the workflow in them."""
+"""The conda environments hold what the rules' entry points import, at the versions of requirements/main.txt, and all
+that these packages need. `make test-envs` makes them and runs the workflow in them."""
 
 from importlib.metadata import requires
 from pathlib import Path

@@ -10,9 +10,9 @@ from nep.dedup.signature import NearDuplicate
 from nep.errors import InputError
 from nep.records.schema import Question, Record
 from nep.records.seedbench import SeedQuestion
+from nep.rows.sample import Part
 
 View = Literal["first", "second", "full"]
-Part = Literal["train", "validation"]
 
 VIDEOS_FOLDER = "download/videos"
 WITHOUT_SEGMENTS = "not_split"

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nep.benchmarks.registry import COMPLETE, ExternalTask, external_tasks
 from nep.download.archive import extract_archive
 from nep.download.hub import HubPlace, token_from_environment
 from nep.download.place import RemoteFile, checked_name
 from nep.download.zipped import extract_zip
 from nep.errors import InputError
-from nep.evaluate.external import COMPLETE, ExternalTask, external_tasks
 from nep.files import atomic_path, confined, read_json, write_json, write_text
 
 # `a.tar`, `a.tar.gz`, and the parts of a split one: `a.tar.part.aa`, `a_00.tar`, joined by name as in lmms-eval.

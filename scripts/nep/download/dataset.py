@@ -13,7 +13,8 @@ from typing import Any
 
 from nep.config import Source
 from nep.download.archive import extract_archive
-from nep.download.place import Place, RemoteFile, open_place, some_of
+from nep.download.open_place import open_place
+from nep.download.place import Place, RemoteFile, some_of
 from nep.download.table import link_videos, read_table
 from nep.errors import InputError
 from nep.files import atomic_path, confined, read_json, read_list, sha256_of_file, sha256_of_json, write_json

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 
 from nep.config import Model
-from nep.download.place import Place, open_place, some_of
+from nep.download.open_place import open_place
+from nep.download.place import Place, some_of
 from nep.errors import InputError
 from nep.files import read_json, sha256_of_json
 from nep.model_manifest import weight_files

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
-from nep.config import Model, Source
 from nep.errors import InputError
 from nep.files import CHUNK_BYTES, sha256_of_file
 
@@ -74,17 +73,6 @@ class FolderPlace:
 
     def _path(self, name: str) -> Path:
         return self.root / checked_name(name)
-
-
-def open_place(block: Source | Model, kind: RepositoryKind) -> Place:
-    """The place that a config block names. Offline (HF_HUB_OFFLINE), a hub repository is read from the local cache."""
-    if block.kind in ("folder", "table"):
-        return FolderPlace(Path(block.path))
-    if block.kind == "hub":
-        from nep.download.hub import open_hub
-
-        return open_hub(block.repo, block.revision, kind)
-    raise InputError(f"kind {block.kind!r} is made here, not fetched; kinds that are fetched: folder, table, hub")
 
 
 def verify(path: Path, file: RemoteFile) -> None:

@@ -12,6 +12,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from nep.config import Vision
+from nep.model.clip import Clip
 from nep.model.frame_sampling import sampled_indices
 from nep.model.resizing import Resizing
 from nep.rows.quarantine import Reason, Rejection
@@ -29,17 +30,6 @@ class ClipTask:
     path: Path
     vision: Vision
     resizing: Resizing
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Sampled frames: uint8 (T, H, W, 3) RGB, time stamps in seconds, indices into the source's `total` frames."""
-
-    frames: NDArray[np.uint8]
-    pts: tuple[float, ...]
-    indices: tuple[int, ...]
-    total: int
-    source_fps: float
 
 
 @dataclass(frozen=True)

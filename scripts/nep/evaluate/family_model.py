@@ -13,7 +13,8 @@ from transformers import AutoModelForImageTextToText
 from transformers.video_utils import VideoMetadata
 
 from nep.config import Vision
-from nep.encode.frames import Clip, decode_clip
+from nep.encode.frames import decode_clip
+from nep.model.clip import Clip
 from nep.model.family import load_processor, resizing_of
 from nep.model.resizing import WithinBudget
 from nep.model.samples import end_tokens

@@ -8,19 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from nep.benchmarks.registry import ExternalTask, fetched_commit
 from nep.config import SEEDBENCH, Encode, Evaluate, Vision
 from nep.errors import InputError
 from nep.evaluate.backends import Backend
-from nep.evaluate.external import (
-    REPAIRS,
-    ExternalTask,
-    external_rows,
-    fetched_commit,
-    left_out_rows,
-    planned_external,
-    read_external,
-    write_repairs,
-)
+from nep.evaluate.external import REPAIRS, external_rows, left_out_rows, planned_external, read_external, write_repairs
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.lmms import (
     LmmsEvalError,

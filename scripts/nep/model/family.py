@@ -22,8 +22,8 @@ from transformers import (
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.video_utils import VideoMetadata
 
-from nep.encode.frames import Clip
 from nep.errors import InputError
+from nep.model.clip import Clip
 from nep.model.resizing import OwnSize, Resizing, WithinBudget
 
 Modality = Literal["video", "image"]

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from nep.model.attention import use_packed_attention
-from nep.train.rl.losses import policy_logits, token_entropies, token_log_probs
+from nep.model.log_probs import policy_logits, token_entropies, token_log_probs
 
 # 1,024 rows of 152k fp32 logits take 0.6 GB.
 CHUNK = 1024

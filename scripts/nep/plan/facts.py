@@ -8,7 +8,7 @@ from huggingface_hub import is_offline_mode
 from nep.config import Config, Model
 from nep.download.dataset import list_source
 from nep.download.model import wanted_files
-from nep.download.place import open_place
+from nep.download.open_place import open_place
 from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, read_list

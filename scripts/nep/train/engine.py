@@ -52,7 +52,7 @@ class Engine:
         self._seed = seed
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
-        check_memory(folder, training, config, world)
+        check_memory(folder, training, config, world.size, world.leads)
         model = self._start_model()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

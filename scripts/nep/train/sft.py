@@ -23,9 +23,10 @@ from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
 from nep.train.distributed import start_world
 from nep.train.engine import Engine
-from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
+from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.runtime.meter import Meter
 from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.options import RunPaths
 from nep.train.runtime.trackers import Tracked, start_tracker
 from nep.train.schedule import is_due, learning_rate
 
@@ -67,7 +68,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     tracker.follow(metrics, validation, timings)
     anomalies = Anomalies(work / "anomalies.jsonl", start, world)
     plan = SftPlan(len(samples), sft, seed)
-    meter = Meter(engine, visuals)
+    meter = Meter(engine.model, visuals, world.device, world.size)
 
     def validate(step: int) -> None:
         row = {"step": step, "loss": validation_loss(held_out, sft, visuals, engine)}

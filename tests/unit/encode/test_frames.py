@@ -11,7 +11,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
 from nep.config import Vision
-from nep.encode.frames import Clip, ClipTask, Unreadable, decode_clip, read_clip
+from nep.encode.frames import ClipTask, Unreadable, decode_clip, read_clip
+from nep.model.clip import Clip
 from nep.model.frame_sampling import fps_count, uniform_count
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.rows.quarantine import Reason, Rejection

@@ -12,7 +12,8 @@ from support.entry_points import ROOT
 from support.evaluation_run import write_clip
 from support.hub_server import HubServer
 
-from nep.evaluate.external import external_tasks, left_out_rows, planned_external
+from nep.benchmarks.registry import external_tasks
+from nep.evaluate.external import left_out_rows, planned_external
 from nep.files import read_json, read_jsonl, write_json
 
 pytestmark = pytest.mark.e2e

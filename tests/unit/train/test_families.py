@@ -23,6 +23,7 @@ from nep.evaluate.family_model import FamilyModel
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.model.attention import can_pack
 from nep.model.family import load_processor, placeholder_of, resizing_of
+from nep.model.log_probs import policy_logits
 from nep.model.packing import pack_row, tree_of
 from nep.model.param_groups import part_of
 from nep.model.resizing import OwnSize
@@ -33,9 +34,8 @@ from nep.model.visual import Visuals
 from nep.train.engine import load_model
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.grpo import train_grpo
-from nep.train.rl.losses import policy_logits
 from nep.train.rl.rollout import Rollout
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 from nep.train.sft import train_sft
 from nep.video.tools import run_ffmpeg
 

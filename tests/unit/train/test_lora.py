@@ -22,7 +22,7 @@ from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.rl.decoding import decoding_for, uniforms
 from nep.train.rl.grpo import train_grpo
 from nep.train.rl.rollout import Rollout
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preflight import memory_lines, model_size
 from nep.train.sft import train_sft
 

@@ -36,8 +36,9 @@ from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import Rollout, RolloutEngine
-from nep.train.run_state import RunPaths, SharedTraining, publish, recipe_fingerprint, work_folder
+from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.runtime.metrics import StepLog, peak_memory_bytes
+from nep.train.runtime.options import RunPaths
 from nep.train.runtime.trackers import Tracked, start_tracker
 from nep.train.schedule import is_due, learning_rate
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nep.model.attention import can_pack
+from nep.model.log_probs import policy_logits, token_entropies, token_log_probs
 from nep.model.samples import Sample
 from nep.model.visual import Visuals
 from nep.train.rl.decoding import Decoding, pick
 from nep.train.rl.kv_cache import CapturedRows, OwnRows, Sequences, SharedRows
-from nep.train.rl.losses import policy_logits, token_entropies, token_log_probs
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
+from transformers import PreTrainedModel
 
 from nep.model.packing import Tree
 from nep.model.visual import Visuals
-from nep.train.engine import DTYPES, Engine
 from nep.train.runtime.flops import measured_peak, training_flops
 from nep.train.runtime.metrics import peak_memory_bytes
 
@@ -18,10 +18,11 @@ Item = TypeVar("Item")
 class Meter:
     """Times the steps of a loop over prepared batches."""
 
-    def __init__(self, engine: Engine, visuals: Visuals) -> None:
-        self._engine = engine
+    def __init__(self, model: PreTrainedModel, visuals: Visuals, device: torch.device, processes: int) -> None:
+        self._model = model
         self._visuals = visuals
-        self._peak = measured_peak(engine.world.device, DTYPES[engine.training.precision]) * engine.world.size
+        self._device = device
+        self._peak = measured_peak(device, model.dtype) * processes
         self._began = self._waited = 0.0
 
     def timed(self, batches: Iterable[Item]) -> Iterator[Item]:
@@ -40,7 +41,7 @@ class Meter:
 
         `mfu` is the share of the devices' measured peak; a tree's tokens count once, however many branches share them.
         """
-        if self._engine.world.device.type == "cuda":
+        if self._device.type == "cuda":
             torch.cuda.synchronize()
         seconds = time.monotonic() - self._began
         visual = sum(self._visuals.tokens(key) for tree in trees for key in tree.video_keys)
@@ -51,6 +52,6 @@ class Meter:
             "visual_tokens_per_second": visual / seconds,
             "text_tokens_per_second": (sum(map(len, trees)) - visual) / seconds,
             "labelled_tokens_per_second": sum(tree.labelled for tree in trees) / seconds,
-            "mfu": training_flops(self._engine.model, trees) / seconds / self._peak,
+            "mfu": training_flops(self._model, trees) / seconds / self._peak,
             "peak_memory_bytes": peak_memory_bytes(),
         }

@@ -6,10 +6,26 @@ from pathlib import Path
 from typing import Generic, TypeVar, get_args
 
 from nep.config import TrackerName, Training, load_block
-from nep.train.run_state import RunPaths
 from nep.workflow.trackers import check_tracker
 
 Recipe = TypeVar("Recipe", bound=Training)
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The places of one training stage.
+
+    Attributes:
+        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
+        run: the root of the run, which holds the work folder. out: the stage's declared outputs.
+    """
+
+    convert: Path
+    encode: Path
+    model: Path
+    model_manifest: Path
+    run: Path
+    out: Path
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from nep.errors import InputError
 from nep.model.adapters import add_adapters
 from nep.model.param_groups import freeze
 from nep.model.scoring import CHUNK
-from nep.train.distributed import World
 
 GIB = 1 << 30
 FP32_BYTES = 4
@@ -106,11 +105,14 @@ def table(lines: list[Line], capacity: dict[Place, int]) -> str:
     return "\n".join([f"{'memory of a process':<26}{'':<8}{'GiB':>9}", *rows])
 
 
-def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], world: World) -> None:
-    """Print the table, and raise InputError where the run cannot fit. Reads the model's config, not its weights."""
-    needed = memory_lines(model_size(folder, training), training, deepspeed, world.size)
-    lines, capacity = placed(needed, world.size)
-    if world.leads:
+def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int, shows: bool) -> None:
+    """Print the table where it `shows`, and raise InputError where the run cannot fit.
+
+    Reads the model's config, not its weights.
+    """
+    needed = memory_lines(model_size(folder, training), training, deepspeed, processes)
+    lines, capacity = placed(needed, processes)
+    if shows:
         print(table(lines, capacity), file=sys.stderr)
     check(lines, capacity)
 

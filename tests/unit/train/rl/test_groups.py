@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from nep.model.log_probs import token_log_probs
 from nep.model.packing import pack_row
 from nep.model.scoring import Scorer
 from nep.train.rl.groups import Group, completion_numbers, next_position
-from nep.train.rl.losses import token_log_probs
 
 LENGTHS = [[5, 1, 3], [2, 7, 4]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.errors import EXIT_BAD_INPUT
+from nep.cli import EXIT_BAD_INPUT
 from nep.train.runtime.launcher import place_in_job
 from nep.train.runtime.preemption import EXIT_RESUME
 
