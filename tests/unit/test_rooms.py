@@ -1,15 +1,12 @@
 """Rooms of the library: what each may import, and which of them decide the result of an entry point."""
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.entry_points import ROOT
+from support.imports import SCRIPTS, imported
 
 from nep.fingerprint import HOW_IT_IS_RUN, local_closure
 
-SCRIPTS = ROOT / "scripts"
 # Lowest first: a module imports from its own room and from those above it in this list. A name without a folder is a
 # module of its own.
 ROOMS = (
@@ -88,20 +85,6 @@ def room_of(module: Path) -> str | None:
     return next(
         (room for room in sorted(ROOMS, key=len, reverse=True) if f"{folder}/".startswith(f"{room}/")), names[0]
     )
-
-
-def imported(module: Path) -> Iterator[Path]:
-    """The library's files that a module names in its import statements, wherever they stand."""
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            file = SCRIPTS.joinpath(*name.split(".")).with_suffix(".py")
-            if name.startswith("nep.") and file.is_file():
-                yield file
 
 
 def closure(entry: str) -> set[str]:
