@@ -27,6 +27,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
 from nep.data.prompts import Prompts, Variant, reasoned_answer
+from nep.demo.muon import Muon
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
 from nep.model.family import Placeholder
@@ -211,7 +212,7 @@ def build_optimizers(model: PreTrainedModel, tiny: TinyModel) -> list[tuple[torc
     embeddings = model.get_input_embeddings().weight
     matrices = [weight for weight in model.parameters() if weight.ndim == 2 and weight is not embeddings]
     others = [weight for weight in model.parameters() if weight.ndim != 2 or weight is embeddings]
-    muon = torch.optim.Muon(matrices, lr=tiny.pretrain_matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(matrices, lr=tiny.pretrain_matrix_lr)
     adam = torch.optim.AdamW(others, lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
     return [(muon, tiny.pretrain_matrix_lr), (adam, tiny.pretrain_lr)]
 
