@@ -135,9 +135,9 @@ class TinyModel(Block):
     heads: int = Field(4, ge=1)
     vision_hidden_size: int = Field(64, ge=16)
     vision_layers: int = Field(2, ge=1)
-    pretrain_steps: int = Field(400, ge=0)
-    pretrain_batch: int = Field(64, ge=1)
-    pretrain_lr: float = Field(1e-3, gt=0)
+    pretrain_steps: int = Field(600, ge=0)
+    pretrain_batch: int = Field(16, ge=1)
+    pretrain_lr: float = Field(3e-3, gt=0)
     pretrain_matrix_lr: float = Field(2e-3, gt=0)
     threads: int = Field(2, ge=1)
 
