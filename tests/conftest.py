@@ -1,13 +1,26 @@
 """Fixtures that every room's tests can use, and the order of all tests; `tests/` itself is on the path, so
 `support.…` imports work."""
 
+import os
 from pathlib import Path
 
 import pytest
+from support.fork_server import start_fork_server
 from support.mini import extract
 from support.tiny_checkpoint import tiny_checkpoint
 
 __all__ = ["tiny_checkpoint"]
+
+# Of torch here and in each process that tests start: threads that wait for each other burn the cores that other tests
+# could use.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(request: pytest.FixtureRequest) -> None:
+    """Before the first test: whichever stage starts the server of a process has it import for itself alone."""
+    if any("train" in item.path.parts for item in request.session.items):
+        start_fork_server()
 
 
 @pytest.fixture(scope="session")
