@@ -1,7 +1,7 @@
 """Snakemake's command line in processes that are forked from one that has imported it, which is half of a dry run.
 
-Nothing of `nep` is imported before the fork: each process has the modules of its working directory, and ends as one that
-was started by itself would.
+Nothing of `nep` is imported before the fork: each process has the modules of its working directory, and it ends as one
+that was started by itself would.
 """
 
 import atexit
