@@ -13,6 +13,7 @@ from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 from lmms_eval.models.registry_v2 import ModelManifest
 from tqdm import tqdm
 
+from nep.bf16 import say_what_bf16_costs
 from nep.evaluation.agreement import Check, compare_logits
 from nep.evaluation.ledger import PROGRESS, Key, Ledger, Said
 from nep.files import write_json
@@ -42,6 +43,9 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
         def generate_until(self, requests: list[Instance]) -> list[str]:
             """Completions in the order of `requests`; an empty one where the model failed."""
             rank = int(os.environ.get("RANK", 0))
+            # Not behind an API.
+            if rank == 0 and isinstance(computing := getattr(self, "model", None), torch.nn.Module):
+                say_what_bf16_costs(computing.dtype, computing.device)
             ledger = Ledger(folder)
             if check is not None and rank == 0 and not check.out.exists():
                 write_json(check.out, self._compared(requests))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
+from nep.bf16 import say_what_bf16_costs
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import read_json
@@ -53,6 +54,8 @@ class Engine:
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
         check_memory(folder, training, config, world)
+        if world.leads:
+            say_what_bf16_costs(DTYPES[training.precision], world.device)
         model = self._start_model()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
