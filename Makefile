@@ -55,7 +55,7 @@ test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-d
 	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
-	$(BIN)/python -m pytest tests/slurm
+	$(BIN)/python -m pytest --numprocesses=3 --dist=worksteal tests/slurm
 
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
