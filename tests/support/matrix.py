@@ -28,14 +28,14 @@ def fingerprint() -> str:
     from nep.fingerprint import syntax_of
 
     digest = hashlib.sha256()
-    for module in sorted(_closure(_entries())):
+    for module in sorted(closure(entries())):
         digest.update(f"{module.relative_to(ROOT)} {syntax_of(module, None).digest}\n".encode())
     for file in sorted(path for pattern in OTHER_FILES for path in ROOT.glob(pattern)):
         digest.update(f"{file.relative_to(ROOT)} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def _entries() -> Iterable[Path]:
+def entries() -> Iterable[Path]:
     """The test files that have matrices, with the fixtures that they see."""
     for file in TESTS.rglob("test_*.py"):
         if "from support.matrix import" in file.read_text(encoding="utf-8"):
@@ -43,12 +43,12 @@ def _entries() -> Iterable[Path]:
             yield from (folder / "conftest.py" for folder in file.parents if (folder / "conftest.py").is_file())
 
 
-def _closure(entries: Iterable[Path]) -> set[Path]:
-    """Modules of tests and scripts that the entries import, directly or not, and themselves."""
+def closure(files: Iterable[Path]) -> set[Path]:
+    """Modules of tests and scripts that the files import, directly or not, and themselves."""
     from nep.fingerprint import local_imports
 
     found: set[Path] = set()
-    pending = list(entries)
+    pending = list(files)
     while pending:
         module = pending.pop()
         if module not in found:
