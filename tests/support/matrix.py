@@ -38,7 +38,7 @@ def fingerprint() -> str:
 def entries() -> Iterable[Path]:
     """The test files that have matrices, with the fixtures that they see."""
     for file in TESTS.rglob("test_*.py"):
-        if "from support.matrix import" in file.read_text(encoding="utf-8"):
+        if "from support.matrix import MATRIX" in file.read_text(encoding="utf-8"):
             yield file
             yield from (folder / "conftest.py" for folder in file.parents if (folder / "conftest.py").is_file())
 

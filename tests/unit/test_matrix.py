@@ -1,7 +1,11 @@
 """What the matrices of configurations depend on: whether they run in CI hangs on it."""
 
+from pathlib import Path
+
+import pytest
+from support import matrix
 from support.entry_points import ROOT
-from support.matrix import closure, entries, fingerprint
+from support.matrix import closure, entries
 
 
 def test_the_matrices_depend_on_what_their_tests_import_and_on_their_fixtures() -> None:
@@ -13,5 +17,13 @@ def test_the_matrices_depend_on_what_their_tests_import_and_on_their_fixtures() 
     assert not {path for path in found if path.startswith(("scripts/nep/report/", "tests/e2e/"))}
 
 
-def test_the_fingerprint_is_the_same_each_time() -> None:
-    assert fingerprint() == fingerprint()
+def test_a_note_holds_for_the_code_that_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(option: str) -> int:
+        monkeypatch.setattr("sys.argv", ["matrix.py", option])
+        return matrix.main()
+
+    monkeypatch.setattr(matrix, "NOTE", tmp_path / "matrix.sha256")
+    assert status("--is-current") == 1, "never passed"
+    assert status("--note") == 0 == status("--is-current")
+    monkeypatch.setattr(matrix, "OTHER_FILES", ("README.md",))
+    assert status("--is-current") == 1, "something else than what passed"
