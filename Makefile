@@ -16,10 +16,10 @@ help: ## list the commands
 	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt
 
 setup-tests: ## the same with what tests and checks need
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh $(VENV) requirements.txt requirements-test.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt requirements/test.txt
 
 demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
 	@$(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
@@ -29,7 +29,7 @@ watch: setup ## show how the run RUN, or the newest one, stands, until it has en
 	@$(BIN)/python scripts/watch_run.py $(if $(RUN),--run $(RUN))
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
-	@$(BIN)/python scripts/slurm_demo.py --configfile $(CONFIG)
+	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)
 	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
 
 lint: setup-tests ## ruff, snakefmt and snakemake --lint
@@ -61,17 +61,17 @@ test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every r
 	$(BIN)/python -m pytest tests/envs
 
 test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop; Trackio, in .venv-trackio
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-trackio requirements-trackio.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-trackio requirements/trackio.txt
 	$(BIN)/python -m pytest tests/interop/test_trackio.py tests/interop/test_llamafactory.py tests/interop/test_verl.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop-swift requirements-interop-swift.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
 	$(BIN)/python -m pytest tests/interop/test_swift.py
 
 bench-data: setup-tests ## measure the data path against its peers; results and plot in benchmarks/results (an hour)
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-bench requirements-bench.txt
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-bench requirements/bench.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_split.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_read.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
@@ -86,8 +86,8 @@ bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on 
 	PYTHONPATH=scripts $(BIN)/python benchmarks/slurm_throughput.py
 
 bench-train: setup-tests ## measure training against its peers; results and plots in benchmarks/results (an hour)
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-interop requirements-interop.txt
-	@PYTHON="$(PYTHON)" scripts/setup_environment.sh .venv-trl requirements-trl.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
+	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-trl requirements/trl.txt
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_sft.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_update.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_grpo.py
@@ -97,20 +97,20 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
 schema: setup ## write config/schema.json from scripts/nep/config.py
-	$(BIN)/python scripts/write_config_schema.py
+	PYTHONPATH=scripts $(BIN)/python tools/write_config_schema.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
-	$(BIN)/python scripts/draw_workflow.py
+	PYTHONPATH=scripts $(BIN)/python tools/draw_workflow.py
 
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements*.in and of each envs/*.yaml anew
-	$(PIN) requirements.in -o requirements.txt
-	$(BIN)/python scripts/pin_environments.py
-	$(PIN) requirements-test.in -c requirements.txt -o requirements-test.txt
-	$(PIN) requirements-bench.in -o requirements-bench.txt
-	$(PIN) requirements-trl.in -o requirements-trl.txt
-	$(PIN) requirements-trackio.in -o requirements-trackio.txt
-	$(PIN) requirements-interop.in -o requirements-interop.txt
-	$(PIN) requirements-interop-swift.in -o requirements-interop-swift.txt
+requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml anew
+	$(PIN) requirements/main.in -o requirements/main.txt
+	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
+	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
+	$(PIN) requirements/bench.in -o requirements/bench.txt
+	$(PIN) requirements/trl.in -o requirements/trl.txt
+	$(PIN) requirements/trackio.in -o requirements/trackio.txt
+	$(PIN) requirements/interop.in -o requirements/interop.txt
+	$(PIN) requirements/interop-swift.in -o requirements/interop-swift.txt

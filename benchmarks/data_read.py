@@ -22,8 +22,8 @@ from clips import make_clips
 from measure import interleaved, median_cpu, write_result
 from nep.config import Vision
 from nep.encode.frames import RgbConverter, decode_clip
-from nep.encode.resizing import WithinBudget, resize_frame
-from nep.encode.sampling import frame_budget, linspace_indices, resized_size
+from nep.model.frame_sampling import frame_budget, linspace_indices, resized_size
+from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.probe import decoded_frames, open_video
 
 VISION = Vision(frames=32, max_pixels=16384)

@@ -25,15 +25,15 @@ from clips import make_clips
 from measure import ROOT, WORK, write_result
 from nep.config import Encode, Sft, TinyModel, Vision
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
-from nep.encode.cache import VisionCache
-from nep.encode.family import load_processor
 from nep.encode.index import merge_encode
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import write_json
-from nep.train.packing import pack_row, tree_of
-from nep.train.samples import SampleBuilder
-from nep.train.visual import Visuals
+from nep.model.family import load_processor
+from nep.model.packing import pack_row, tree_of
+from nep.model.samples import SampleBuilder
+from nep.model.vision_cache import VisionCache
+from nep.model.visual import Visuals
 
 PEER = ROOT / ".venv-interop/bin/python"
 VISION = Vision(sampling="fps", fps=2.0, frames=128, max_pixels=112 * 112)

@@ -3,7 +3,7 @@
     make bench-data     or, with .venv-bench made:     PYTHONPATH=scripts .venv/bin/python benchmarks/data_split.py
 
 On 720p H.264 clips with B-frames (see clips.py), at the same random times, all in turn:
-- nep: one task of the split stage, whole: cut, check, checksums (`nep.video.task.split_video`).
+- nep: one task of the split stage, whole: cut, check, checksums (`nep.split.task.split_video`).
 - ffmpeg ultrafast: one ffmpeg process that decodes once and encodes both parts, at the same constant
   rate factor.
 - smartcut: the package, in its own environment, both parts from one open file.
@@ -27,11 +27,11 @@ import av
 from clips import make_clips
 from measure import ROOT, WORK, Cost, cost_of, write_result
 from nep.errors import InputError
-from nep.video.copy_way import stretch_encoder
-from nep.video.mp4 import create_mp4
+from nep.split.mp4 import create_mp4
+from nep.split.recipe import Recipe
+from nep.split.stream_copy import stretch_encoder
+from nep.split.task import SplitTask, split_video
 from nep.video.probe import open_video
-from nep.video.recipe import Recipe
-from nep.video.task import SplitTask, split_video
 from nep.video.tools import run_ffmpeg
 
 PEER = ROOT / ".venv-bench/bin/python"

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from measure import ROOT, WORK
 from nep.config import TinyModel
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
-from nep.encode.family import load_processor, placeholder_of
 from nep.encode.features import FeatureEncoder
-from nep.encode.frames import Clip
 from nep.files import write_json, write_jsonl
-from nep.train.run_state import RunPaths
+from nep.model.clip import Clip
+from nep.model.family import load_processor, placeholder_of
+from nep.train.runtime.options import RunPaths
 
 WORDS = [first + second + third for first in "bdfglmnprst" for second in ("a", "e", "i", "o") for third in "lmnrst"]
 FPS, SIDE, SHARD = 2.0, 112, "1-of-1"

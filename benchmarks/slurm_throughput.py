@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_slurm.cluster import LocalCluster, Nodes, local_cluster
 from measure import ROOT, WORK, write_result
-from nep.slurm.local_cluster import LocalCluster, Nodes, local_cluster
 
 # All jobs stay listed until the end.
 NODES = Nodes(cpus=2, memory_mb=600_000, gpus=0, settings={"MinJobAge": "36000"})

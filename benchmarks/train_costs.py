@@ -20,7 +20,7 @@ import torch
 from measure import WORK, write_result
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 from random_run import make_model, make_run, train
 
 STEPS = 4

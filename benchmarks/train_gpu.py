@@ -42,24 +42,24 @@ from nep.demo.tiny_checkpoint import (
     build_processor,
     save_checkpoint,
 )
-from nep.encode.cache import VisionCache
 from nep.errors import InputError
 from nep.files import read_json
+from nep.model.param_groups import part_of
+from nep.model.samples import Sample, SampleBuilder
+from nep.model.scoring import Scorer
+from nep.model.vision_cache import VisionCache
+from nep.model.visual import Visuals
 from nep.train.batches import prepared_ahead
-from nep.train.decoding import Decoding, uniforms
+from nep.train.distributed import start_world
 from nep.train.engine import DTYPES, Engine, deepspeed_config, load_model
-from nep.train.flops import measured_peak
-from nep.train.meter import Meter
-from nep.train.parts import part_of
-from nep.train.preflight import memory_lines, model_size
-from nep.train.rollout import Rollout
-from nep.train.run_state import RunPaths
-from nep.train.samples import Sample, SampleBuilder
-from nep.train.scoring import Scorer
-from nep.train.sequences import CapturedRows, SharedRows
-from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step
-from nep.train.visual import Visuals
-from nep.train.world import start_world
+from nep.train.rl.decoding import Decoding, uniforms
+from nep.train.rl.kv_cache import CapturedRows, SharedRows
+from nep.train.rl.rollout import Rollout
+from nep.train.runtime.flops import measured_peak
+from nep.train.runtime.meter import Meter
+from nep.train.runtime.options import RunPaths
+from nep.train.runtime.preflight import memory_lines, model_size
+from nep.train.sft import SftPlan, load_samples, sample_groups, sft_batch, sft_step
 from random_run import WORDS, make_run
 from train_update import LENGTHS, WAYS, NoVisuals, group, relative_error, token_ratio
 from train_update import TARGET as UPDATE_TARGET
@@ -317,7 +317,11 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     samples, _ = load_samples(recipe, rows, SampleBuilder(processor, engine.model, cache), cache)
     visuals = Visuals(cache, processor, recipe, world.device)
     visuals.check(engine.model, samples)
-    plan, meter, timings = SftPlan(len(samples), recipe, seed=0), Meter(engine, visuals), []
+    plan, meter, timings = (
+        SftPlan(sample_groups(samples, recipe.order), recipe, seed=0),
+        Meter(engine.model, visuals, engine.world.device, engine.world.size),
+        [],
+    )
     steps = prepared_ahead(
         range(plan.steps),
         lambda step: sft_batch([samples[index] for index in plan.batch(step)], recipe, visuals, engine),

@@ -22,7 +22,7 @@ from typing import Any
 from measure import ROOT, WORK, write_result
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 from random_run import environment, make_model, make_run, train
 
 TRL = ROOT / ".venv-trl/bin/python"

@@ -16,7 +16,7 @@ from measure import WORK, write_result
 from nep.config import Grpo, Sft
 from nep.files import read_jsonl
 from nep.train.engine import deepspeed_config
-from nep.train.preflight import memory_lines, model_size
+from nep.train.runtime.preflight import memory_lines, model_size
 from random_run import make_model, make_run, train
 
 SMALLEST = {"hidden_size": 32, "layers": 1, "heads": 2}

@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers import PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from measure import interleaved, median_cpu, write_result
-from nep.train.groups import Group
-from nep.train.losses import token_log_probs
-from nep.train.packing import pack_row
-from nep.train.samples import Sample
-from nep.train.scoring import Scorer
+from nep.model.log_probs import token_log_probs
+from nep.model.packing import pack_row
+from nep.model.samples import Sample
+from nep.model.scoring import Scorer
+from nep.train.rl.groups import Group
 
 PROMPT, COMPLETIONS = 410, 8
 LENGTHS = (32, 128)

@@ -14,7 +14,7 @@ from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.plan.dry_run import TARGET, asked_for
-from nep.store.shelf import store_folder
+from nep.jobs.store import store_folder
 from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files

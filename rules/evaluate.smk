@@ -3,7 +3,7 @@
 
 # What lmms-eval reads of our tasks, and no script imports.
 TASK_FILES = [
-    f"scripts/nep/evaluation/tasks/{name}"
+    f"scripts/nep/evaluate/tasks/{name}"
     for name in ("multiple_choice/_template_yaml", "temporalbench/_template_yaml", "temporalbench/utils.py")
 ]
 

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Convert, load_block
 from nep.data.convert import convert_run
-from nep.errors import run_entry_point
 
 
 def main() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
+from nep.cli import run_entry_point
 from nep.config import Encode, Vision, load_block
 from nep.encode.stage import encode_shard
-from nep.errors import run_entry_point
 from nep.fingerprint import code_fingerprint
 
 

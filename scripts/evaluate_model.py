@@ -4,10 +4,10 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Encode, Endpoint, Evaluate, Vision, load_block
-from nep.errors import run_entry_point
-from nep.evaluation.backends import backend_for, endpoint_backend
-from nep.evaluation.run import Job, evaluate_model, model_fingerprint
+from nep.evaluate.backends import backend_for, endpoint_backend
+from nep.evaluate.run import Job, evaluate_model, model_fingerprint
 from nep.files import sha256_of_json
 
 

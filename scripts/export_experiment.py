@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Experiment, Vision, load_block
-from nep.errors import run_entry_point
 from nep.export.consumers import CONSUMERS, export_experiment
 from nep.export.experiment import ExperimentExport
 

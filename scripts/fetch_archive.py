@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Source, load_block
-from nep.errors import run_entry_point
+from nep.download.dataset import drop_archive, fetch_archive
 from nep.files import read_json, write_json
-from nep.source.dataset import drop_archive, fetch_archive
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
 from nep.files import write_json
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     arguments = parser.parse_args()
     # The hub's client reads it when it is imported.
     os.environ["HF_HOME"] = str(arguments.benchmarks.resolve())
-    from nep.source.benchmark import fetch_benchmark
+    from nep.download.benchmark import fetch_benchmark
 
     write_json(arguments.out, fetch_benchmark(arguments.name, arguments.benchmarks.resolve()))
 

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Model, load_block
-from nep.errors import run_entry_point
+from nep.download.model import fetch_model
 from nep.files import write_json
-from nep.source.model import fetch_model
-from nep.source.model_manifest import model_manifest
+from nep.model_manifest import model_manifest
 
 
 def main() -> None:

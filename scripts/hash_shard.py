@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
+from nep.dedup.stage import files_by_id, hash_shard
 from nep.fingerprint import code_fingerprint
-from nep.video.signature_stage import files_by_id, hash_shard
 
 
 def main() -> None:

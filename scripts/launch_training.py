@@ -2,7 +2,7 @@
 
 import sys
 
-from nep.train.launcher import launch
+from nep.train.runtime.launcher import launch
 
 if __name__ == "__main__":
     launch(sys.argv[1:])

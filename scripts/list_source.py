@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Source, load_block
-from nep.errors import run_entry_point
+from nep.download.dataset import list_source
 from nep.files import write_json
-from nep.source.dataset import list_source
 
 
 def main() -> None:

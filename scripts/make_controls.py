@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import get_args
 
+from nep.cli import run_entry_point
 from nep.config import VideoControl
-from nep.errors import run_entry_point
-from nep.evaluation.controls import make_controls
+from nep.evaluate.controls import make_controls
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from nep.errors import run_entry_point
+from nep.cli import run_entry_point
 from nep.report.data_card import write_data_card
 
 

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import DemoVideos, load_block
 from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub
-from nep.errors import run_entry_point
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Config, load_config
-from nep.errors import InputError, run_entry_point
+from nep.errors import InputError
 from nep.report.collect import collect_run
 from nep.report.page import write_report
 

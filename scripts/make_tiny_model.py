@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import TinyModel, Vision, load_block
 from nep.data.prompts import load_prompts
 from nep.demo.tiny_base import make_tiny_base
-from nep.errors import run_entry_point
 
 
 def main() -> None:

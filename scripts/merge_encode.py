@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.encode.index import merge_encode
-from nep.errors import run_entry_point
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from nep.errors import run_entry_point
-from nep.video.signature_stage import merge_hashes
+from nep.cli import run_entry_point
+from nep.dedup.stage import merge_hashes
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Split, load_block
-from nep.errors import run_entry_point
-from nep.video.stage import merge_split
+from nep.split.stage import merge_split
 
 
 def main() -> None:

@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Config, load_block
-from nep.errors import InputError, run_entry_point
+from nep.errors import InputError
 from nep.plan.dry_run import dry_run
 from nep.plan.run_plan import plan_run
 from nep.plan.table import plan_text

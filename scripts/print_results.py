@@ -5,7 +5,8 @@ from pathlib import Path
 
 import yaml
 
-from nep.errors import InputError, run_entry_point
+from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.report.terminal import read_results, results_text
 
 

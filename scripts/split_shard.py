@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from nep.cli import run_entry_point
 from nep.config import Split, load_block
-from nep.errors import run_entry_point
 from nep.fingerprint import code_fingerprint
-from nep.video.stage import split_shard
+from nep.split.stage import split_shard
 
 
 def main() -> None:

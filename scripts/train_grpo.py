@@ -3,8 +3,8 @@
 `python` for one process, `launch_training.py --nproc_per_node n` for n.
 """
 
-from nep.errors import run_entry_point
-from nep.train import preemption
+from nep.cli import run_entry_point
+from nep.train.runtime import preemption
 
 
 def main() -> None:
@@ -12,8 +12,8 @@ def main() -> None:
     # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
     from nep.config import Grpo
-    from nep.train.grpo import train_grpo
-    from nep.train.options import read_training_options
+    from nep.train.rl.grpo import train_grpo
+    from nep.train.runtime.options import read_training_options
 
     options = read_training_options(__doc__, Grpo)
     train_grpo(options.recipe, options.seed, options.experiment, options.paths)

@@ -7,7 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from nep.errors import InputError, run_entry_point
+from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.watch.live import follow, look, run_and_follow
 from nep.watch.view import view
 

@@ -1,15 +1,6 @@
-"""Errors that a user can act on, and the exit status that they end in."""
+"""Errors that a user can act on."""
 
 import difflib
-import sys
-from collections.abc import Callable
-from contextlib import nullcontext
-from pathlib import Path
-
-from nep.workflow.lock import held_as_job
-from nep.workflow.machine import note_machine
-
-EXIT_BAD_INPUT = 2
 
 
 class InputError(Exception):
@@ -20,19 +11,3 @@ def did_you_mean(word: str, known: list[str]) -> str | None:
     """The question that offers the known word nearest to a misspelt one; None where none is near."""
     near = difflib.get_close_matches(word, known, n=1)
     return f"did you mean '{near[0]}'?" if near else None
-
-
-def run_entry_point(main: Callable[[], None], is_job: bool = True) -> None:
-    """Run a script's `main`; end with one clear line and status 2 on bad input instead of a traceback.
-
-    While a job runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind.
-    It notes for the report on which machine it runs.
-    """
-    try:
-        with held_as_job(Path(".snakemake")) if is_job else nullcontext():
-            if is_job:
-                note_machine()
-            main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_INPUT)

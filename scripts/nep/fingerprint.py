@@ -1,7 +1,7 @@
 """What a stage's logic is, as a hash: the syntax trees of its entry point and of the local modules that it imports.
 
 Snakemake compares params: with this one, a change of logic re-runs exactly the stages that import it, and a change of a
-comment, a docstring or the format re-runs nothing, nor does one of how a job is run (locks, queues).
+comment, a docstring or the format re-runs nothing, nor does one of how a job is run (locks, queues, process control).
 
 Each start of Snakemake asks for all of them, and parsing takes a second: what was found of a module's text can be kept.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 
 from nep.files import read_json, write_json
 
-# Packages that every job goes through and that decide no result.
-HOW_IT_IS_RUN = ("nep.workflow",)
+# What jobs go through and what decides no result.
+HOW_IT_IS_RUN = ("nep.cli", "nep.workflow", "nep.train.runtime")
 # What is kept holds for this module and this Python.
 MAKER = f"{sys.version_info[:2]}{Path(__file__).read_text(encoding='utf-8')}"
 

@@ -10,7 +10,7 @@ import pytest
 from filelock import FileLock
 from support.workflow import ROOT, Workplace
 
-from nep.store.shelf import VARIABLE
+from nep.jobs.store import VARIABLE
 
 
 @dataclass(frozen=True)

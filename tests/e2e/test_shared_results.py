@@ -7,7 +7,7 @@ import pytest
 from support.workflow import Workplace, hashes
 
 from nep.files import read_json, write_json
-from nep.store.shelf import VARIABLE
+from nep.jobs.store import VARIABLE
 
 pytestmark = pytest.mark.e2e
 

@@ -9,10 +9,10 @@ from support.entry_points import ROOT
 from support.environments import ENVS, entry_points, scripts_of
 from support.own_environments import Run
 
-from nep.workflow.environments import normalised, pins
+from environment_pins import normalised, pins
 
 NAMES = [env.stem for env in ENVS]
-# What every virtual environment of scripts/setup_environment.sh begins with; conda's has pip and setuptools too.
+# What every virtual environment of tools/setup_environment.sh begins with; conda's has pip and setuptools too.
 TOOLS = {"pip", "setuptools", "uv"}
 
 

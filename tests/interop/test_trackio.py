@@ -7,7 +7,7 @@ from pathlib import Path
 
 from support.entry_points import ROOT
 
-from nep.train.metrics import StepLog
+from nep.train.runtime.metrics import StepLog
 
 SCRIPT = Path(__file__).with_name("track_with_trackio.py")
 STEPS = 8

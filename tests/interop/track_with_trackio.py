@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from nep.train.trackers import Tracked, start_tracker
+from nep.train.runtime.trackers import Tracked, start_tracker
 
 run, kept, end = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 logs, new = [], []

@@ -11,9 +11,10 @@ from support.mini import MINI, MINI_SPLITS
 
 from nep.config import Vision
 from nep.encode import frames
-from nep.encode.frames import Clip, RgbConverter, decode_clip
-from nep.encode.resizing import WithinBudget, resize_frame
-from nep.encode.sampling import sampled_indices
+from nep.encode.frames import RgbConverter, decode_clip
+from nep.model.clip import Clip
+from nep.model.frame_sampling import sampled_indices
+from nep.model.resizing import WithinBudget, resize_frame
 
 FACTOR = 28
 # What is read without a decode of the whole: for these, a full decode would be a failure.

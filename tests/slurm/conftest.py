@@ -10,7 +10,7 @@ from support.entry_points import ROOT
 from support.slurm import slurm_workplace
 from support.workflow import Workplace
 
-from nep.slurm.local_cluster import LocalCluster, Nodes, local_cluster
+from local_slurm.cluster import LocalCluster, Nodes, local_cluster
 
 
 @pytest.fixture(scope="session")

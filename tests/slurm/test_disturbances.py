@@ -10,8 +10,8 @@ import psutil
 from support.slurm import jobs, started
 from support.workflow import Workplace
 
+from local_slurm.cluster import LocalCluster
 from nep.slurm.commands import LONGEST_OUTAGE_S, NOTES, UNREACHABLE
-from nep.slurm.local_cluster import LocalCluster
 
 # Of a machine that is busy with other things; what these tests do takes a tenth of it.
 START_S, END_S = 300, 300

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.entry_points import ROOT
 
-from nep.slurm.local_cluster import LocalCluster
+from local_slurm.cluster import LocalCluster
 
 LIMIT_S = 400
 MEET = """

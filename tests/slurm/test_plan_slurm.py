@@ -5,7 +5,7 @@ from typing import Any
 
 from support.slurm import slurm_workplace, started
 
-from nep.slurm.local_cluster import LocalCluster
+from local_slurm.cluster import LocalCluster
 
 PLAN_S = 600
 

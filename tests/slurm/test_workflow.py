@@ -10,9 +10,9 @@ import pytest
 from support.slurm import SlurmRun, jobs, slurm_workplace, started
 from support.workflow import hashes
 
+from local_slurm.cluster import LocalCluster
 from nep.files import read_json, read_jsonl
 from nep.slurm.accounting import costs, job_ids, read_listing
-from nep.slurm.local_cluster import LocalCluster
 
 # Far above what it takes, so that a busy machine does not fail it.
 STAGE_S = 900

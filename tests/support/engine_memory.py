@@ -28,8 +28,8 @@ def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, l
 def _measure(model: Path, stages: list[int], rank: int, size: int, port: int, folder: Path) -> None:
     import torch
 
+    from nep.train.distributed import start_world
     from nep.train.engine import Engine
-    from nep.train.world import start_world
 
     os.chdir(ROOT)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import yaml
 from support.entry_points import ROOT
+from support.imports import SCRIPTS, all_imported
 
-from nep.fingerprint import local_closure
-from nep.workflow.environments import normalised
+from environment_pins import normalised
 
-SCRIPTS = ROOT / "scripts"
 ENVS = sorted((ROOT / "envs").glob("*.yaml"))
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 CONDA = re.compile(r'conda:\s*"\.\./envs/(\w+)\.yaml"')
@@ -62,8 +61,8 @@ def pip_section(env: Path) -> list[str]:
 
 
 def third_party_imports(entry: str) -> set[str]:
-    """Top-level names that an entry point's local closure imports from outside, or runs as `python -m NAME`."""
-    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in local_closure(SCRIPTS / entry, SCRIPTS)]
+    """Top-level names that an entry point and all that it imports take from outside, or run as `python -m NAME`."""
+    trees = [ast.parse(module.read_text(encoding="utf-8")) for module in all_imported(SCRIPTS / entry)]
     names = {name.split(".")[0] for tree in trees for node in ast.walk(tree) for name in _names_of(node)}
     return names - {"nep"} - set(sys.stdlib_module_names)
 

@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS, TESTS = ROOT / "scripts", ROOT / "tests"
 NOTE = TESTS / "matrix.sha256"
-OTHER_FILES = ("requirements.txt", "requirements-test.txt", "config/deepspeed/*.json")
+OTHER_FILES = ("requirements/main.txt", "requirements/test.txt", "config/deepspeed/*.json")
 
 
 MATRIX = pytest.mark.matrix

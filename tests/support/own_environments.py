@@ -38,7 +38,7 @@ def make(env: Path, folder: Path) -> Path:
     pins.write_text("\n".join(pip_section(env)) + "\n", encoding="utf-8")
     target = f".venv-env-{env.stem}"
     done = subprocess.run(
-        [ROOT / "scripts/setup_environment.sh", target, pins], capture_output=True, text=True, check=False, timeout=900
+        [ROOT / "tools/setup_environment.sh", target, pins], capture_output=True, text=True, check=False, timeout=900
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return ROOT / target

@@ -4,15 +4,15 @@ import support.engine_memory
 import support.training_process
 
 import nep.encode.stage
-import nep.train.grpo
+import nep.train.rl.grpo
 import nep.train.sft
 from nep.fingerprint import code_fingerprint
-from nep.train.run_state import TRAIN_ROOM
-from nep.train.world import import_deepspeed
+from nep.train.distributed import import_deepspeed
+from nep.train.run_state import TRAIN_ROOM, TRAINERS
 
 __all__ = ["nep", "support"]
 
 import_deepspeed()
 # What each training asks for, too: the code that it depends on has been read.
-for stage in ("sft", "grpo"):
-    code_fingerprint(TRAIN_ROOM / f"{stage}.py", TRAIN_ROOM.parents[1])
+for trainer in TRAINERS.values():
+    code_fingerprint(trainer, TRAIN_ROOM.parents[1])

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from support.workflow import Workplace, merged
 
-from nep.slurm.local_cluster import LocalCluster
+from local_slurm.cluster import LocalCluster
 
 # Of a tiny cluster: small jobs, no conda, states asked for as often as the plugin can.
 HERE = {

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from nep.video.recipe import Recipe
-from nep.video.task import SplitTask, split_video
+from nep.split.recipe import Recipe
+from nep.split.task import SplitTask, split_video
 
 
 def split(

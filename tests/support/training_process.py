@@ -14,9 +14,9 @@ from pathlib import Path
 from support.entry_points import ROOT
 from support.fork_server import start_fork_server
 
+from nep.cli import run_entry_point
 from nep.config import Sft, Training
-from nep.errors import run_entry_point
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 
 TIMEOUT_S = 300
 
@@ -75,8 +75,8 @@ def train(recipe: Training, paths: RunPaths, rank: int, size: int, port: int, la
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     def main() -> None:
-        from nep.train import preemption
-        from nep.train.grpo import train_grpo
+        from nep.train.rl.grpo import train_grpo
+        from nep.train.runtime import preemption
         from nep.train.sft import train_sft
 
         preemption.listen()

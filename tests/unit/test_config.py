@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from support.entry_points import run_script
+from support.entry_points import run_tool
 
 from nep.config import HOW_IT_IS_RUN, Config, Experiment, Grpo, Sft, Source, load_block, load_config
 from nep.errors import InputError
@@ -151,7 +151,7 @@ def test_blocks_do_not_change_after_loading() -> None:
 
 def test_committed_schema_is_current(tmp_path: Path) -> None:
     written = tmp_path / "schema.json"
-    done = run_script("write_config_schema.py", "--out", written)
+    done = run_tool("write_config_schema.py", "--out", written)
     assert done.returncode == 0, done.stderr
     assert written.read_bytes() == (CONFIG_DIR / "schema.json").read_bytes(), "config/schema.json is old: make schema"
 

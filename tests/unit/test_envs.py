@@ -1,5 +1,5 @@
-"""The conda environments hold what the rules' entry points import, at the versions of requirements.txt, and all that
-these packages need. `make test-envs` makes them and runs the workflow in them."""
+"""The conda environments hold what the rules' entry points import, at the versions of requirements/main.txt, and all
+that these packages need. `make test-envs` makes them and runs the workflow in them."""
 
 from importlib.metadata import requires
 from pathlib import Path
@@ -19,8 +19,8 @@ from support.environments import (
     third_party_imports,
 )
 
+from environment_pins import MARK, at_versions, named_by_hand, pins, with_closure
 from nep.errors import InputError
-from nep.workflow.environments import MARK, at_versions, named_by_hand, pins, with_closure
 
 # Packages that an environment needs though no script imports them.
 NOT_IMPORTED = {
@@ -39,7 +39,7 @@ NOT_PINNED = {"trackio": "it cannot be installed beside pillow 13"}
 
 @pytest.fixture(scope="module")
 def required() -> dict[str, str]:
-    return pins((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    return pins((ROOT / "requirements/main.txt").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
@@ -108,5 +108,5 @@ def test_pins_are_written_anew() -> None:
 
 
 def test_a_package_that_requirements_lack_is_named() -> None:
-    with pytest.raises(InputError, match=r"nowhere: not in requirements\.txt"):
+    with pytest.raises(InputError, match=r"nowhere: not in requirements/main\.txt"):
         at_versions("      - nowhere==1\n", {"av": "15.1.0"})

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nep.errors import InputError, run_entry_point
+from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.files import (
     atomic_path,
     confined,

@@ -13,7 +13,7 @@ def test_the_matrices_depend_on_what_their_tests_import_and_on_their_fixtures() 
     own = {"tests/property/test_cuts.py", "tests/property/numbered.py", "tests/unit/train/test_survival.py"}
     fixtures = {"tests/conftest.py", "tests/unit/train/conftest.py", "tests/support/training_run.py"}
     assert own | fixtures < found
-    assert {"scripts/nep/train/engine.py", "scripts/nep/train/grpo.py"} < found
+    assert {"scripts/nep/train/engine.py", "scripts/nep/train/rl/grpo.py"} < found
     assert not {path for path in found if path.startswith(("scripts/nep/report/", "tests/e2e/"))}
 
 

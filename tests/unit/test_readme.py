@@ -18,8 +18,8 @@ from support.workflow import Workplace, merged
 
 from nep.config import Config, load_config
 from nep.data.questions import next_events
+from nep.download.table import read_table
 from nep.records.schema import parse_question, parse_record
-from nep.source.table import read_table
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a user reads, and what those read who change the workflow.
@@ -163,7 +163,7 @@ def test_links_of_a_page_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_files_that_a_page_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:config|docs|envs|profiles|rules|scripts|tests|nep)/[\w./-]+)`", text)
+    named = re.findall(r"`((?:config|docs|envs|profiles|requirements|rules|scripts|tests|tools|nep)/[\w./-]+)`", text)
     missing = [name for name in named if name != "config/mine.yaml" and not any(map(Path.exists, places(name)))]
     assert not missing
 

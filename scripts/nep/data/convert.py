@@ -14,7 +14,6 @@ from nep.data.inputs import (
     Inputs,
     Item,
     LeftOut,
-    Part,
     check_no_leak,
     evaluation_videos,
     hold_out_near_duplicates,
@@ -35,11 +34,12 @@ from nep.data.questions import (
     kind_of,
 )
 from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_conclusions, mix, rows_of_item
+from nep.dedup.signature import NearDuplicate, from_json, near_duplicates
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file, write_json, write_json_rows, write_jsonl
 from nep.records.schema import Question, Record, rows_as
 from nep.records.seedbench import SeedQuestion
-from nep.video.signature import NearDuplicate, from_json, near_duplicates
+from nep.rows.sample import Part
 
 FUTUREBENCH = "futurebench.jsonl"
 SEEDBENCH = "seedbench_r1.jsonl"

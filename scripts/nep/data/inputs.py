@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nep.data.draw import stable_unit
+from nep.dedup.signature import NearDuplicate
 from nep.errors import InputError
 from nep.records.schema import Question, Record
 from nep.records.seedbench import SeedQuestion
-from nep.video.signature import NearDuplicate
+from nep.rows.sample import Part
 
 View = Literal["first", "second", "full"]
-Part = Literal["train", "validation"]
 
 VIDEOS_FOLDER = "download/videos"
 WITHOUT_SEGMENTS = "not_split"

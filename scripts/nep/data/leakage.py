@@ -13,8 +13,8 @@ from sklearn.model_selection import GroupKFold
 
 from nep.data.bounds import overlap
 from nep.data.draw import take_first_by_hash
-from nep.evaluation.statistics import wilson_interval
 from nep.records.schema import LETTERS
+from nep.stats.accuracy import wilson_interval
 
 # By chance a rule on the form of options is right in 25 % of the questions; an interval outside of this is a bias.
 BIAS_BOUND = (0.15, 0.35)

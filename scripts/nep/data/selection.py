@@ -6,8 +6,8 @@ from typing import Any
 
 from nep.config import Grpo, Sft
 from nep.data.draw import take_first_by_hash
-from nep.data.inputs import Part
 from nep.files import read_json, read_jsonl
+from nep.rows.sample import Part
 
 Row = dict[str, Any]
 

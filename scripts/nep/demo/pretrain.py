@@ -20,26 +20,28 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import TinyModel
-from nep.data.prompts import Prompts, Variant, reasoned_answer
+from nep.data.prompts import VARIANTS, Prompts, Variant, reasoned_answer
+from nep.demo.muon import Muon
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
 from nep.demo.world import COLOURS, LAMPS, draw_scenario, frame_at, tell
-from nep.encode.family import Placeholder
+from nep.model.family import Placeholder
+from nep.model.packing import Tree, pack_row, tree_of
+from nep.model.samples import SampleBuilder
+from nep.model.scoring import Scorer
 from nep.records.schema import LETTERS
-from nep.train.padding import pad_positions, pad_rows
-from nep.train.samples import Sample, SampleBuilder
 
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.375, 0.375
-RECENT, LEARNED = 20, 0.05
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.35, 0.3
+RECENT, LEARNED = 20, 0.1
 WARM_UP_STEPS = 20
-ALL_KINDS = ("matching", "guessing", "naming", "naming")
-NAMING_QUESTIONS = ("What does this picture show?", "Which lamp is lit?")
+ALL_KINDS = ("matching", "guessing", "choosing", "naming")
+LIT_QUESTION = "Which lamp is lit?"
+NAMING_QUESTIONS = ("What does this picture show?", LIT_QUESTION)
 MOMENTS = (1, 8)
 
 
@@ -47,17 +49,23 @@ Phase = Literal["single_events", "matching", "all_kinds"]
 
 
 @dataclass(frozen=True)
+class Answer:
+    """One answer to a lesson's question; `given` begins it, and is not learned."""
+
+    given: str
+    learned: str
+
+
+@dataclass(frozen=True)
 class Lesson:
-    """One exchange.
+    """One question and its answers, which are branches of one sequence.
 
     Attributes:
-        given: begins the answer, and is not learned.
         frame: uint8 (size, size, 3), shown as a clip that stands still for `moments` steps of the temporal grid.
     """
 
     question: str
-    answer: str
-    given: str = ""
+    answers: tuple[Answer, ...]
     frame: np.ndarray | None = None
     moments: int = 1
 
@@ -92,6 +100,8 @@ def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -
     kind = rng.choice(ALL_KINDS)
     if kind == "naming":
         return draw_naming(rng, size)
+    if kind == "choosing":
+        return draw_choosing(rng, prompts, size)
     lesson = (
         draw_matching(rng, prompts, length, whole=True) if kind == "matching" else draw_guessing(rng, prompts, length)
     )
@@ -101,45 +111,63 @@ def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -
 
 
 def draw_matching(rng: random.Random, prompts: Prompts, length: int, whole: bool = False) -> Lesson:
-    """Four options of `length` events and a given thought that states one of them; its letter is to be learned.
+    """Four options of `length` events, and each as a given thought; its letter is to be learned.
 
+    All four of one question: what tells them apart is then the thought alone, and the question is computed once.
     Where `whole`, the answer goes on to its end: easy tokens, which would hold up the learning of the letter before.
     """
-    ask, truth, letter = _draw_question(rng, prompts, length, "reason")
-    given, _, end = reasoned_answer(truth, letter).rpartition(letter)
-    return Lesson(ask, letter + end if whole else letter, given=given)
+    ask, options = _draw_question(rng, prompts, length, "reason")
+    return Lesson(ask, tuple(_matched(thought, letter, whole) for letter, thought in options.items()))
 
 
 def draw_guessing(rng: random.Random, prompts: Prompts, length: int) -> Lesson:
-    """A question that nothing answers; any option will do."""
-    variant = rng.choice(("direct", "reason"))
-    ask, truth, letter = _draw_question(rng, prompts, length, variant)
-    return Lesson(ask, letter if variant == "direct" else reasoned_answer(truth, letter))
+    """A question that nothing answers: every option is as good."""
+    variant = rng.choice(VARIANTS)
+    ask, options = _draw_question(rng, prompts, length, variant)
+    return Lesson(ask, tuple(_answered(thought, letter, variant) for letter, thought in options.items()))
 
 
-def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, str, str]:
-    """A multiple-choice question, the text of one of its options, and that option's letter."""
+def draw_choosing(rng: random.Random, prompts: Prompts, size: int) -> Lesson:
+    """A still frame, and the letter of the lamp that is lit in it."""
+    frame, lit, colours = draw_still(rng, size)
+    variant = rng.choice(VARIANTS)
+    options = dict(zip(LETTERS, (tell([colour]) for colour in rng.sample(colours, len(colours))), strict=True))
+    letter = next(letter for letter, thought in options.items() if thought == tell([lit]))
+    ask = prompts.multiple_choice(LIT_QUESTION, options, variant)
+    return Lesson(ask, (_answered(options[letter], letter, variant),), frame, rng.choice(MOMENTS))
+
+
+def draw_naming(rng: random.Random, size: int) -> Lesson:
+    """A still frame, and the lamp that is lit in it."""
+    frame, lit, _ = draw_still(rng, size)
+    return Lesson(rng.choice(NAMING_QUESTIONS), (Answer("", f"{tell([lit])}."),), frame, rng.choice(MOMENTS))
+
+
+def _matched(thought: str, letter: str, whole: bool) -> Answer:
+    given, _, end = reasoned_answer(thought, letter).rpartition(letter)
+    return Answer(given, letter + end if whole else letter)
+
+
+def _answered(thought: str, letter: str, variant: Variant) -> Answer:
+    return Answer("", letter if variant == "direct" else reasoned_answer(thought, letter))
+
+
+def _draw_question(rng: random.Random, prompts: Prompts, length: int, variant: Variant) -> tuple[str, dict[str, str]]:
+    """A multiple-choice question as models see it, and the texts of its options by their letters."""
     sequences = option_sequences(rng.sample(sorted(COLOURS), LAMPS), length, rng)
     options = {letter: tell(sequence) for letter, sequence in zip(LETTERS, sequences, strict=True)}
     questions = [*prompts.question_pools.next_event_mc[length], HOP_QUESTIONS[length]]
     if length == BETWEEN_EVENTS:
         questions.append(between_question(rng.choice(sorted(COLOURS))))
-    letter = rng.choice(LETTERS)
-    return prompts.multiple_choice(rng.choice(questions), options, variant), options[letter], letter
+    return prompts.multiple_choice(rng.choice(questions), options, variant), options
 
 
-def draw_naming(rng: random.Random, size: int) -> Lesson:
-    """A still frame, and the lamp that is lit in it."""
-    frame, lit = draw_still(rng, size)
-    return Lesson(rng.choice(NAMING_QUESTIONS), f"{tell([lit])}.", frame=frame, moments=rng.choice(MOMENTS))
-
-
-def draw_still(rng: random.Random, size: int) -> tuple[np.ndarray, str]:
-    """A frame of a random world, uint8 (size, size, 3), and the colour of the lamp that is lit in it."""
+def draw_still(rng: random.Random, size: int) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """A frame of a random world, uint8 (size, size, 3), the colour of the lamp that is lit in it, and all colours."""
     scenario = draw_scenario(rng)
     step = rng.randrange(len(scenario.events))
     seconds = scenario.event_time(step) + rng.uniform(-0.3, 0.3) * scenario.step_s
-    return frame_at(scenario, seconds, size), scenario.events[step]
+    return frame_at(scenario, seconds, size), scenario.events[step], scenario.colours
 
 
 def still_key(number: int, moments: int) -> str:
@@ -182,13 +210,14 @@ def pretrain(
     """Train in place, on `pretrain_steps` batches at most."""
     rng = random.Random(f"pretrain/{seed}")
     builder = SampleBuilder(processor, model, StillShapes(size, processor))
+    scorer = Scorer(model)
     optimizers = build_optimizers(model, tiny)
     taken = 0
     for phase, limit in _phases(tiny.pretrain_steps):
         losses: list[float] = []
         for step in tqdm(range(limit), desc=f"pretrain, {phase}", unit="step", file=sys.stderr, mininterval=5):
             lessons = [draw_lesson(rng, prompts, size, phase) for _ in range(tiny.pretrain_batch)]
-            loss = _batch_loss(model, processor, builder, lessons)
+            loss = batch_loss(scorer, processor, builder, lessons)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             remaining = 1 - step / limit if phase == "all_kinds" else 1.0
@@ -211,7 +240,7 @@ def build_optimizers(model: PreTrainedModel, tiny: TinyModel) -> list[tuple[torc
     embeddings = model.get_input_embeddings().weight
     matrices = [weight for weight in model.parameters() if weight.ndim == 2 and weight is not embeddings]
     others = [weight for weight in model.parameters() if weight.ndim != 2 or weight is embeddings]
-    muon = torch.optim.Muon(matrices, lr=tiny.pretrain_matrix_lr, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(matrices, lr=tiny.pretrain_matrix_lr)
     adam = torch.optim.AdamW(others, lr=tiny.pretrain_lr, betas=(0.9, 0.98), weight_decay=0.0)
     return [(muon, tiny.pretrain_matrix_lr), (adam, tiny.pretrain_lr)]
 
@@ -222,38 +251,14 @@ def _phases(steps: int) -> list[tuple[Phase, int]]:
     return [("single_events", single), ("matching", matching), ("all_kinds", steps - single - matching)]
 
 
-def _batch_loss(
-    model: PreTrainedModel, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]
-) -> Tensor:
-    """Mean cross-entropy of the labelled tokens; stills apart from text, short ones apart from long ones."""
+def batch_loss(scorer: Scorer, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]) -> Tensor:
+    """Mean cross-entropy of the learned tokens."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
-    visuals = StillFrames(model, processor, frames) if frames else NoVisuals()
-    samples = list(_samples(builder, processor.tokenizer, lessons))
-    total = torch.zeros(())
-    for still in (True, False):
-        ordered = sorted((sample for sample in samples if bool(sample.video_keys) == still), key=len, reverse=True)
-        middle = len(ordered) // 2
-        for chunk in filter(None, (ordered[:middle], ordered[middle:])):
-            total = total + _summed_loss(model, chunk, visuals, processor.tokenizer.pad_token_id)
-    return total / sum(sample.labelled for sample in samples)
-
-
-def _summed_loss(
-    model: PreTrainedModel, samples: Sequence[Sample], visuals: "StillFrames | NoVisuals", pad: int
-) -> Tensor:
-    """Of right-padded rows: with eager attention and sequences this short, faster on a CPU than packed ones."""
-    tokens = pad_rows([sample.input_ids for sample in samples], pad)
-    keep = torch.zeros(tokens.shape, dtype=torch.bool)
-    for row, sample in enumerate(samples):
-        keep[row, sample.prompt_length - 1 : len(sample) - 1] = True
-    logits = model(
-        input_ids=tokens,
-        position_ids=pad_positions([sample.position_ids for sample in samples]),
-        logits_to_keep=keep,
-        use_cache=False,
-        **visuals.inputs([key for sample in samples for key in sample.video_keys]),
-    ).logits
-    return F.cross_entropy(logits.float(), tokens[:, 1:][keep[:, :-1]], reduction="sum")
+    visuals = StillFrames(scorer.model, processor, frames) if frames else NoVisuals()
+    stills = itertools.count()
+    trees = [_tree(builder, processor.tokenizer, lesson, stills) for lesson in lessons]
+    row = pack_row(trees, visuals, True, torch.device("cpu"))
+    return -scorer(row.inputs, row.rows, row.targets).mean()
 
 
 class NoVisuals:
@@ -264,14 +269,13 @@ class NoVisuals:
         return {}
 
 
-def _samples(builder: SampleBuilder, tokenizer: PreTrainedTokenizerBase, lessons: list[Lesson]) -> Iterator[Sample]:
-    stills = itertools.count()
-    for index, lesson in enumerate(lessons):
-        keys = [still_key(next(stills), lesson.moments)] if lesson.frame is not None else []
-        question = ("<video>" if keys else "") + lesson.question
-        turns = [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": lesson.given + lesson.answer},
-        ]
-        sample = builder.dialogue(f"lesson {index}", turns, keys)
-        yield replace(sample, prompt_length=sample.prompt_length + len(tokenizer.tokenize(lesson.given)))
+def _tree(builder: SampleBuilder, tokenizer: PreTrainedTokenizerBase, lesson: Lesson, stills: Iterator[int]) -> Tree:
+    keys = [still_key(next(stills), lesson.moments)] if lesson.frame is not None else []
+    question = {"role": "user", "content": ("<video>" if keys else "") + lesson.question}
+    samples = []
+    for answer in lesson.answers:
+        turns = [question, {"role": "assistant", "content": answer.given + answer.learned}]
+        sample = builder.dialogue("lesson", turns, keys)
+        given = len(tokenizer.tokenize(answer.given))
+        samples.append(replace(sample, prompt_length=sample.prompt_length + given))
+    return tree_of(samples)

@@ -19,7 +19,6 @@ def make_tiny_base(tiny: TinyModel, vision: Vision, prompts: Prompts, seed: int,
     torch.set_float32_matmul_precision("medium")
     processor = build_processor(corpus(prompts))
     model = build_model(tiny, processor, seed)
-    model.set_attn_implementation("eager")  # on a CPU twice as fast as fused kernels at this size
     pretrain(model, processor, prompts, tiny, still_size(vision, processor), seed)
     drop_unfinished(folder)
     with atomic_path(folder) as temporary:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.encode.family import Placeholder, vision_features
 from nep.errors import InputError
+from nep.model.family import Placeholder, vision_features
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

@@ -12,13 +12,14 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from nep.config import Vision
-from nep.encode.resizing import Resizing
-from nep.encode.sampling import sampled_indices
-from nep.records.quarantine import Reason, Rejection
+from nep.model.clip import Clip
+from nep.model.frame_sampling import sampled_indices
+from nep.model.resizing import Resizing
+from nep.rows.quarantine import Reason, Rejection
+from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
 from nep.video.packets import video_packets
 from nep.video.probe import decoded_frames, decoding, frame_rate, open_video
-from nep.video.selection import index_pictures, selected_frames
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,6 @@ class ClipTask:
     path: Path
     vision: Vision
     resizing: Resizing
-
-
-@dataclass(frozen=True)
-class Clip:
-    """Sampled frames: uint8 (T, H, W, 3) RGB, time stamps in seconds, indices into the source's `total` frames."""
-
-    frames: NDArray[np.uint8]
-    pts: tuple[float, ...]
-    indices: tuple[int, ...]
-    total: int
-    source_fps: float
 
 
 @dataclass(frozen=True)

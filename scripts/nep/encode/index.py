@@ -7,8 +7,8 @@ from typing import Any
 
 from nep.errors import InputError
 from nep.files import confined, is_intact, read_json, write_jsonl
-from nep.records.quarantine import count_reasons
-from nep.video.shards import check_complete
+from nep.jobs.shards import check_complete
+from nep.rows.quarantine import count_reasons
 
 
 def merge_encode(shard_files: Sequence[Path], run_dir: Path, out: Path) -> None:

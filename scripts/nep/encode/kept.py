@@ -11,9 +11,9 @@ from typing import Any
 
 from safetensors import safe_open
 
-from nep.encode.frames import Clip
 from nep.files import confined, is_intact, read_json, write_json
-from nep.store.shelf import Shelf
+from nep.jobs.store import Shelf
+from nep.model.clip import Clip
 
 
 class KeptShard:

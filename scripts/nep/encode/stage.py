@@ -20,17 +20,18 @@ from torch import Tensor
 from transformers import ProcessorMixin
 
 from nep.config import Encode, Vision
-from nep.encode.cache import METADATA_KEY
-from nep.encode.family import Placeholder, load_processor, placeholder_of, resizing_of
 from nep.encode.features import FeatureEncoder
-from nep.encode.frames import Clip, ClipTask, read_clip
+from nep.encode.frames import ClipTask, read_clip
 from nep.encode.kept import KeptShard
 from nep.encode.needed import NeededClip, needed_clips
-from nep.encode.resizing import OwnSize, Resizing
 from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, sha256_of_json, write_json
-from nep.records.quarantine import Reason, quarantine_row
-from nep.video.shards import shard_name, shard_of
-from nep.video.workers import Failure, run_items
+from nep.jobs.shards import shard_name, shard_of
+from nep.jobs.workers import Failure, run_items
+from nep.model.clip import Clip
+from nep.model.family import Placeholder, load_processor, placeholder_of, resizing_of
+from nep.model.resizing import OwnSize, Resizing
+from nep.model.vision_cache import METADATA_KEY
+from nep.rows.quarantine import Reason, quarantine_row
 
 STAGE = "encode"
 _DECIDE_FEATURES = {"features", "dtype", "batch_videos"}

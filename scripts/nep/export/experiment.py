@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nep.config import Experiment, Grpo, Sft, Vision
-from nep.data.inputs import Part
 from nep.data.selection import Row, select_grpo, select_sft
 from nep.errors import InputError
 from nep.files import read_json, write_text
+from nep.rows.sample import Part
 
 BASE_MODEL = "models/base"
 # What makes another algorithm of GRPO, and has no place in the exports.

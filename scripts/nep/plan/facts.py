@@ -6,12 +6,12 @@ from pathlib import Path
 from huggingface_hub import is_offline_mode
 
 from nep.config import Config, Model
+from nep.download.dataset import list_source
+from nep.download.model import wanted_files
+from nep.download.open_place import open_place
+from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, read_list
-from nep.source.dataset import list_source
-from nep.source.model import wanted_files
-from nep.source.place import open_place
-from nep.source.table import read_table
 
 MODEL_CONFIG = "config.json"
 # Below the run's folder, what each stage writes: for the stages of training, that of one experiment.

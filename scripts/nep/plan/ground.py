@@ -19,12 +19,12 @@ from huggingface_hub.errors import (
 )
 
 from nep.config import Config, Grpo, Model, Sft, Source
+from nep.download.hub import open_hub, token_from_environment
+from nep.download.place import RepositoryKind
 from nep.errors import InputError
 from nep.plan.dry_run import Job
 from nep.plan.training import TrainingCost
-from nep.source.hub import open_hub, token_from_environment
-from nep.source.place import RepositoryKind
-from nep.train.preflight import GIB, Line, check, placed
+from nep.train.runtime.preflight import GIB, Line, check, placed
 from nep.video.tools import find_ffmpeg
 
 State = Literal["ok", "problem", "unknown"]

@@ -7,10 +7,10 @@ import torch
 
 from nep.config import Grpo, Sft, Vision
 from nep.files import read_json
+from nep.model.packing import Branch, Tree
 from nep.train.engine import deepspeed_config
-from nep.train.flops import training_flops
-from nep.train.packing import Branch, Tree
-from nep.train.preflight import Line, ModelSize, memory_lines, meta_model, size_of
+from nep.train.runtime.flops import training_flops
+from nep.train.runtime.preflight import Line, ModelSize, memory_lines, meta_model, size_of
 
 # Tokens of a question or an instruction, and of an answer of SFT, assumed before any text is at hand.
 PROMPT_TOKENS, ANSWER_TOKENS = 300, 100

@@ -8,7 +8,6 @@ from typing import Any
 
 from nep.errors import InputError
 from nep.files import confined, read_list, sha256_of_file, write_json, write_jsonl
-from nep.records.quarantine import Reason, Rejection, count_reasons, quarantine_row
 from nep.records.schema import (
     CUT_FOLDER,
     Question,
@@ -21,6 +20,7 @@ from nep.records.schema import (
     record_id,
 )
 from nep.records.seedbench import Level, SeedQuestion, parse_seedbench
+from nep.rows.quarantine import Reason, Rejection, count_reasons, quarantine_row
 
 STAGE = "records"
 

@@ -12,8 +12,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nep.errors import InputError
-from nep.records.quarantine import Reason, Rejection
 from nep.records.times import parse_scene_number, parse_split_scene, parse_split_time
+from nep.rows.quarantine import Reason, Rejection
 
 CUT_FOLDER = "first_part_video"
 VIDEO_FOLDERS = ("video_dataset", CUT_FOLDER)

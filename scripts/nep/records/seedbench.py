@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from nep.errors import InputError
 from nep.files import confined, read_jsonl, read_list, sha256_of_json
-from nep.records.quarantine import Reason, Rejection, quarantine_row
 from nep.records.schema import LETTERS, Letter, Row, check_video_path, clean_text, slug
+from nep.rows.quarantine import Reason, Rejection, quarantine_row
 
 Level = Literal["l1", "l2", "l3"]
 CHOICES = {letter: f"choice_{letter.lower()}" for letter in LETTERS}

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from nep.records.quarantine import Reason, Rejection
+from nep.rows.quarantine import Reason, Rejection
 
 START_KEYS = ("start", "start_time")
 END_KEYS = ("end", "end_time")

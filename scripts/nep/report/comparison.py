@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nep.evaluation.paired import Paired
-from nep.evaluation.statistics import wilson_interval
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Row, Run, Score
 from nep.report.results_table import answers_to, compare_answers, headline_variants, result_tables
+from nep.stats.accuracy import wilson_interval
+from nep.stats.paired import Paired
 
 LENGTHS = ("shortest third", "middle third", "longest third")
 MOST_GROUPS = 8

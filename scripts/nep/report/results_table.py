@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from nep.evaluation.paired import Paired, paired
 from nep.report.benchmarks import OVERALL, benchmark_of, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Quarantined, Row, Run, Score, Stage
+from nep.stats.paired import Paired, paired
 
 CSV_COLUMNS = (
     *("experiment", "stage", "task", "variant", "split", "n"),

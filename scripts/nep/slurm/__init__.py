@@ -1,1 +1,1 @@
-"""What the workflow needs on a Slurm cluster, and a Slurm of one's own on one machine to try it with."""
+"""What the workflow needs on a Slurm cluster."""

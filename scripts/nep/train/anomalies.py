@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nep.errors import InputError
-from nep.train.metrics import StepLog
-from nep.train.world import World
+from nep.train.distributed import World
+from nep.train.runtime.metrics import StepLog
 
 MOST_IN_A_ROW = 3
 

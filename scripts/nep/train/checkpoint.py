@@ -11,9 +11,9 @@ from typing import Any, Literal
 from torch import nn
 
 from nep.errors import InputError
-from nep.train.checkpoint_writer import BackgroundWriter
 from nep.train.engine import Engine
-from nep.train.preemption import Preempted, is_requested
+from nep.train.runtime.checkpoint_writer import BackgroundWriter
+from nep.train.runtime.preemption import Preempted, is_requested
 from nep.train.schedule import is_due
 
 PREFIX = "step-"

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.bf16 import say_what_bf16_costs
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import read_json
-from nep.train.adapters import add_adapters, merge_adapters, without_adapters
-from nep.train.attention import can_pack
-from nep.train.packing import PackedRow
-from nep.train.parts import freeze, parameter_groups
-from nep.train.preflight import check_memory
-from nep.train.scoring import Policy, Scorer
-from nep.train.world import World, import_deepspeed
+from nep.model.adapters import add_adapters, merge_adapters, without_adapters
+from nep.model.attention import can_pack
+from nep.model.packing import PackedRow
+from nep.model.param_groups import freeze, parameter_groups
+from nep.model.scoring import Policy, Scorer
+from nep.train.distributed import World, import_deepspeed
+from nep.train.runtime.preflight import check_memory
+from nep.workflow.bf16 import say_what_bf16_costs
 
 STAGES = (0, 1, 2, 3)
 LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}
@@ -53,7 +53,7 @@ class Engine:
         self._seed = seed
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
-        check_memory(folder, training, config, world)
+        check_memory(folder, training, config, world.size, world.leads)
         if world.leads:
             say_what_bf16_costs(DTYPES[training.precision], world.device)
         model = self._start_model()

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,21 @@ from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
-from nep.source.model_manifest import model_manifest
-from nep.store.shelf import Shelf
+from nep.jobs.store import Shelf
+from nep.model_manifest import model_manifest
 from nep.train.checkpoint import clear_leftovers
+from nep.train.distributed import World
 from nep.train.engine import Engine
-from nep.train.metrics import StepLog
-from nep.train.world import World
+from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.options import RunPaths
 
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
 FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
+# The module of each stage, from which all of its code is found.
+TRAINERS = {"sft": TRAIN_ROOM / "sft.py", "grpo": TRAIN_ROOM / "rl" / "grpo.py"}
 MODEL, MANIFEST = "model", "manifest.json"
 LIBRARIES = ("torch", "transformers", "peft", "deepspeed")
-
-
-@dataclass(frozen=True)
-class RunPaths:
-    """The places of one training stage.
-
-    Attributes:
-        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
-        run: the root of the run, which holds the work folder. out: the stage's declared outputs.
-    """
-
-    convert: Path
-    encode: Path
-    model: Path
-    model_manifest: Path
-    run: Path
-    out: Path
 
 
 def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list[Path], paths: RunPaths) -> str:
@@ -58,7 +43,7 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
     cache = [index, *sorted((paths.encode / "shards").glob("*.json"))]
     recipe = {
         "stage": stage,
-        "code": code_fingerprint(TRAIN_ROOM / f"{stage}.py", TRAIN_ROOM.parents[1]),
+        "code": code_fingerprint(TRAINERS[stage], TRAIN_ROOM.parents[1]),
         "libraries": {name: version(name) for name in LIBRARIES},
         "training": {**training.result_settings(), "deepspeed": read_json(Path(training.deepspeed))},
         "seed": seed,

@@ -1,1 +1,1 @@
-"""Cutting videos at their split times: probe, cut, verify, ledger, shards, killable workers."""
+"""Reading videos: probe, packets, time lines, decoding of chosen frames."""

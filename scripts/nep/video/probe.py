@@ -13,7 +13,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from nep.records.quarantine import Reason, Rejection
+from nep.rows.quarantine import Reason, Rejection
 from nep.video.timeline import Timeline, typical_step
 
 # A playlist renamed to .mp4 must not make the demuxer open other files or the network.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from nep.records.quarantine import Reason, Rejection
+from nep.rows.quarantine import Reason, Rejection
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from nep.evaluation.ledger import PROGRESS
+from nep.evaluate.ledger import PROGRESS
 from nep.report.cost import OTHER, STAGE_RULES, stage_of
 from nep.watch.progress import Progress, bar_progress, last_rows, ledger_progress, tail, training_progress
 from nep.watch.snakemake_log import Job, RunLog, parse_log

@@ -16,11 +16,11 @@ from nep.data.convert import convert_run
 from nep.data.draw import take_first_by_hash
 from nep.data.prompts import Prompts
 from nep.data.sft_sets import SFT_SETS, balance_conclusions
+from nep.dedup.signature import GRID, TIMES_S, Signature, to_json
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
 from nep.records.parse import parse_files, write_parsed
 from nep.records.seedbench import SeedQuestion
-from nep.video.signature import GRID, TIMES_S, Signature, to_json
 
 REPO = Path(__file__).parents[3]
 V1_MINI = REPO / "../shared/v1_mini"

@@ -14,15 +14,15 @@ from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config import Encode, Vision
-from nep.encode.cache import VisionCache
 from nep.encode.frames import ClipTask
 from nep.encode.index import merge_encode
 from nep.encode.needed import needed_clips
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
-from nep.video.shards import shard_of
-from nep.video.workers import run_items
+from nep.jobs.shards import shard_of
+from nep.jobs.workers import run_items
+from nep.model.vision_cache import VisionCache
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 VISION = Vision(frames=8)

@@ -11,10 +11,11 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
 from nep.config import Vision
-from nep.encode.frames import Clip, ClipTask, Unreadable, decode_clip, read_clip
-from nep.encode.resizing import WithinBudget, resize_frame
-from nep.encode.sampling import fps_count, uniform_count
-from nep.records.quarantine import Reason, Rejection
+from nep.encode.frames import ClipTask, Unreadable, decode_clip, read_clip
+from nep.model.clip import Clip
+from nep.model.frame_sampling import fps_count, uniform_count
+from nep.model.resizing import WithinBudget, resize_frame
+from nep.rows.quarantine import Reason, Rejection
 
 READABLE = ["plain.mp4", "bt709.mp4", "full_range.mp4", "short.mp4"]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nep.config import Grpo
 from nep.export import reward as exported
-from nep.train.rewards import Rewards, format_reward, letter_reward
+from nep.train.rl.rewards import Rewards, format_reward, letter_reward
 
 PIECES = [
     *("<think>", "</think>", "<answer>", "</answer>", "A", "B", "C", "D", "E", "a", "A.", "(B)", "AB", "A)"),

@@ -13,7 +13,7 @@ from nep.plan.estimates import Costs, Estimate, earlier_shards, estimate, expect
 from nep.plan.facts import Facts
 from nep.plan.reasons import Reason
 from nep.plan.training import TrainingCost, VisualShape
-from nep.train.preflight import ModelSize
+from nep.train.runtime.preflight import ModelSize
 
 SIZE = ModelSize(
     parameters=7_000_000_000,

@@ -15,7 +15,7 @@ from nep.config import Config, Grpo, Sft, load_config
 from nep.plan import ground
 from nep.plan.dry_run import Job
 from nep.plan.training import TrainingCost
-from nep.train.preflight import GIB, Line, ModelSize
+from nep.train.runtime.preflight import GIB, Line, ModelSize
 
 SIZE = ModelSize(parameters=1000, trainable=900, layers=2, hidden=8, intermediate=16, key_value=8, vocabulary=100)
 SINFO = "main*|gpu:h200:2(S:0-1)|12000\nmain*|(null)|64000\nlong|(null)|8000+\n"

@@ -2,8 +2,8 @@ import math
 
 import pytest
 
-from nep.records.quarantine import Reason, Rejection
 from nep.records.times import parse_scene_number, parse_seconds, parse_split_scene, parse_split_time
+from nep.rows.quarantine import Reason, Rejection
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from nep.config import Grpo, Sft, Training
 from nep.errors import InputError
-from nep.train.advantages import group_std
+from nep.model.param_groups import freeze, parameter_groups, part_of
+from nep.model.samples import Sample
 from nep.train.engine import Engine, deepspeed_config, load_model
-from nep.train.groups import Group
-from nep.train.grpo import GrpoTrainer
-from nep.train.grpo import dataset_files as grpo_files
-from nep.train.parts import freeze, parameter_groups, part_of
-from nep.train.rewards import Rewards
-from nep.train.samples import Sample
+from nep.train.rl.advantages import group_std
+from nep.train.rl.groups import Group
+from nep.train.rl.grpo import GrpoTrainer
+from nep.train.rl.grpo import dataset_files as grpo_files
+from nep.train.rl.rewards import Rewards
 from nep.train.sft import sft_batch
 
 CPU = torch.device("cpu")

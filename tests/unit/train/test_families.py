@@ -14,29 +14,29 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.video_utils import VideoMetadata
 
 from nep.config import Encode, Grpo, Sft, Vision
-from nep.encode.cache import VisionCache
-from nep.encode.family import load_processor, placeholder_of, resizing_of
 from nep.encode.frames import decode_clip
 from nep.encode.index import merge_encode
-from nep.encode.resizing import OwnSize
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
-from nep.evaluation.agreement import Check, compare_logits
-from nep.evaluation.family_model import FamilyModel
+from nep.evaluate.agreement import Check, compare_logits
+from nep.evaluate.family_model import FamilyModel
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
-from nep.train.attention import can_pack
-from nep.train.decoding import decoding_for
+from nep.model.attention import can_pack
+from nep.model.family import load_processor, placeholder_of, resizing_of
+from nep.model.log_probs import policy_logits
+from nep.model.packing import pack_row, tree_of
+from nep.model.param_groups import part_of
+from nep.model.resizing import OwnSize
+from nep.model.samples import SampleBuilder, content_parts, video_keys
+from nep.model.scoring import Scorer
+from nep.model.vision_cache import VisionCache
+from nep.model.visual import Visuals
 from nep.train.engine import load_model
-from nep.train.grpo import train_grpo
-from nep.train.losses import policy_logits
-from nep.train.packing import pack_row, tree_of
-from nep.train.parts import part_of
-from nep.train.rollout import Rollout
-from nep.train.run_state import RunPaths
-from nep.train.samples import SampleBuilder, content_parts, video_keys
-from nep.train.scoring import Scorer
+from nep.train.rl.decoding import decoding_for
+from nep.train.rl.grpo import train_grpo
+from nep.train.rl.rollout import Rollout
+from nep.train.runtime.options import RunPaths
 from nep.train.sft import train_sft
-from nep.train.visual import Visuals
 from nep.video.tools import run_ffmpeg
 
 VISION = Vision(frames=4, min_pixels=784, max_pixels=6272)

@@ -9,7 +9,7 @@ import pytest
 
 from nep.config import Grpo, Sft
 from nep.files import read_jsonl, write_json, write_jsonl
-from nep.train.grpo import train_grpo
+from nep.train.rl.grpo import train_grpo
 from nep.train.sft import train_sft
 
 SFT = Sft(datasets={"form": None}, epochs=50, batch_size=12, lr=3e-3, threads=1)

@@ -14,16 +14,16 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from nep.config import Grpo, Lora, Sft, Training
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
-from nep.train.adapters import add_adapters, merge_adapters, without_adapters
-from nep.train.decoding import decoding_for, uniforms
+from nep.model.adapters import add_adapters, merge_adapters, without_adapters
+from nep.model.packing import pack_row, trees_of
+from nep.model.param_groups import freeze, is_adapter, part_of
+from nep.model.scoring import Scorer
 from nep.train.engine import Engine, deepspeed_config, load_model
-from nep.train.grpo import train_grpo
-from nep.train.packing import pack_row, trees_of
-from nep.train.parts import freeze, is_adapter, part_of
-from nep.train.preflight import memory_lines, model_size
-from nep.train.rollout import Rollout
-from nep.train.run_state import RunPaths
-from nep.train.scoring import Scorer
+from nep.train.rl.decoding import decoding_for, uniforms
+from nep.train.rl.grpo import train_grpo
+from nep.train.rl.rollout import Rollout
+from nep.train.runtime.options import RunPaths
+from nep.train.runtime.preflight import memory_lines, model_size
 from nep.train.sft import train_sft
 
 CPU = torch.device("cpu")

@@ -17,7 +17,7 @@ from support.training_process import run, start, stop_when
 
 from nep.config import Grpo, Sft, Training
 from nep.files import read_jsonl, sha256_of_file
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[3]
 SFT = {"epochs": 4, "batch_size": 5, "pack_tokens": 200, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}

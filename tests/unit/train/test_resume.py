@@ -13,8 +13,8 @@ from nep.config import Grpo, Lora, Sft
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
 from nep.train.checkpoint import Checkpoints
-from nep.train.grpo import train_grpo
-from nep.train.run_state import RunPaths
+from nep.train.rl.grpo import train_grpo
+from nep.train.runtime.options import RunPaths
 from nep.train.sft import train_sft
 
 SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)

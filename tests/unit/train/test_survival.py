@@ -15,8 +15,8 @@ from support.training_process import finish, lines_in, run, start, stop_when
 
 from nep.config import Grpo, Lora, Sft, Training
 from nep.files import read_json, read_jsonl, sha256_of_file
-from nep.train.preemption import EXIT_RESUME
-from nep.train.run_state import RunPaths
+from nep.train.runtime.options import RunPaths
+from nep.train.runtime.preemption import EXIT_RESUME
 
 SFT = Sft(epochs=10, batch_size=3, lr=1e-3, threads=1, checkpoint_every=3, validate_every=5)
 GRPO = Grpo(

@@ -14,16 +14,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nep.config import Grpo
-from nep.train import grpo as trainer_module
-from nep.train.decoding import Decoding, pick
+from nep.model.param_groups import freeze
+from nep.model.samples import Sample
+from nep.model.scoring import Scorer
 from nep.train.engine import load_model
-from nep.train.experience import Experience
-from nep.train.grpo import GrpoTrainer, dataset_files
-from nep.train.parts import freeze
-from nep.train.rewards import Rewards
-from nep.train.rollout import Completion
-from nep.train.samples import Sample
-from nep.train.scoring import Scorer
+from nep.train.rl import grpo as trainer_module
+from nep.train.rl.decoding import Decoding, pick
+from nep.train.rl.experience import Experience
+from nep.train.rl.grpo import GrpoTrainer, dataset_files
+from nep.train.rl.rewards import Rewards
+from nep.train.rl.rollout import Completion
 
 STEP = {
     "prompts_per_step": 3,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
-from nep.train.metrics import StepLog
-from nep.video.ledger import Ledger
+from nep.jobs.ledger import Ledger
+from nep.train.runtime.metrics import StepLog
 from nep.watch.progress import TAIL_BYTES, bar_progress, last_rows, ledger_progress, tail, training_progress
 
 

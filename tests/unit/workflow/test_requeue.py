@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.train.preemption import Preempted
+from nep.train.runtime.preemption import Preempted
 from nep.workflow import requeue
 from nep.workflow.lock import RunLock, held_as_job
 

@@ -1,0 +1,1 @@
+"""Benchmarks that lmms-eval brings itself."""

@@ -1,0 +1,1 @@
+"""Signatures of videos, by which near-duplicates of evaluation videos are found."""

@@ -1,0 +1,173 @@
+"""The download stage: what the source holds, one archive at a time, and the manifest of it all.
+
+A table's videos are plain files: it has no archives, and they are linked where those of an archive are extracted.
+"""
+
+import fnmatch
+import itertools
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nep.config import Source
+from nep.download.archive import extract_archive
+from nep.download.open_place import open_place
+from nep.download.place import Place, RemoteFile, some_of
+from nep.download.table import link_videos, read_table
+from nep.errors import InputError
+from nep.files import atomic_path, confined, read_json, read_list, sha256_of_file, sha256_of_json, write_json
+from nep.records.seedbench import read_annotations, visual_paths
+
+ANNOTATIONS = "next_event_prediction.json"
+QUESTIONS = "futurebench.json"
+SEEDBENCH = "seedbench_r1_{level}.json"
+
+
+def list_source(source: Source) -> dict[str, Any]:
+    """What is to be downloaded: commit, archives (a list), annotations, questions (or None), SeedBench-R1's levels.
+
+    A file is `{"name", "size", "sha256", "git_sha1"}`; archives are those that match `source.archives`, sorted by name.
+    Raises InputError when no archive matches or a file is missing, naming what is there.
+    """
+    place = open_place(source, "dataset")
+    archives = [] if source.kind == "table" else _matching_archives(place, source.archives)
+    return {
+        "commit": place.commit,
+        "archives": [asdict(place.describe(name)) for name in archives],
+        "annotations": asdict(place.describe(source.annotations)),
+        "questions": asdict(place.describe(source.questions)) if source.questions else None,
+        "seedbench_r1": {level: asdict(place.describe(name)) for level, name in source.seedbench_r1.items()},
+    }
+
+
+def _matching_archives(place: Place, patterns: list[str]) -> list[str]:
+    names = place.names()
+    matching = [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
+    if not matching:
+        raise InputError(f"{place.label}: no archive matches {', '.join(patterns)}; it holds {some_of(names)}")
+    return matching
+
+
+def fetch_archive(source: Source, listing: dict[str, Any], name: str, run_dir: Path) -> dict[str, Any]:
+    """Fetch, verify and extract one listed archive below `run_dir/download/videos`; its manifest.
+
+    The manifest is `{"name", "sha256", "members": [{"path", "size", "sha256"}]}`. Finished members are kept over an
+    interruption. Raises InputError on a wrong checksum or an archive that is unsafe or damaged.
+    """
+    file = _listed(listing, name)
+    archive = _place_of_listing(source, listing).fetch(file, run_dir / "download" / "archives" / file.name)
+    sha256 = file.sha256 or sha256_of_file(archive)
+    work = run_dir / "work" / "download" / sha256_of_json([name, sha256])[:16]
+    members = extract_archive(archive, run_dir / "download" / "videos", work)
+    return {"name": name, "sha256": sha256, "members": [asdict(member) for member in members]}
+
+
+def drop_archive(source: Source, name: str, run_dir: Path) -> None:
+    """Remove the fetched copy of an archive where the config says so; a local folder's own files are never touched."""
+    if source.kind == "hub" and not source.keep_archives:
+        (run_dir / "download" / "archives" / name).unlink(missing_ok=True)
+
+
+def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, Any]:
+    """Bring the annotation and question files, remove videos that the source does not list, and sum up the download.
+
+    The summary is `{"archives": {name: sha256}, "annotations": {name: sha256}, "videos": {...}}`, the last one with
+    `count`, `bytes` and one `sha256` over the paths and contents of all videos. Raises InputError when two archives
+    hold different content for one path, or an extracted video is gone.
+    """
+    download = run_dir / "download"
+    annotations = _bring_annotations(source, listing, run_dir)
+    manifests = [read_json(download / "archives" / f"{row['name']}.json") for row in listing["archives"]]
+    if source.kind == "table":
+        rows = list(itertools.chain.from_iterable(read_list(download / "annotations" / name) for name in annotations))
+        visuals = [{"video_path": path} for row in rows for path in visual_paths(row)]
+        members = link_videos(Path(source.path), [*rows, *visuals], download / "videos")
+    else:
+        members = _merge_members(manifests)
+        _check_videos(download / "videos", members)
+    _remove_others(download / "videos", set(members))
+    return {
+        "archives": {manifest["name"]: manifest["sha256"] for manifest in manifests},
+        "annotations": annotations,
+        "videos": {
+            "count": len(members),
+            "bytes": sum(member["size"] for member in members.values()),
+            "sha256": sha256_of_json({path: member["sha256"] for path, member in members.items()}),
+        },
+    }
+
+
+def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -> dict[str, str]:
+    """All annotation files in the published form, under their published names; their SHA-256 by name."""
+    place = _place_of_listing(source, listing)
+    digests = {}
+    levels = {SEEDBENCH.format(level=level): row for level, row in listing["seedbench_r1"].items()}
+    for name, row in {ANNOTATIONS: listing["annotations"], QUESTIONS: listing["questions"], **levels}.items():
+        target = run_dir / "download" / "annotations" / name
+        if row is None:
+            write_json(target, [])
+        else:
+            file = RemoteFile(**row)
+            fetched = place.fetch(file, run_dir / "work" / "download" / "files" / file.name)
+            _publish(source, name, fetched, target)
+        digests[name] = sha256_of_file(target)
+    return digests
+
+
+def _publish(source: Source, name: str, fetched: Path, target: Path) -> None:
+    if source.kind == "table" and name == ANNOTATIONS:
+        write_json(target, read_table(fetched, source.columns))
+        return
+    if name not in (ANNOTATIONS, QUESTIONS):
+        write_json(target, read_annotations(fetched))
+        return
+    with atomic_path(target) as temporary:
+        shutil.copyfile(fetched, temporary)
+
+
+def _place_of_listing(source: Source, listing: dict[str, Any]) -> Place:
+    # A tag or branch may move between the listing and a later job; the commit does not.
+    pinned = source.model_copy(update={"revision": listing["commit"]}) if listing["commit"] else source
+    return open_place(pinned, "dataset")
+
+
+def _listed(listing: dict[str, Any], name: str) -> RemoteFile:
+    for row in listing["archives"]:
+        if row["name"] == name:
+            return RemoteFile(**row)
+    raise InputError(f"archive {name!r} is not in the listing: {some_of([row['name'] for row in listing['archives']])}")
+
+
+def _merge_members(manifests: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    members: dict[str, dict[str, Any]] = {}
+    owner: dict[str, str] = {}
+    for manifest in manifests:
+        for member in manifest["members"]:
+            path = member["path"]
+            if path in members and members[path]["sha256"] != member["sha256"]:
+                raise InputError(
+                    f"archives {owner[path]} and {manifest['name']} hold different content for member {path!r}"
+                )
+            members.setdefault(path, member)
+            owner.setdefault(path, manifest["name"])
+    return members
+
+
+def _check_videos(videos: Path, members: dict[str, dict[str, Any]]) -> None:
+    for path, member in members.items():
+        video = confined(videos, path)
+        if not video.is_file() or video.stat().st_size != member["size"]:
+            raise InputError(
+                f"{video}: extracted with {member['size']} bytes, but it is gone or changed; fetch it again"
+            )
+
+
+def _remove_others(videos: Path, paths: set[str]) -> None:
+    # An earlier configuration of the same run may have extracted archives that are no longer listed.
+    for folder, _, files in os.walk(videos):
+        for name in files:
+            path = Path(folder) / name
+            if path.relative_to(videos).as_posix() not in paths:
+                path.unlink()

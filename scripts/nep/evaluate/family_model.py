@@ -1,0 +1,132 @@
+"""A model of lmms-eval for every family that training takes, with the frames and pixels of the encode stage."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from lmms_eval.api.instance import Instance
+from lmms_eval.api.model import lmms
+from PIL.Image import Image
+from transformers import AutoModelForImageTextToText
+from transformers.video_utils import VideoMetadata
+
+from nep.config import Vision
+from nep.encode.frames import decode_clip
+from nep.model.clip import Clip
+from nep.model.family import load_processor, resizing_of
+from nep.model.resizing import WithinBudget
+from nep.model.samples import end_tokens
+
+
+class FamilyModel(lmms):
+    """Greedy completions by the checkpoint's own processor and `generate`; in several processes, one for each GPU."""
+
+    is_simple = False
+
+    def __init__(
+        self,
+        pretrained: str,
+        sampling: str,
+        frames: int,
+        fps: float,
+        min_pixels: int,
+        max_pixels: int,
+        device: str = "cuda",
+        batch_size: int = 1,
+        dtype: str = "bfloat16",
+        attn_implementation: str = "sdpa",
+    ) -> None:
+        super().__init__()
+        self.accelerator = Accelerator(cpu=device == "cpu")
+        self.device = self.accelerator.device if self.accelerator.num_processes > 1 else torch.device(device)
+        self.processor = load_processor(Path(pretrained))
+        model = AutoModelForImageTextToText.from_pretrained(
+            pretrained, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, local_files_only=True
+        )
+        self.model = model.eval().to(self.device)
+        self.batch_size = int(batch_size)
+        self._vision = Vision(sampling=sampling, frames=frames, fps=fps, min_pixels=min_pixels, max_pixels=max_pixels)
+        self._resizing = resizing_of(self.processor)
+        self._ends = sorted(end_tokens(model, self.processor))
+
+    @torch.no_grad()
+    def generate_until(self, requests: list[Instance]) -> list[str]:
+        """One completion for each request, `batch_size` at a time."""
+        starts = range(0, len(requests), self.batch_size)
+        return [text for start in starts for text in self._complete(requests[start : start + self.batch_size])]
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not what multiple choice by generation needs."""
+        raise NotImplementedError
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not what multiple choice by generation needs."""
+        raise NotImplementedError
+
+    def _complete(self, requests: Sequence[Instance]) -> list[str]:
+        inputs = self._inputs([self._conversation(*request.args) for request in requests]).to(
+            self.device, self.model.dtype
+        )
+        made = self.model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=requests[0].args[2]["max_new_tokens"],
+            eos_token_id=self._ends,
+            pad_token_id=self.processor.tokenizer.pad_token_id,
+        )
+        completions = made[:, inputs["input_ids"].shape[1] :]
+        return self.processor.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def _conversation(
+        self, _: str, messages: Callable[[Any], list], settings: dict, doc: int, task: str, split: str
+    ) -> list[dict[str, Any]]:
+        return messages(self.task_dict[task][split][doc])
+
+    def _inputs(self, conversations: Sequence[list[dict[str, Any]]]) -> Any:
+        texts = [
+            self.processor.apply_chat_template(
+                [{**turn, "content": [_for_the_template(part) for part in turn["content"]]} for turn in conversation],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+            for conversation in conversations
+        ]
+        parts = [part for conversation in conversations for turn in conversation for part in turn["content"]]
+        images: list[Image] = [part["url"] for part in parts if part["type"] == "image"]
+        clips = [
+            decode_clip(Path(part["url"]), self._vision, self._resizing) for part in parts if part["type"] == "video"
+        ]
+        videos = {"videos": [torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips]} if clips else {}
+        return self.processor(
+            text=texts,
+            **videos,
+            **({"images": images} if images else {}),
+            text_kwargs={"padding": True, "padding_side": "left", "return_tensors": "pt"},
+            images_kwargs={"return_tensors": "pt", **self._image_budget()},
+            videos_kwargs={
+                "do_resize": False,
+                "do_sample_frames": False,
+                "return_tensors": "pt",
+                "video_metadata": [_metadata(clip) for clip in clips],
+            },
+        )
+
+    def _image_budget(self) -> dict[str, int]:
+        if not isinstance(self._resizing, WithinBudget):
+            return {}
+        return {"min_pixels": self._vision.min_pixels, "max_pixels": self._vision.max_pixels}
+
+
+def _for_the_template(part: dict[str, Any]) -> dict[str, Any]:
+    return part if part["type"] == "text" else {"type": part["type"]}
+
+
+def _metadata(clip: Clip) -> VideoMetadata:
+    return VideoMetadata(
+        total_num_frames=clip.total,
+        fps=clip.source_fps,
+        duration=clip.total / clip.source_fps,
+        frames_indices=list(clip.indices),
+    )

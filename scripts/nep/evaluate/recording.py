@@ -1,0 +1,127 @@
+"""A model of lmms-eval whose answers are kept as they come, and whose failures are outcomes of single questions."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lmms_eval.api.instance import Instance, unwrap_generation_output
+from lmms_eval.api.model import lmms
+from lmms_eval.models import MODEL_REGISTRY_V2, get_model
+from lmms_eval.models.registry_v2 import ModelManifest
+from tqdm import tqdm
+from transformers import PreTrainedModel
+
+from nep.evaluate.agreement import Check, compare_logits
+from nep.evaluate.ledger import PROGRESS, Key, Ledger, Said
+from nep.files import write_json
+from nep.workflow.bf16 import say_what_bf16_costs
+
+# What lmms-eval's wrapper of an endpoint answers in the place of a completion.
+NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
+FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_model.FamilyModel")
+_ERROR_LENGTH = 500
+
+
+def register(name: str, ledger: Path, chunk: int, exact: bool, check: Check | None) -> None:
+    """Put a recorded form of the model `name` into its place in lmms-eval's registry.
+
+    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process. With `exact` the
+    weights are fp32.
+    """
+    MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
+    model = get_model(name)
+    globals()["Recorded"] = recorded(model, ledger, chunk, exact, check)
+    kind = "simple_class_path" if model.is_simple else "chat_class_path"
+    MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, **{kind: f"{__name__}.Recorded"}), overwrite=True)
+
+
+def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Check | None) -> type[lmms]:
+    """A subclass of a model of lmms-eval that keeps its completions in the ledger in `folder`."""
+
+    class Recorded(model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            if exact:
+                load_exact(self.model, Path(options["pretrained"]))
+
+        def generate_until(self, requests: list[Instance]) -> list[str]:
+            """Completions in the order of `requests`; an empty one where the model failed."""
+            rank = int(os.environ.get("RANK", 0))
+            # Not behind an API.
+            if rank == 0 and isinstance(computing := getattr(self, "model", None), torch.nn.Module):
+                say_what_bf16_costs(computing.dtype, computing.device)
+            ledger = Ledger(folder)
+            if check is not None and rank == 0 and not check.out.exists():
+                write_json(check.out, self._compared(requests))
+            file = f"{len(list(folder.glob('*.jsonl')))}-{rank}.jsonl"
+            with tqdm(total=len(requests), desc=PROGRESS, unit="question", disable=rank != 0) as bar:
+                for batch in batches(requests, chunk):
+                    # All of a batch or nothing: the last bits of a completion depend on its neighbours.
+                    if not all(key_of(request) in ledger for request in batch):
+                        ledger.write(file, self._answers(batch))
+                    bar.update(len(batch))
+            return [ledger[key_of(request)].text for request in requests]
+
+        def _compared(self, requests: list[Instance]) -> dict[str, Any]:
+            """The comparison of logits; an empty one where the model fails at it, which ends no evaluation."""
+            try:
+                return compare_logits(self, super().generate_until, requests, check)
+            except Exception as error:
+                print(f"no logits are compared: {type(error).__name__}: {error}", flush=True)
+                return {}
+
+        def _answers(self, batch: list[Instance]) -> list[Said]:
+            try:
+                outputs = super().generate_until(batch)
+                return [said(request, output) for request, output in zip(batch, outputs, strict=True)]
+            # Whatever a model raises at a question is that question's outcome.
+            except Exception as error:
+                failed = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
+            # Here and not above: the error holds on to the tensors of the batch.
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            if len(batch) == 1:
+                task, doc = key_of(batch[0])
+                print(f"task {task}, document {doc}: {failed}", flush=True)
+                return [Said(task, doc, "", failed)]
+            return [row for request in batch for row in self._answers([request])]
+
+    return Recorded
+
+
+def load_exact(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the weights of its checkpoint in fp32: lmms-eval's wrapper loads them in bfloat16, whatever it is
+    told, which a CPU without such instructions computes with many times slower."""
+    if model.dtype != torch.float32:
+        weights = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True).state_dict()
+        model.float().load_state_dict(weights)
+
+
+def batches(requests: Sequence[Instance], size: int) -> Iterator[list[Instance]]:
+    """Requests of the same settings for generation, `size` at a time, in their order."""
+    groups: dict[str, list[Instance]] = {}
+    for request in requests:
+        groups.setdefault(json.dumps(settings_of(request), sort_keys=True, default=str), []).append(request)
+    for group in groups.values():
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
+
+
+def key_of(request: Instance) -> Key:
+    """Task and number of the document that a request is about."""
+    return request.args[4], request.args[3]
+
+
+def settings_of(request: Instance) -> dict[str, Any]:
+    """Settings for generation: a chat model's request has them after its messages, another one's before its visuals."""
+    return next(argument for argument in request.args[1:3] if isinstance(argument, dict))
+
+
+def said(request: Instance, output: Any) -> Said:
+    """A model's output as a row of the ledger."""
+    text, _ = unwrap_generation_output(output)
+    task, doc = key_of(request)
+    return Said(task, doc, "", text[:_ERROR_LENGTH]) if text.startswith(NO_ANSWER) else Said(task, doc, text)

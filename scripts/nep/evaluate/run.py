@@ -1,0 +1,231 @@
+"""Evaluation of one model: all its tasks in one lmms-eval process, then samples and scores."""
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nep.benchmarks.registry import ExternalTask, fetched_commit
+from nep.config import SEEDBENCH, Encode, Evaluate, Vision
+from nep.errors import InputError
+from nep.evaluate.backends import Backend
+from nep.evaluate.external import REPAIRS, external_rows, left_out_rows, planned_external, read_external, write_repairs
+from nep.evaluate.ledger import Ledger
+from nep.evaluate.lmms import (
+    LmmsEvalError,
+    Order,
+    lmms_eval_version,
+    logged_samples,
+    run_lmms_eval,
+    sample_log,
+)
+from nep.evaluate.questions import control_paths, first_part_paths, read_questions, shown_files
+from nep.evaluate.task_folder import FUTUREBENCH, TEMPLATE, Asked, Task, planned_tasks, write_task_folder
+from nep.files import read_json, sha256_of_file, sha256_of_json, write_json, write_jsonl
+from nep.fingerprint import code_fingerprint
+from nep.jobs.store import Shelf
+from nep.stats.accuracy import accuracy_rows
+
+STAGE = "evaluate"
+LIBRARIES = ("lmms_eval", "torch", "transformers", "decord", "qwen-vl-utils", "av")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on all questions.
+
+    Attributes:
+        name, fingerprint: of the model.
+        backend: how lmms-eval runs it, given the videos that it will see, and whether there are others.
+        questions, seedbench: files of the convert stage; None where their benchmarks are not asked.
+        encode: the vision cache's settings, which the model's logits are compared under.
+    """
+
+    name: str
+    fingerprint: str
+    backend: Callable[[Sequence[Path], bool], Backend]
+    questions: Path | None
+    seedbench: Path | None
+    controls_dir: Path
+    prompts: Path
+    vision: Vision
+    encode: Encode
+    evaluate: Evaluate
+    seed: int
+    run_dir: Path
+    out_dir: Path
+
+    @property
+    def benchmarks(self) -> Path | None:
+        """Where the data of lmms-eval's own benchmarks lie."""
+        return Path(self.evaluate.benchmarks) if self.evaluate.benchmarks else None
+
+
+def evaluate_model(job: Job) -> None:
+    """Write `samples.jsonl` and `scores.json` to the job's folder, or neither and raise InputError."""
+    asked = [_asked(job, task) for task in planned_tasks(job.evaluate)]
+    videos = sorted({path for one in asked for path in one.videos.values() if path is not None})
+    external, left_out = planned_external(job.evaluate.tasks, job.evaluate.offline, job.benchmarks)
+    for one in left_out:
+        print(f"{STAGE}: {one.task} is left out: it {one.reason}", file=sys.stderr)
+    if not asked and not external:
+        raise InputError(f"evaluate.tasks: all are left out; the first, as it {left_out[0].reason}")
+    backend = job.backend(videos, bool(external))
+
+    made_from = what_decides(job, asked, external)
+    shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
+    if shelf.take(made_from) is not None:
+        print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
+        return
+    order = _order(job, asked, external, backend, work_folder(job, made_from))
+    for left in ("tasks", "out"):
+        shutil.rmtree(order.folder / left, ignore_errors=True)
+    write_task_folder(order.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
+    write_repairs(order.folder / "tasks", external)
+    run_lmms_eval(order, backend)
+
+    own = {one.task: logged_samples(order, one.task.name, one.questions) for one in asked}
+    others = _external_samples(order, external)
+    samples = [row for rows in (*own.values(), *others.values()) for row in rows]
+    _check_failures(job, samples, order)
+    write_jsonl(job.out_dir / "samples.jsonl", samples)
+    scores = {
+        "model": job.name,
+        "fingerprint": job.fingerprint,
+        "vision": dict(backend.seen),
+        "settings": {
+            "lmms_eval": lmms_eval_version(),
+            "wrapper": backend.model,
+            "device": job.evaluate.device,
+            "batch_size": backend.batch_size,
+            "max_new_tokens": {variant: job.evaluate.max_new_tokens[variant] for variant in job.evaluate.variants},
+        },
+        "cache_check": read_json(order.check_file) if order.check_file.exists() else None,
+        "left_out": left_out_rows(left_out),
+        "scores": [
+            *(row for task, rows in own.items() for row in score_rows(task, rows)),
+            *(row for benchmark, rows in others.items() for row in external_rows(benchmark, rows)),
+        ],
+    }
+    write_json(job.out_dir / "scores.json", scores)
+    shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
+    shutil.rmtree(order.folder / "cache", ignore_errors=True)
+
+
+def score_rows(task: Task, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `scores.json` for a task: by the anchored parser, and on the real videos by the published one too."""
+    rows = [
+        {"task": task.benchmark, "variant": task.label, **row} for row in accuracy_rows(samples, "parsed", "correct")
+    ]
+    if task.control is None:
+        legacy = accuracy_rows(samples, "legacy_parsed", "legacy_correct")
+        rows += [{"task": task.benchmark, "variant": f"{task.variant}_legacy", **row} for row in legacy]
+    return rows
+
+
+def model_fingerprint(manifest: Path) -> str:
+    """The checkpoint's fingerprint from its manifest. Raises InputError if there is none."""
+    fingerprint = read_json(manifest).get("fingerprint")
+    if not isinstance(fingerprint, str) or not fingerprint:
+        raise InputError(f"{manifest}: fingerprint {fingerprint!r}, should be the hash of the checkpoint's files")
+    return fingerprint
+
+
+def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
+    """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
+    shown = [path for one in asked for path in one.videos.values() if path is not None]
+    shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
+    digests = {path: sha256_of_file(path) for path in sorted(set(shown))}
+    scripts = Path(__file__).resolve().parents[2]
+    return {
+        "name": job.name,
+        "model": job.fingerprint,
+        "questions": {one.task.name: list(one.questions) for one in asked},
+        "media": {
+            one.task.name: {question: path and digests[path] for question, path in one.videos.items()} for one in asked
+        },
+        "shown": sorted(digests.values()),
+        "external": {task.name: fetched_commit(task, job.benchmarks) for task in external},
+        "prompts": sha256_of_file(job.prompts),
+        "tasks": [sha256_of_file(path) for path in (TEMPLATE, *REPAIRS)],
+        "vision": job.vision.model_dump(),
+        "encode": job.encode.dtype,
+        "evaluate": job.evaluate.result_settings(),
+        "seed": job.seed,
+        "code": [code_fingerprint(scripts / name, scripts) for name in ("evaluate_model.py", "run_lmms_eval.py")],
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def work_folder(job: Job, made_from: Mapping[str, Any]) -> Path:
+    """Where a job's task folder, completions, caches and log lie: one folder for each model, recipe and data, so that
+    jobs which run at the same time do not meet, and a killed one goes on."""
+    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(made_from)[:16]}"
+
+
+def _order(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask], backend: Backend, folder: Path) -> Order:
+    return Order(
+        folder=folder,
+        tasks=[*(one.task.name for one in asked), *(task.asked_as for task in external)],
+        seed=job.seed,
+        device=job.evaluate.device,
+        threads=job.evaluate.threads,
+        limit=job.evaluate.limit,
+        check=_check(job, asked) if backend.comparable else None,
+        benchmarks=job.benchmarks if external else None,
+        offline=job.evaluate.offline,
+    )
+
+
+def _check(job: Job, asked: Sequence[Asked]) -> dict[str, Any] | None:
+    """The first question with a video and no image, and what its logits are compared under."""
+    for one in asked:
+        for number, row in enumerate(one.questions):
+            if one.videos[row["id"]] is not None and not row.get("image"):
+                blocks = {"vision": job.vision.model_dump(), "encode": job.encode.model_dump()}
+                return {"task": one.task.name, "doc": number, **blocks}
+    return None
+
+
+def _asked(job: Job, task: Task) -> Asked:
+    """The questions of a task and their videos."""
+    if task.benchmark != FUTUREBENCH:
+        level = task.benchmark.removeprefix(f"{SEEDBENCH}_")
+        questions = read_questions(job.seedbench, job.evaluate.limit, [level])
+        return Asked(task, questions, shown_files(questions, "video", job.run_dir))
+    questions = read_questions(job.questions, job.evaluate.limit)
+    videos = _videos(job, task, questions)
+    return Asked(task, questions, {row["id"]: videos[row["video_id"]] for row in questions})
+
+
+def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mapping[str, Path | None]:
+    if task.control is None:
+        return first_part_paths(questions, job.run_dir)
+    if task.control == "text_only":
+        return {row["video_id"]: None for row in questions}
+    return control_paths(questions, job.run_dir, job.controls_dir / f"{task.control}.json")
+
+
+def _external_samples(order: Order, external: Sequence[ExternalTask]) -> dict[str, list[dict[str, Any]]]:
+    """Samples by benchmark, over all of its tasks."""
+    errors = Ledger(order.ledger).errors()
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for task in external:
+        rows, _ = read_external(sample_log(order, task.asked_as), task, errors)
+        samples.setdefault(task.benchmark, []).extend(rows)
+    return samples
+
+
+def _check_failures(job: Job, samples: Sequence[dict[str, Any]], order: Order) -> None:
+    failed = [row for row in samples if row["error"] is not None]
+    for row in failed:
+        print(f"{STAGE}: {job.name}, {row['task']}, question {row['question_id']}: {row['error']}", file=sys.stderr)
+    if len(failed) > job.evaluate.max_failed_fraction * len(samples):
+        raise LmmsEvalError(
+            f"{job.name} failed at {len(failed)} of {len(samples)} questions, more than evaluate.max_failed_fraction "
+            f"({job.evaluate.max_failed_fraction:g}) allows; the first: {failed[0]['error']}; the others' completions "
+            f"are kept in {order.ledger}, and a further run asks the failed ones again"
+        )

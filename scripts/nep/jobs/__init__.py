@@ -1,0 +1,1 @@
+"""How a stage's work is dealt to shards and workers, noted as it is done, and shared between runs."""

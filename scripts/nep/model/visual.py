@@ -1,0 +1,60 @@
+"""The visual inputs of a batch: cached features where the vision side is frozen, else pixels of the cached frames."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from nep.config import Training
+from nep.errors import InputError
+from nep.model.family import encoder_outputs, joined, video_tensors, vision_features
+from nep.model.samples import Sample
+from nep.model.vision_cache import VisionCache
+
+# Relative difference of features computed elsewhere: batch shape and thread count change the last bits.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
+
+
+class Visuals:
+    """Model inputs for the videos of a batch, in the order of their placeholders."""
+
+    def __init__(self, cache: VisionCache, processor: ProcessorMixin, training: Training, device: torch.device) -> None:
+        self._cache = cache
+        self._processor = processor
+        self._device = device
+        frozen = {"vision_tower", "projector"} <= set(training.freeze)
+        self._from_features = frozen and cache.has_features
+
+    def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Keyword arguments for the model's forward; empty for a batch of text only."""
+        if not keys:
+            return {}
+        if self._from_features:
+            features = [self._cache.features(key).to(self._device) for key in keys]
+            return encoder_outputs(features, self._cache.placeholder(keys[0]))
+        return {name: value.to(self._device) for name, value in joined([self._pixels(key) for key in keys]).items()}
+
+    def tokens(self, key: str) -> int:
+        """How many visual tokens a video takes."""
+        return self._cache.placeholder(key).tokens
+
+    @torch.no_grad()
+    def check(self, model: PreTrainedModel, samples: Sequence[Sample]) -> None:
+        """Raise InputError if the cached features of the first clip are not those of this model's vision side."""
+        keys = [key for sample in samples for key in sample.video_keys]
+        if not self._from_features or not keys:
+            return
+        key = keys[0]
+        (computed,) = vision_features(model, [self._pixels(key)], self._cache.placeholder(key).modality)
+        cached = self._cache.features(key).to(computed)
+        bound = TOLERANCE[self._cache.features(key).dtype] + TOLERANCE[computed.dtype]
+        if cached.shape != computed.shape or (cached - computed).norm() > bound * computed.norm():
+            raise InputError(
+                f"vision cache, clip {key!r}: its features are not those of this model's vision tower; "
+                "encode again with it, or set encode.features to false where the tower has been trained"
+            )
+
+    def _pixels(self, key: str) -> dict[str, Tensor]:
+        return video_tensors(self._processor, self._cache.frames(key), self._cache.placeholder(key).modality)

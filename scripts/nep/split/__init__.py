@@ -1,0 +1,1 @@
+"""Cutting videos at their split times: plan, stream copy or transcode, verification."""

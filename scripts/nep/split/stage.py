@@ -1,0 +1,175 @@
+"""The split stage: one shard of the records, and the merge of all shards into one manifest."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+
+from nep.config import Split
+from nep.errors import InputError
+from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
+from nep.jobs.ledger import Ledger
+from nep.jobs.shards import check_complete, shard_name, shard_of
+from nep.jobs.store import Shelf
+from nep.jobs.workers import Failure, run_items
+from nep.rows.quarantine import Reason, count_reasons
+from nep.split.recipe import PRESETS, Recipe
+from nep.split.task import STAGE, SplitTask, quarantined, segment_path, split_video
+from nep.video.tools import ffmpeg_version
+
+# A worker ends its own ffmpeg at the limit; only what hangs outside ffmpeg is killed, this much later.
+_GRACE_S = 15
+_REASONS = {"timeout": Reason.SPLIT_TIMEOUT, "crash": Reason.SPLIT_CRASH, "error": Reason.SPLIT_CRASH}
+# A hang or a crash may come from the machine, not from the video: the next run tries again.
+_TRANSIENT = frozenset({Reason.SPLIT_TIMEOUT, Reason.SPLIT_CRASH})
+_ABOUT_QUESTIONS = frozenset(
+    {Reason.BAD_QUESTION, Reason.DUPLICATE_QUESTION, Reason.NO_RIGHT_ANSWER, Reason.QUESTION_WITHOUT_RECORD}
+)
+
+
+def split_shard(
+    records: Path, videos: Path, split: Split, shard: int, shards: int, run_dir: Path, out: Path, code: str
+) -> None:
+    """Split the records of one shard and write their manifest rows, sorted by id, to `out`.
+
+    `code` is the fingerprint of the stage's logic: finished videos are taken over from an earlier run, or from the
+    store, only where the logic, the encoder, the recipe, the record's split and the source's bytes are the same.
+    """
+    name = shard_name(shard, shards)
+    if split.preset not in PRESETS:
+        raise InputError(f"split.preset: {split.preset!r} is no preset of x264; it has {', '.join(PRESETS)}")
+    recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio)
+    fingerprint = _fingerprint(recipe, code)
+    work = run_dir / "work" / STAGE / fingerprint
+    ledger = Ledger(work, partial(_still_holds, run_dir))
+    shelf = Shelf(STAGE, run=run_dir, root=run_dir)
+    rows: list[dict[str, Any]] = []
+    tasks: list[SplitTask] = []
+    inputs: dict[str, dict[str, Any]] = {}
+    for record in _records_of(records, shard, shards):
+        task = _task(record, videos, split, recipe, run_dir, work)
+        if isinstance(task, dict):
+            rows.append(task)
+            continue
+        inputs[task.identity] = _input_of(task)
+        given = inputs[task.identity]
+        if row := ledger.find(task.identity, given):
+            rows.append(row)
+        elif row := shelf.take({"id": task.identity, "recipe": fingerprint, **given}):
+            ledger.store(task.identity, given, row)
+            rows.append(row)
+        else:
+            tasks.append(task)
+    outcomes = run_items(
+        split_video,
+        tasks,
+        processes=split.processes,
+        timeout_s=split.timeout_s + _GRACE_S,
+        label=f"split {name}",
+        preload=[__name__],
+    )
+    for task, outcome in outcomes:
+        row = _after_failure(task, outcome) if isinstance(outcome, Failure) else outcome
+        given = inputs[task.identity]
+        ledger.store(task.identity, given, row)
+        rows.append(row)
+        if row["status"] == "ok":
+            shelf.publish({"id": task.identity, "recipe": fingerprint, **given}, beside=_parts(row, run_dir), value=row)
+    _drop_segments_of_quarantined(rows, run_dir)
+    write_jsonl(out, sorted(rows, key=lambda row: row["id"]))
+
+
+def merge_split(shard_files: Sequence[Path], rejected: Path | None, split: Split, out: Path) -> None:
+    """Write all shards' rows, sorted by id, to `out`.
+
+    Raises InputError with the counts by reason if more than `max_quarantine_fraction` of the videos are quarantined.
+    Records in `rejected`, which never reached this stage, count as quarantined videos; questions in it do not count.
+    """
+    check_complete(shard_files)
+    rows = sorted((row for file in shard_files for row in read_jsonl(file)), key=lambda row: row["id"])
+    doubles = [identity for identity, count in Counter(row["id"] for row in rows).items() if count > 1]
+    if doubles:
+        raise InputError(f"{len(doubles)} ids stand in more than one row of the shards, the first is {doubles[0]!r}")
+    before = [row for row in read_jsonl(rejected) if row["reason"] not in _ABOUT_QUESTIONS] if rejected else []
+    lost = before + [row for row in rows if row["status"] != "ok"]
+    total = sum(row["status"] == "ok" for row in rows) + len(lost)
+    if len(lost) > split.max_quarantine_fraction * total:
+        raise InputError(_too_many(lost, total, split.max_quarantine_fraction))
+    write_jsonl(out, rows)
+
+
+def _too_many(lost: list[dict[str, Any]], total: int, allowed: float) -> str:
+    listed = "\n".join(f"  {reason}: {count}" for reason, count in count_reasons(lost).items())
+    example = lost[0]
+    return (
+        f"{len(lost)} of {total} videos are quarantined, split.max_quarantine_fraction allows {allowed:g} of them:\n"
+        f"{listed}\n  for example {example['id']}: {example['reason']} ({example['detail']})"
+    )
+
+
+def _records_of(records: Path, shard: int, shards: int) -> list[dict[str, Any]]:
+    return [record for record in read_jsonl(records) if shard_of(record["id"], shards) == shard]
+
+
+def _task(
+    record: dict[str, Any], videos: Path, split: Split, recipe: Recipe, run_dir: Path, work: Path
+) -> SplitTask | dict[str, Any]:
+    identity = record["id"]
+    confined(work, identity)
+    try:
+        source = confined(videos, record["video"])
+    except InputError as error:
+        return quarantined(identity, Reason.MISSING_VIDEO, str(error))
+    if not source.is_file():
+        return quarantined(identity, Reason.MISSING_VIDEO, f"no file {record['video']!r} below the video root")
+    return SplitTask(
+        identity=identity,
+        source=source,
+        split_time=record["split_time"],
+        already_cut=record["already_cut"],
+        run_dir=run_dir.resolve(),
+        scratch=(work / f"{identity}.tmp").resolve(),
+        recipe=recipe,
+        limit_s=split.timeout_s,
+    )
+
+
+def _input_of(task: SplitTask) -> dict[str, Any]:
+    return {
+        "source_sha256": sha256_of_file(task.source),
+        "split_time": task.split_time,
+        "already_cut": task.already_cut,
+    }
+
+
+def _fingerprint(recipe: Recipe, code: str) -> str:
+    encoders = {"ffmpeg": ffmpeg_version(), "av": av.__version__}
+    return sha256_of_json({"recipe": asdict(recipe), "code": code, **encoders})[:16]
+
+
+def _still_holds(run_dir: Path, row: dict[str, Any]) -> bool:
+    if row["status"] != "ok":
+        return row["reason"] not in _TRANSIENT
+    parts = [row[part] for part in ("first", "second") if row[part] is not None]
+    return all(is_intact(run_dir / part["path"], part["sha256"]) for part in parts)
+
+
+def _parts(row: dict[str, Any], run_dir: Path) -> list[Path]:
+    return [run_dir / row[part]["path"] for part in ("first", "second") if row[part] is not None]
+
+
+def _after_failure(task: SplitTask, failure: Failure) -> dict[str, Any]:
+    shutil.rmtree(task.scratch, ignore_errors=True)
+    return quarantined(task.identity, _REASONS[failure.kind], failure.detail)
+
+
+def _drop_segments_of_quarantined(rows: list[dict[str, Any]], run_dir: Path) -> None:
+    for row in rows:
+        if row["status"] != "ok":
+            for part in ("first", "second"):
+                (run_dir / segment_path(part, row["id"])).unlink(missing_ok=True)

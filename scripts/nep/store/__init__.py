@@ -1,1 +1,0 @@
-"""Results that users and runs share."""

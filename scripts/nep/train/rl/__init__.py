@@ -1,0 +1,1 @@
+"""Reinforcement learning: rollout, rewards, advantages, losses, diagnostics, and the GRPO loop."""

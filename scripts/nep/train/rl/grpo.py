@@ -1,0 +1,332 @@
+"""Group relative policy optimisation on cached video features: roll out, reward, one optimiser step on the groups.
+
+Settings and formulas: FACTS of the published system; DeepSeekMath, arXiv 2402.03300. With one optimiser step a rollout
+the old log-probs are the detached current ones.
+"""
+
+import itertools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from transformers import AutoProcessor, PreTrainedModel
+
+from nep.config import Grpo
+from nep.data.selection import select_grpo
+from nep.errors import InputError
+from nep.files import read_jsonl
+from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
+from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
+from nep.model.scoring import Policy, Scorer
+from nep.model.vision_cache import VisionCache
+from nep.model.visual import Visuals
+from nep.train.anomalies import Anomalies, finite
+from nep.train.checkpoint import Checkpoints
+from nep.train.distributed import World, start_world
+from nep.train.engine import Engine, load_model
+from nep.train.rl.advantages import advantages_of, zero_variance
+from nep.train.rl.decoding import decoding_for
+from nep.train.rl.diagnostics import EntropyWatch
+from nep.train.rl.experience import Collector, Experience, Question
+from nep.train.rl.groups import Group, completion_numbers
+from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
+from nep.train.rl.rewards import Rewards, is_accurate
+from nep.train.rl.rollout import Rollout, RolloutEngine
+from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
+from nep.train.runtime.metrics import StepLog, peak_memory_bytes
+from nep.train.runtime.options import RunPaths
+from nep.train.runtime.trackers import Tracked, start_tracker
+from nep.train.schedule import is_due, learning_rate
+
+STAGE = "grpo"
+
+
+# A tree and the advantages of its branches, (branches,) fp32.
+Part = tuple[Tree, Tensor]
+
+
+def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
+    """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
+    world = start_world(grpo.threads)
+    if grpo.prompts_per_step < world.size:
+        raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {world.size} processes")
+    files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
+    read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
+    fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
+    shared = SharedTraining(STAGE, grpo, fingerprint, paths)
+    if shared.take(world):
+        return
+    work = work_folder(paths, STAGE, experiment, fingerprint)
+
+    engine = Engine(paths.model, grpo, world, seed)
+    trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
+    checkpoints = Checkpoints(work, engine, "accuracy", "highest")
+    start = checkpoints.restore()
+    metrics, validation, timings = (
+        StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
+    )
+    entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if world.leads else []
+    watch = EntropyWatch(grpo.entropy_floor, [entropy for entropy in entropies if entropy is not None])
+    anomalies = Anomalies(work / "anomalies.jsonl", start, world)
+    for row in validation.kept:
+        checkpoints.validated(row)
+    tracked = Tracked(paths.run, experiment, STAGE, fingerprint, grpo.result_settings())
+    tracker = start_tracker(grpo.tracker, tracked, world.leads)
+    tracker.follow(metrics, validation, timings)
+
+    def validate(step: int) -> None:
+        row = {"step": step, **trainer.validate()}
+        validation.write(row)
+        checkpoints.validated(row)
+
+    if is_due(start, grpo.validate_every, grpo.steps) and start not in validation.kept_steps:
+        validate(start)
+    bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
+    for step in range(start, grpo.steps):
+        row, timing = trainer.step(step)
+        anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.records)
+        metrics.write({"step": step + 1, **{name: finite(value) for name, value in row.items()}})
+        timings.write({"step": step + 1, **timing})
+        if world.leads and (warning := watch.warning(row["entropy"])):
+            tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
+        bar.update()
+        bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
+        checkpoints.after_step(step + 1, grpo.steps)
+        if is_due(step + 1, grpo.validate_every, grpo.steps):
+            validate(step + 1)
+    bar.close()
+    tracker.close()
+    results = {"steps": grpo.steps, "samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
+    final = read_jsonl(metrics.path)[-1]
+    results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
+    results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
+
+
+class GrpoTrainer:
+    """Steps and validations of a run, each a function of (seed, step) and the current weights."""
+
+    def __init__(
+        self, grpo: Grpo, seed: int, engine: Engine, files: dict[str, Path], rewards: Rewards, paths: RunPaths
+    ) -> None:
+        self._grpo = grpo
+        self._engine = engine
+        self._rewards = rewards
+        self._world: World = engine.world
+        processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
+        cache = VisionCache(paths.encode)
+        self._visuals = Visuals(cache, processor, grpo, self._world.device)
+        self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
+        builder = SampleBuilder(processor, engine.model, cache)
+        train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        if grpo.publish == "best" and not self._validation:
+            raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
+        self._visuals.check(engine.model, [question.prompt for question in train])
+        self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._world.device.type == "cuda")
+        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)
+        self._reference = load_reference(paths.model, grpo, engine)
+
+    def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
+        """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
+
+        Rewards, accuracy, lengths and entropy are those of the groups as first rolled out, a fair sample of the policy.
+        """
+        began = time.monotonic()
+        grpo, world = self._grpo, self._world
+        first, kept, replaced = self._collector.collect(self._decoding_model(), step)
+        self._engine.model.train()
+        rolled = time.monotonic()
+
+        totals = self._totals(first)
+        least_entropy = self._least_entropy(first)
+        flat = zero_variance(torch.stack([item.rewards for item in kept])).sum().item()
+        tokens, flat_groups = world.total([sum(item.sums["tokens"] for item in kept), flat])
+        rate = learning_rate(step, grpo.steps, grpo.lr, grpo.warmup_ratio, grpo.schedule)
+        sums = self._accumulate(self._groups(kept), tokens)
+        norm = self._engine.step(rate)
+        loss, divergence = world.total(sums)
+        ended = time.monotonic()
+
+        number = grpo.prompts_per_step * grpo.completions
+        row = {
+            "loss": loss,
+            "kl": divergence,
+            "entropy": totals["entropy"] / totals["tokens"],
+            "entropy_min": least_entropy,
+            **{name: totals[name] / number for name in totals if name.startswith("reward")},
+            "accuracy": totals["accuracy"] / number,
+            "completion_tokens": totals["tokens"] / number,
+            "zero_variance_groups": flat_groups / grpo.prompts_per_step,
+            "refilled_groups": replaced,
+            "truncated": totals["truncated"] / number,
+            "repeated": totals["repeated"] / number,
+            "grad_norm": norm,
+            "lr": rate,
+        }
+        timing = {
+            "seconds": ended - began,
+            "rollout_seconds": rolled - began,
+            "update_seconds": ended - rolled,
+            "tokens_per_second": totals["tokens"] / (ended - began),
+            "peak_memory_bytes": peak_memory_bytes(),
+        }
+        return row, timing
+
+    @property
+    def records(self) -> list[str]:
+        """Ids of the questions of the last step, over all processes."""
+        return self._collector.records
+
+    def validate(self) -> dict[str, float | None]:
+        """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none.
+
+        `text_only_accuracy` is that of the same questions without their video: what the texts alone give away.
+        """
+        grpo, world = self._grpo, self._world
+        model = self._decoding_model()
+        rewards, accurate, guessed = 0.0, 0, 0
+        own = self._validation[world.rank :: world.size]
+        for start in range(0, len(own), grpo.prompts_per_step):
+            questions = own[start : start + grpo.prompts_per_step]
+            seen = self._greedy(model, [question.prompt for question in questions])
+            unseen = self._greedy(model, [question.text_only for question in questions])
+            for question, text, guess in zip(questions, seen, unseen, strict=True):
+                rewards += self._rewards.score(text, question.row).total
+                accurate += is_accurate(text, question.answer)
+                guessed += is_accurate(guess, question.answer)
+        self._engine.model.train()
+        *sums, count = world.total([rewards, accurate, guessed, len(own)])
+        means = [value / count if count else None for value in sums]
+        return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
+
+    def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:
+        groups = self._rollout(model, prompts, self._visuals, draws=None)
+        return [self._collector.text(completion) for (completion,) in groups]
+
+    def _decoding_model(self) -> PreTrainedModel:
+        # Gradient checkpointing switches the cache off in training mode.
+        return self._engine.plain_model().eval()
+
+    def _totals(self, experiences: list[Experience]) -> dict[str, float]:
+        """Sums over the completions of all processes, by the name of the metric."""
+        names = list(experiences[0].sums)
+        sums = [sum(item.sums[name] for item in experiences) for name in names]
+        return dict(zip(names, self._world.total(sums), strict=True))
+
+    def _least_entropy(self, experiences: list[Experience]) -> float:
+        """The lowest mean entropy of a completion, over all processes."""
+        found = [0.0] * self._world.size
+        found[self._world.rank] = min(item.least_entropy for item in experiences)
+        return min(self._world.total(found))
+
+    def _groups(self, experiences: list[Experience]) -> list[Group]:
+        """The groups of this process with their advantages."""
+        rewards = torch.stack([item.rewards for item in experiences])
+        advantages = advantages_of(rewards, self._grpo.advantages)
+        return [
+            Group(item.question.prompt, [completion.tokens for completion in item.completions], values)
+            for item, values in zip(experiences, advantages, strict=True)
+        ]
+
+    def _accumulate(self, groups: list[Group], tokens: float) -> list[float]:
+        """Gradients of all groups; this process's share of the loss and of the mean KL."""
+        totals = StepTotals(tokens, self._grpo.prompts_per_step * self._grpo.completions, self._grpo.max_new_tokens)
+        packs = self._packs(groups)
+        sums = torch.zeros(2, dtype=torch.float64)
+        for index, (parts, counts) in enumerate(packs):
+            batch = self._scored(parts)
+            losses, divergence = token_losses(batch, self._grpo)
+            loss = normalised(losses, batch.completion, self._grpo.loss_mean, totals) * counts
+            self._engine.accumulate(loss, last=index == len(packs) - 1)
+            sums += torch.stack([loss, divergence.sum() / tokens * counts]).detach().double().cpu()
+        return sums.tolist()
+
+    def _packs(self, groups: list[Group]) -> list[tuple[list[Part], bool]]:
+        """The groups' trees, dealt to rows; all processes get equally many rows.
+
+        Without KL and entropy terms, groups whose advantages are 0 are left out: their gradient is 0. A row that does
+        not count fills up: its process still takes part in the collectives.
+        """
+        limit = self._grpo.pack_tokens if self._engine.packs else 1
+        penalised = self._grpo.kl_coef or self._grpo.entropy_coef
+        parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, limit)]
+        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
+        missing = max(1, self._world.largest(len(dealt))) - len(dealt)
+        return [(pack, True) for pack in dealt] + [(_parts(groups[0], limit)[:1], False)] * missing
+
+    def _scored(self, parts: list[Part]) -> CompletionTokens:
+        """One row's tokens under the policy and the start model."""
+        device = self._world.device
+        row = pack_row([tree for tree, _ in parts], self._visuals, self._engine.packs, device)
+        # First, as it keeps nothing for the backward pass.
+        reference = self._reference(row, self._decoding)[0] if self._reference else None
+        log_probs, entropies = self._engine.score(row, self._decoding)
+        completion = completion_numbers([len(branch.tokens) for tree, _ in parts for branch in tree.branches])
+        return CompletionTokens(
+            log_probs=log_probs,
+            old_log_probs=log_probs.detach(),
+            reference_log_probs=reference,
+            entropies=entropies if self._grpo.entropy_coef else None,
+            advantages=torch.cat([advantages for _, advantages in parts])[completion].to(device),
+            completion=completion.to(device),
+        )
+
+
+def load_reference(folder: Path, grpo: Grpo, engine: Engine) -> Callable[[PackedRow, Policy], Tensor] | None:
+    """Scores under the start model, which the KL term refers to; None where its coefficient is 0.
+
+    The start model is a frozen copy, or the model under training itself where only adapters tell them apart.
+    """
+    if grpo.kl_coef == 0:
+        return None
+    if grpo.trains_adapters_only:
+        return engine.score_start
+    scorer = Scorer(load_model(folder, grpo, engine.world.device)).requires_grad_(False).eval()
+    return lambda row, policy: scorer(row.inputs, row.rows, row.targets, policy)
+
+
+def _parts(group: Group, limit: int) -> list[Part]:
+    """A group's tree, or as many as rows of `limit` tokens ask for, each with the advantages of its completions."""
+    trees = split_tree(group.tree(), limit)
+    return list(zip(trees, group.advantages.split([len(tree.branches) for tree in trees]), strict=True))
+
+
+def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:
+    """The file of each data set. Raises InputError naming the sets that exist when one does not."""
+    files = {name: convert / STAGE / f"{name}.jsonl" for name in grpo.datasets}
+    for name, path in files.items():
+        if not path.is_file():
+            known = ", ".join(sorted(item.stem for item in path.parent.glob("*.jsonl")))
+            raise InputError(f"grpo.datasets: no data set {name!r} ({path}); there are: {known or 'none'}")
+    return files
+
+
+def load_questions(
+    grpo: Grpo, seed: int, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
+) -> tuple[list[Question], list[Question], int]:
+    """Questions of the train part (at most N of a set) and of the validation part, and how many rows have no video.
+
+    Raises InputError for a prompt above `max_prompt_tokens`, and when no question is left to train on.
+    """
+    rows = list(itertools.chain.from_iterable(select_grpo(files, grpo, seed).values()))
+    usable = [row for row in rows if all(key in cache for key in video_keys(row))]
+    parts: dict[str, list[Question]] = {"train": [], "validation": []}
+    for row in usable:
+        prompt = builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
+        words = row["problem"].replace(VIDEO_MARK, "")
+        text_only = builder.prompt(row["id"], [{"role": "user", "content": words}], [])
+        if len(prompt) > grpo.max_prompt_tokens:
+            raise InputError(
+                f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
+                f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
+            )
+        parts[row["part"]].append(Question(prompt, text_only, row))
+    if not parts["train"]:
+        raise InputError(
+            f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"
+        )
+    return parts["train"], parts["validation"], len(rows) - len(usable)

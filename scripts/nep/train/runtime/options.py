@@ -1,0 +1,68 @@
+"""The command line that the two training entry points share."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar, get_args
+
+from nep.config import TrackerName, Training, load_block
+from nep.workflow.trackers import check_tracker
+
+Recipe = TypeVar("Recipe", bound=Training)
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The places of one training stage.
+
+    Attributes:
+        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
+        run: the root of the run, which holds the work folder. out: the stage's declared outputs.
+    """
+
+    convert: Path
+    encode: Path
+    model: Path
+    model_manifest: Path
+    run: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class TrainingOptions(Generic[Recipe]):
+    """What one training job is told: its config block, the seed, the experiment's name, and its places."""
+
+    recipe: Recipe
+    seed: int
+    experiment: str
+    paths: RunPaths
+
+
+def read_training_options(description: str | None, block: type[Recipe]) -> TrainingOptions[Recipe]:
+    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`, or whose tracker is not installed."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
+    parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
+    parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
+    parser.add_argument("--tracker", choices=get_args(TrackerName), required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--experiment", required=True)
+    parser.add_argument("--convert-dir", type=Path, required=True)
+    parser.add_argument("--encode-dir", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True, help="start model, an ordinary checkpoint folder")
+    parser.add_argument("--model-manifest", type=Path, required=True, help="its manifest with the key 'fingerprint'")
+    parser.add_argument("--run-dir", type=Path, required=True)
+    parser.add_argument("--out-dir", type=Path, required=True)
+    options = parser.parse_args()
+    paths = RunPaths(
+        convert=options.convert_dir,
+        encode=options.encode_dir,
+        model=options.model,
+        model_manifest=options.model_manifest,
+        run=options.run_dir,
+        out=options.out_dir,
+    )
+    how = {name: getattr(options, name) for name in ("checkpoint_every", "keep_checkpoints", "tracker")}
+    recipe = load_block(block, options.recipe, **how)
+    check_tracker(block.__name__.lower(), recipe)
+    return TrainingOptions(recipe, options.seed, options.experiment, paths)

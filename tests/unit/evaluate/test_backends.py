@@ -1,0 +1,115 @@
+"""What lmms-eval is told about a model: its wrapper, frames and pixels."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+from support.evaluation_run import write_clip
+
+from nep.config import Endpoint, Evaluate, Vision
+from nep.errors import InputError
+from nep.evaluate.backends import backend_for, endpoint_backend, frames_for_all, safe_batch_size
+from nep.files import write_json
+
+UNIFORM_8 = Vision(frames=8)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    write_json(tmp_path / "config.json", {"model_type": "qwen2_5_vl"})
+    return tmp_path
+
+
+def parameters_of(module: str, name: str) -> set[str]:
+    """Parameters of the constructor of a class of lmms-eval, read from its source: its imports may be absent here."""
+    tree = ast.parse(Path(importlib.util.find_spec(module).origin).read_text(encoding="utf-8"))
+    (found,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    (constructor,) = [node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__"]
+    return {argument.arg for argument in constructor.args.args}
+
+
+def test_arguments_follow_the_vision_block(checkpoint: Path):
+    evaluate = Evaluate(device="cpu", model_args={"attn_implementation": "eager"})
+    uniform = backend_for(checkpoint, Vision(frames=8, min_pixels=784, max_pixels=12544), evaluate, [])
+    assert uniform.model == "qwen2_5_vl"
+    assert uniform.argument_text == (
+        f"pretrained={checkpoint},max_num_frames=8,min_pixels=784,max_pixels=12544,"
+        "device_map=cpu,attn_implementation=eager"
+    )
+    assert ",fps=1.5," in backend_for(checkpoint, Vision(sampling="fps", fps=1.5), evaluate, []).argument_text
+
+
+def test_other_families_and_processes_without_gpus_take_the_wrapper_for_all_families(checkpoint: Path):
+    assert backend_for(checkpoint, UNIFORM_8, Evaluate(device="cpu", processes=2), []).model == "nep_family"
+    assert backend_for(checkpoint, UNIFORM_8, Evaluate(device="cuda", processes=2), []).model == "qwen2_5_vl"
+    write_json(checkpoint / "config.json", {"model_type": "smolvlm"})
+    assert backend_for(checkpoint, UNIFORM_8, Evaluate(device="cuda"), []).model == "nep_family"
+
+
+def test_videos_of_unknown_length_are_asked_one_by_one_and_within_the_budget(checkpoint: Path):
+    evaluate = Evaluate(device="cuda", batch_size=8)
+    uniform = backend_for(checkpoint, UNIFORM_8, evaluate, [], others=True)
+    assert (uniform.model, uniform.batch_size, uniform.chunk) == ("qwen2_5_vl", 1, 1)
+    rate = backend_for(checkpoint, Vision(sampling="fps", fps=2.0, frames=8), evaluate, [], others=True)
+    assert (rate.model, rate.batch_size, rate.arguments["frames"]) == ("nep_family", 8, 8)
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("vision", [UNIFORM_8, Vision(sampling="fps", fps=2.0, frames=8)], ids=["uniform", "fps"])
+def test_engines_get_arguments_that_their_wrappers_take(engine: str, vision: Vision, checkpoint: Path, tmp_path: Path):
+    write_clip(tmp_path / "short.mp4", 5)
+    backend = backend_for(checkpoint, vision, Evaluate(backend=engine), [tmp_path / "short.mp4"])
+    name = {"vllm": "VLLM", "sglang": "Sglang"}[engine]
+    assert set(backend.arguments) <= parameters_of(f"lmms_eval.models.chat.{engine}", name)
+    assert backend.arguments["trust_remote_code"] is False
+    if vision.sampling == "uniform":
+        assert backend.arguments["nframes"] == 4
+
+
+def test_an_endpoint_is_asked_with_its_key(monkeypatch: pytest.MonkeyPatch):
+    endpoint = Endpoint(url="http://localhost:8000/v1", model="large", key_from="LARGE_KEY", concurrent=3)
+    monkeypatch.delenv("LARGE_KEY", raising=False)
+    with pytest.raises(InputError, match="the environment has no LARGE_KEY"):
+        endpoint_backend(endpoint, UNIFORM_8, [])
+    monkeypatch.setenv("LARGE_KEY", "secret")
+    backend = endpoint_backend(endpoint, UNIFORM_8, [])
+    assert "secret" not in backend.argument_text
+    assert backend.environment == {"OPENAI_API_KEY": "secret"}
+    assert set(backend.arguments) <= parameters_of("lmms_eval.models.simple.openai", "OpenAICompatible")
+
+
+def test_a_folder_that_is_no_checkpoint_and_a_path_that_lmms_eval_cannot_read_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="no such file"):
+        backend_for(tmp_path / "none", UNIFORM_8, Evaluate(), [])
+    write_json(tmp_path / "a,b/config.json", {"model_type": "qwen2_5_vl"})
+    with pytest.raises(InputError, match=r"model argument \(pretrained\) that holds ,"):
+        _ = backend_for(tmp_path / "a,b", UNIFORM_8, Evaluate(), []).argument_text
+
+
+def test_one_number_of_frames_fits_all_clips(tmp_path: Path):
+    write_clip(tmp_path / "long.mp4", 12)
+    write_clip(tmp_path / "short.mp4", 5)
+    assert frames_for_all([tmp_path / "long.mp4"], UNIFORM_8) == 8
+    assert frames_for_all([tmp_path / "long.mp4", tmp_path / "short.mp4"], UNIFORM_8) == 4
+    assert frames_for_all([], UNIFORM_8) == 8
+
+
+def test_clips_shorter_than_the_sample_are_evaluated_one_by_one(tmp_path: Path):
+    long, short, exact = tmp_path / "long.mp4", tmp_path / "short.mp4", tmp_path / "exact.mp4"
+    write_clip(long, 12)
+    write_clip(short, 5)
+    write_clip(exact, 8)
+    assert safe_batch_size([long, exact], UNIFORM_8, 16) == 16
+    assert safe_batch_size([long, short], UNIFORM_8, 16) == 1
+    assert safe_batch_size([long, short], Vision(sampling="fps", fps=2, frames=8), 16) == 16
+
+
+def test_clips_that_cannot_be_sampled_are_named(tmp_path: Path):
+    single, long = tmp_path / "single.mp4", tmp_path / "long.mp4"
+    write_clip(single, 1)
+    write_clip(long, 36)
+    with pytest.raises(InputError, match=r"single\.mp4: 1 frame"):
+        safe_batch_size([single], UNIFORM_8, 1)
+    with pytest.raises(InputError, match=r"long\.mp4.*6 frames.*\(4\)"):
+        safe_batch_size([long], Vision(sampling="fps", fps=2, frames=4), 1)

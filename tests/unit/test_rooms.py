@@ -1,0 +1,127 @@
+"""Rooms of the library: what each may import, and which of them decide the result of an entry point."""
+
+from pathlib import Path
+
+import pytest
+from support.imports import SCRIPTS, imported
+
+from nep.fingerprint import HOW_IT_IS_RUN, local_closure
+
+# Lowest first: a module imports from its own room and from those above it in this list. A name without a folder is a
+# module of its own.
+ROOMS = (
+    "errors",
+    "files",
+    "config",
+    "fingerprint",
+    "model_manifest",
+    "rows",
+    "stats",
+    "workflow",
+    "cli",
+    "jobs",
+    "records",
+    "video",
+    "benchmarks",
+    "dedup",
+    "split",
+    "download",
+    "data",
+    "model",
+    "encode",
+    "demo",
+    "train/runtime",
+    "train",
+    "train/rl",
+    "evaluate",
+    "export",
+    "slurm",
+    "report",
+    "plan",
+    "watch",
+)
+# The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
+DECIDED_BY = {
+    "convert_datasets.py": "config data dedup errors files records rows stats",
+    "encode_shard.py": "config encode errors files fingerprint jobs model rows video",
+    "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs stats",
+    "export_experiment.py": "config data errors export files rows",
+    "export_hf.py": "config data errors export files rows",
+    "fetch_archive.py": "config download errors files records rows",
+    "fetch_benchmark.py": "benchmarks download errors files",
+    "fetch_model.py": "config download errors files model_manifest",
+    "finish_download.py": "config download errors files records rows",
+    "hash_shard.py": "dedup errors files fingerprint jobs rows video",
+    "launch_training.py": "",
+    "list_source.py": "config download errors files records rows",
+    "make_controls.py": "config errors evaluate files jobs rows stats video",
+    "make_data_card.py": "config errors files records report rows slurm stats",
+    "make_demo_data.py": "config data demo errors files records rows",
+    "make_report.py": "config errors files report slurm stats",
+    "make_tiny_model.py": "config data demo errors files model records rows",
+    "merge_encode.py": "encode errors files jobs rows",
+    "merge_hashes.py": "dedup errors files jobs rows video",
+    "merge_split.py": "config errors files jobs rows split video",
+    "parse_records.py": "errors files records rows",
+    "plan_run.py": "config download errors files model model_manifest plan records report rows slurm train video",
+    "print_results.py": "config errors files report slurm stats",
+    "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "slurm_costs.py": "errors slurm",
+    "split_shard.py": "config errors files fingerprint jobs rows split video",
+    "train_grpo.py": "config data errors files fingerprint jobs model model_manifest rows stats train train/rl",
+    "train_sft.py": "config data errors files fingerprint jobs model model_manifest rows train",
+    "watch_run.py": "config errors evaluate files report slurm watch",
+}
+# What a training draws its rows with, of a room that otherwise makes data sets.
+DATA_OF_TRAININGS = {"nep/data/__init__.py", "nep/data/draw.py", "nep/data/selection.py"}
+
+
+def room_of(module: Path) -> str | None:
+    """The room of a file of the library; None for a file that is in none."""
+    names = module.relative_to(SCRIPTS / "nep").with_suffix("").parts
+    if names == ("__init__",):
+        return None
+    folder = "/".join(names[:-1])
+    return next(
+        (room for room in sorted(ROOMS, key=len, reverse=True) if f"{folder}/".startswith(f"{room}/")), names[0]
+    )
+
+
+def closure(entry: str) -> set[str]:
+    """Paths below `scripts/` of what an entry point's fingerprint covers."""
+    return {path.relative_to(SCRIPTS).as_posix() for path in local_closure(SCRIPTS / entry, SCRIPTS)}
+
+
+def test_every_module_has_a_room_and_every_room_a_module() -> None:
+    assert {room_of(file) for file in (SCRIPTS / "nep").rglob("*.py")} - {None} == set(ROOMS)
+
+
+def test_no_import_goes_up() -> None:
+    upward = [
+        f"{module.relative_to(SCRIPTS)} imports {file.relative_to(SCRIPTS)}"
+        for module in sorted((SCRIPTS / "nep").rglob("*.py"))
+        for file in imported(module)
+        if room_of(module) and ROOMS.index(room_of(file)) > ROOMS.index(room_of(module))
+    ]
+    assert not upward
+
+
+def test_the_rooms_of_every_entry_point_are_listed() -> None:
+    assert {entry.name for entry in SCRIPTS.glob("*.py")} == set(DECIDED_BY)
+
+
+@pytest.mark.parametrize("entry", DECIDED_BY)
+def test_a_result_is_decided_by_these_rooms_alone(entry: str) -> None:
+    rooms = {room_of(SCRIPTS / path) for path in closure(entry) if path.startswith("nep/")} - {None}
+    assert rooms == set(DECIDED_BY[entry].split())
+
+
+@pytest.mark.parametrize("entry", ["train_sft.py", "train_grpo.py"])
+def test_a_training_is_not_decided_by_how_data_sets_are_made(entry: str) -> None:
+    assert {path for path in closure(entry) if path.startswith("nep/data/")} == DATA_OF_TRAININGS
+
+
+def test_what_no_fingerprint_covers_exists() -> None:
+    for dotted in HOW_IT_IS_RUN:
+        file = SCRIPTS.joinpath(*dotted.split("."))
+        assert file.is_dir() or file.with_suffix(".py").is_file(), dotted
