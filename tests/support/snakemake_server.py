@@ -4,7 +4,6 @@ Nothing of `nep` is imported before the fork: each process has the modules of it
 that was started by itself would.
 """
 
-import atexit
 import importlib
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import NoReturn
 
+LOOK_FOR_STARTER_S = 1.0
 PRELOAD = ("snakemake.cli", "snakemake.report.html_reporter", "smart_open", "pydantic", "numpy", "yaml")
 
 
@@ -31,8 +31,7 @@ class SnakemakeServer:
             listener.bind(self._address)
             listener.listen()
             number = listener.fileno()
-            self._process = subprocess.Popen([sys.executable, __file__, str(number)], pass_fds=[number])
-        atexit.register(self._process.kill)
+            subprocess.Popen([sys.executable, __file__, str(number)], pass_fds=[number])
 
     def run(
         self, arguments: Sequence[str], folder: Path, output: Path, environment: Mapping[str, str], timeout_s: float
@@ -66,15 +65,22 @@ def snakemake_server() -> SnakemakeServer:
 
 
 def serve(listener: socket.socket) -> Callable[[], None]:
-    """Fork for each order, for ever. Returns, in each forked process, what it is there for."""
-    while True:
-        connection, _ = listener.accept()
+    """Fork for each order until the process that has started this one is gone. Returns, in each forked process, what it
+    is there for."""
+    starter = os.getppid()
+    listener.settimeout(LOOK_FOR_STARTER_S)
+    while os.getppid() == starter:
+        try:
+            connection, _ = listener.accept()
+        except TimeoutError:
+            continue
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         if os.fork() == 0:
             return lambda: attend(connection)
         connection.close()
+    return lambda: None
 
 
 def attend(connection: socket.socket) -> None:
