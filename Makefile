@@ -55,10 +55,9 @@ test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jo
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop; Trackio, in .venv-trackio
+test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-trackio requirements/trackio.txt
-	$(BIN)/python -m pytest tests/interop/test_trackio.py tests/interop/test_llamafactory.py tests/interop/test_verl.py
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
@@ -106,6 +105,5 @@ requirements: setup-tests ## pin the whole closure of each requirements/*.in and
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
 	$(PIN) requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/trl.in -o requirements/trl.txt
-	$(PIN) requirements/trackio.in -o requirements/trackio.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt
 	$(PIN) requirements/interop-swift.in -o requirements/interop-swift.txt

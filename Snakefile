@@ -29,9 +29,6 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-spell_out_stages()
-
-
 onstart:
     start_plan() if TARGET in ASKED else hold_run()
 
