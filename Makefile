@@ -66,9 +66,9 @@ test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-inter
 bench-data: setup-tests ## measure the data path against its peers; results and plot in benchmarks/results (an hour)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-bench requirements/bench.txt
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_split.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_read.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_split.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_read.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_sample.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import av
 
-from clips import make_clips
+from clips import content, make_clips
 from measure import ROOT, WORK, Cost, cost_of, write_result
 from nep.errors import InputError
 from nep.split.mp4 import create_mp4
@@ -54,7 +54,8 @@ def main() -> None:
     ratios = [ratio for name, costs in clips.items() for ratio in ratios_of(name, costs)]
     peak = max(cost["peak_rss"] for costs in clips.values() for cost in costs["nep"])
     bounds = [{"what": "peak RSS of a worker", "measured": peak / 2**20, "limit": RSS_LIMIT / 2**20, "unit": "MiB"}]
-    write_result("data_split", {"recipe": vars(RECIPE), "clips": clips, "ratios": ratios, "bounds": bounds})
+    result = {"recipe": vars(RECIPE), "content": content(), "clips": clips, "ratios": ratios, "bounds": bounds}
+    write_result("data_split", result)
     for ratio in ratios:
         print("{clip:>6}  {against:17} {ratio:6.2f}  (target {target})".format(**ratio))
     print(f"peak RSS of a worker: {peak / 2**20:.0f} MiB")

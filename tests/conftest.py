@@ -4,15 +4,16 @@
 from pathlib import Path
 
 import pytest
-from support.mini import extract
 from support.tiny_checkpoint import tiny_checkpoint
+
+from mini_clips import extract
 
 __all__ = ["tiny_checkpoint"]
 
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real clips of shared/v1_mini, extracted."""
+    """The clips of `mini_clips`, extracted."""
     return extract(tmp_path_factory.mktemp("mini"))
 
 

@@ -26,7 +26,9 @@ def experiment(**sft: Any) -> dict[str, Any]:
         ([MANIFEST], {}),
     ],
 )
-def test_a_training_is_forced_by_its_rule_and_asked_for_by_its_manifest(small_run, words: list[str], jobs: dict[str, int]) -> None:
+def test_a_training_is_forced_by_its_rule_and_asked_for_by_its_manifest(
+    small_run, words: list[str], jobs: dict[str, int]
+) -> None:
     outcome = small_run.workplace.run(small_run.config, *words, "--dry-run")
     assert outcome.status == 0, outcome.text
     assert outcome.planned() == jobs

@@ -103,7 +103,7 @@ class ParsingRow:
 
 
 def score_table(models: Iterable[EvaluatedModel]) -> pd.DataFrame:
-    """Every score of every model as a row of `CSV_COLUMNS`, legacy and control variants included; accuracies in percent.
+    """Every score of every model as a row of `CSV_COLUMNS`, legacy and control variants included; in percent.
 
     Models keep their order; within one, rows are sorted by task, variant and split. Intervals may be NaN, counts NA.
     """
