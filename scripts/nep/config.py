@@ -23,6 +23,8 @@ KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
 TrackerName = Literal["none", "tensorboard", "wandb"]
 Backend = Literal["hf", "vllm", "sglang"]
+Precision = Literal["fp32", "bf16"]
+SampleOrder = Literal["shuffled", "by_video"]
 SeedLevel = Literal["l1", "l2", "l3"]
 SeedBenchmark = Literal["seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3"]
 LmmsEvalBenchmark = Literal["videomme", "mvbench", "longvideobench_val_v", "tempcompass", "temporalbench"]
@@ -133,9 +135,9 @@ class TinyModel(Block):
     heads: int = Field(4, ge=1)
     vision_hidden_size: int = Field(64, ge=16)
     vision_layers: int = Field(2, ge=1)
-    pretrain_steps: int = Field(400, ge=0)
-    pretrain_batch: int = Field(64, ge=1)
-    pretrain_lr: float = Field(1e-3, gt=0)
+    pretrain_steps: int = Field(600, ge=0)
+    pretrain_batch: int = Field(16, ge=1)
+    pretrain_lr: float = Field(3e-3, gt=0)
     pretrain_matrix_lr: float = Field(2e-3, gt=0)
     threads: int = Field(2, ge=1)
 
@@ -241,7 +243,7 @@ class Training(Block):
     nodes: int = Field(1, ge=1)
     processes: int = Field(1, ge=1)
     threads: int = Field(2, ge=1)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Precision = "fp32"
     freeze: list[Part] = ["vision_tower", "projector"]
     lora: Lora | None = None
     lr_factors: dict[Part, Annotated[float, Field(gt=0)]] = {}
@@ -274,6 +276,9 @@ class Training(Block):
 class Sft(Training):
     """Supervised fine-tuning: `datasets` maps a data set's name to a number of samples (null: all of them).
 
+    `order: by_video` keeps the samples of a video together in an epoch: a batch computes their video once, and shows
+    fewer videos.
+
     Every `validate_every` steps the loss of `validation_samples` held-out samples of each data set is measured.
     """
 
@@ -281,6 +286,7 @@ class Sft(Training):
     lr: float = Field(1e-5, gt=0)
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(16, ge=1)
+    order: SampleOrder = "shuffled"
     max_tokens: int = Field(32768, ge=16)
     validation_samples: int = Field(64, ge=0)
     checkpoint_every: int = Field(100, ge=1)
@@ -387,14 +393,16 @@ class Evaluate(Block):
     are lmms-eval's own, whose data lie in the folder `benchmarks`. With `offline` nothing is fetched and no judge
     model is asked: what needs either is left out, and the report says so.
 
-    `backend`: what runs the models; `model_args` are more arguments for it. `processes` share the questions, each with
-    the model on a GPU of its own. A model that fails at more than `max_failed_fraction` of the questions ends the run.
+    `backend`: what runs the models; `model_args` are more arguments for it. `precision` is that of backend hf.
+    `processes` share the questions, each with the model on a GPU of its own. A model that fails at more than
+    `max_failed_fraction` of the questions ends the run.
     """
 
     tasks: list[Benchmark] = Field(["futurebench"], min_length=1)
     variants: list[Variant] = Field(["direct", "reason"], min_length=1)
     controls: list[Control] = ["shuffled_frames"]
     backend: Backend = "hf"
+    precision: Precision = "bf16"
     model_args: dict[str, str | int | float | bool] = {}
     device: str = "cuda"
     processes: int = Field(1, ge=1)
@@ -408,6 +416,10 @@ class Evaluate(Block):
 
     @model_validator(mode="after")
     def _engines_share_by_themselves(self) -> "Evaluate":
+        if self.precision == "fp32" and self.backend != "hf":
+            raise ValueError(
+                f"precision is that of backend hf; {self.backend} takes it by model_args: {{dtype: float32}}"
+            )
         if self.processes > 1 and self.backend != "hf":
             raise ValueError(
                 f"processes share the questions with backend hf; {self.backend} takes several GPUs by "
