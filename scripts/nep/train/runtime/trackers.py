@@ -70,7 +70,7 @@ class Tracker(ABC):
 
 
 class NoTracker(Tracker):
-    """Takes nothing: none is asked for, or another process leads."""
+    """Takes nothing: none is asked for, or this is not the main process."""
 
     def __init__(self, tracked: Tracked) -> None:
         pass
@@ -139,6 +139,6 @@ KINDS: dict[TrackerName, type[Tracker]] = {
 }
 
 
-def start_tracker(name: TrackerName, tracked: Tracked, leads: bool) -> Tracker:
-    """The tracker of this name; for a process that does not lead, none."""
-    return KINDS[name if leads else "none"](tracked)
+def start_tracker(name: TrackerName, tracked: Tracked, is_main_process: bool) -> Tracker:
+    """The tracker of this name; none except in the main process."""
+    return KINDS[name if is_main_process else "none"](tracked)

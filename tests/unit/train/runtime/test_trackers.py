@@ -96,7 +96,7 @@ def test_which_tracker_is_no_part_of_the_recipe() -> None:
 @pytest.mark.parametrize("name", ["none", "tensorboard"])
 def test_only_the_leading_process_writes(tmp_path: Path, name: str) -> None:
     tracked = Tracked(tmp_path, "nep", "sft", "0" * 16, {})
-    tracker = start_tracker(name, tracked, leads=False)
+    tracker = start_tracker(name, tracked, is_main_process=False)
     tracker.follow()
     tracker.write(1, {"metrics/loss": 1.0})
     tracker.close()
