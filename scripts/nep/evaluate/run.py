@@ -75,12 +75,12 @@ def evaluate_model(job: Job) -> None:
         raise InputError(f"evaluate.tasks: all are left out; the first, as it {left_out[0].reason}")
     backend = job.backend(videos, bool(external))
 
-    made_from = what_decides(job, asked, external)
+    key = cache_key_inputs(job, asked, external)
     shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
-    if shelf.take(made_from) is not None:
+    if shelf.fetch(key) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
         return
-    order = _order(job, asked, external, backend, work_folder(job, made_from))
+    order = _order(job, asked, external, backend, work_folder(job, key))
     for left in ("tasks", "out"):
         shutil.rmtree(order.folder / left, ignore_errors=True)
     write_task_folder(order.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
@@ -111,7 +111,7 @@ def evaluate_model(job: Job) -> None:
         ],
     }
     write_json(job.out_dir / "scores.json", scores)
-    shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
+    shelf.publish(key, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
     shutil.rmtree(order.folder / "cache", ignore_errors=True)
 
 
@@ -134,7 +134,7 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
+def cache_key_inputs(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
     """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
     shown = [path for one in asked for path in one.videos.values() if path is not None]
     shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
@@ -160,10 +160,10 @@ def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTa
     }
 
 
-def work_folder(job: Job, made_from: Mapping[str, Any]) -> Path:
+def work_folder(job: Job, key: Mapping[str, Any]) -> Path:
     """Where a job's task folder, completions, caches and log lie: one folder for each model, recipe and data, so that
     jobs which run at the same time do not meet, and a killed one goes on."""
-    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(made_from)[:16]}"
+    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(key)[:16]}"
 
 
 def _order(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask], backend: Backend, folder: Path) -> Order:

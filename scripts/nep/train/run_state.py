@@ -66,13 +66,13 @@ class SharedTraining:
 
     def __init__(self, stage: str, training: Sft | Grpo, fingerprint: str, paths: RunPaths) -> None:
         self._shelf = Shelf(stage, run=paths.run, root=paths.out)
-        self._made_from = {"fingerprint": fingerprint}
+        self._key = {"fingerprint": fingerprint}
         self._out = paths.out
         self._may_be_shared = not (isinstance(training, Grpo) and training.reward_modules)
 
-    def take(self, distributed: DistributedContext) -> bool:
+    def fetch(self, distributed: DistributedContext) -> bool:
         """Whether the outputs could be taken from the store. All processes must call it."""
-        found = self._may_be_shared and distributed.is_main_process and self._shelf.take(self._made_from) is not None
+        found = self._may_be_shared and distributed.is_main_process and self._shelf.fetch(self._key) is not None
         if found:
             print(f"{self._shelf.stage}: taken from the store, nothing is trained", file=sys.stderr)
         return distributed.all_reduce_sum([found]) == [1]
@@ -81,7 +81,7 @@ class SharedTraining:
         """Put the outputs into the store. For the leading process, at the end."""
         if self._may_be_shared:
             outputs = [self._out / name for name in (*logs, MANIFEST)]
-            self._shelf.publish(self._made_from, beside=[self._out / MODEL], outputs=outputs)
+            self._shelf.publish(self._key, beside=[self._out / MODEL], outputs=outputs)
 
 
 def publish(

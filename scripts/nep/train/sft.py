@@ -40,7 +40,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     files = dataset_files(sft, paths.convert)
     fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
     shared = SharedTraining(STAGE, sft, fingerprint, paths)
-    if shared.take(distributed):
+    if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 

@@ -58,7 +58,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
     fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
     shared = SharedTraining(STAGE, grpo, fingerprint, paths)
-    if shared.take(distributed):
+    if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
