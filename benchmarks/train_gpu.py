@@ -53,7 +53,7 @@ from nep.train.batches import prepared_ahead
 from nep.train.distributed import start_distributed
 from nep.train.engine import DTYPES, Engine, deepspeed_config, load_model
 from nep.train.rl.decoding import Decoding, uniforms
-from nep.train.rl.kv_cache import CapturedRows, SharedRows
+from nep.train.rl.kv_cache import CudaGraphCache, SharedPromptCache
 from nep.train.rl.rollout import Rollout
 from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
@@ -356,8 +356,8 @@ def decode(name: str, paths: RunPaths) -> Measured:
     """Seconds of a rollout's parts. Raises RuntimeError where fixed buffers and growing ones disagree."""
     size, model = SIZES[name], policy_of(name, paths).eval()
     prompts = [text_prompt(number, size) for number in range(size.prompts)]
-    shape = (len(prompts), size.completions, CapturedRows.length_for(prompts, size.completions, size.limit))
-    rows = CapturedRows(model, *shape)
+    shape = (len(prompts), size.completions, CudaGraphCache.length_for(prompts, size.completions, size.limit))
+    rows = CudaGraphCache(model, *shape)
     error = buffers_error(rows, model, prompts, size)
     start = statistics.median(seconds_of(lambda: rows.start(prompts, NoVisuals(), 0), ROUNDS))
     tokens = torch.zeros(shape[:2], dtype=torch.long, device=model.device)
@@ -383,9 +383,9 @@ def decode(name: str, paths: RunPaths) -> Measured:
     }
 
 
-def buffers_error(rows: CapturedRows, model: PreTrainedModel, prompts: list[Sample], size: Size) -> float:
+def buffers_error(rows: CudaGraphCache, model: PreTrainedModel, prompts: list[Sample], size: Size) -> float:
     """Relative difference of the logits of fixed buffers, captured on CUDA, and of growing ones after two tokens."""
-    growing = SharedRows(model, prompts, size.completions, NoVisuals(), 0)
+    growing = SharedPromptCache(model, prompts, size.completions, NoVisuals(), 0)
     rows.start(prompts, NoVisuals(), 0)
     noise = torch.Generator().manual_seed(0)
     for place in range(2):
