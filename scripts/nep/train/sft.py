@@ -15,7 +15,7 @@ from nep.config import SampleOrder, Sft
 from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
+from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
@@ -138,7 +138,7 @@ def sft_batch(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Eng
     distributed = engine.distributed
     limit = sft.pack_tokens if engine.packs else 1
     trees = trees_of(samples, limit)
-    packs = deal_packs(trees, distributed.size, limit, len)[distributed.rank]
+    packs = pack_bins(trees, distributed.size, limit, len)[distributed.rank]
     own = [pack for pack in packs if pack]
     others = [trees[:1]] * (len(packs) - len(own))
     rows = [pack_row(pack, visuals, engine.packs, distributed.device) for pack in [*own, *others]]

@@ -170,8 +170,8 @@ class Collector:
         for values in shaped.values():
             totals = [total + value for total, value in zip(totals, values, strict=True)]
         # Not a number where the model's answer was none: a group without signal would be dropped and pass unnoticed.
-        spoken = torch.tensor([completion.log_probs.isfinite().all() for completion in completions])
-        rewards = torch.tensor(totals).where(spoken, torch.nan)
+        finite = torch.tensor([completion.log_probs.isfinite().all() for completion in completions])
+        rewards = torch.tensor(totals).where(finite, torch.nan)
         sums = {
             "reward": rewards.sum().item(),
             **_summed(scored, self._rewards.names),

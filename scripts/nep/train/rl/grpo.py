@@ -19,7 +19,7 @@ from nep.config import Grpo
 from nep.data.selection import select_grpo
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
+from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
 from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
@@ -262,7 +262,7 @@ class GrpoTrainer:
         limit = self._grpo.pack_tokens if self._engine.packs else 1
         penalised = self._grpo.kl_coef or self._grpo.entropy_coef
         parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, limit)]
-        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
+        dealt = pack_bins(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
         missing = max(1, self._distributed.all_reduce_max(len(dealt))) - len(dealt)
         return [(pack, True) for pack in dealt] + [(_parts(groups[0], limit)[:1], False)] * missing
 
