@@ -30,11 +30,11 @@ include: "rules/plan.smk"
 
 
 onstart:
-    start_plan() if TARGET in ASKED else hold_run()
+    start_plan() if TARGET in ASKED else acquire_run_lock()
 
 
 onerror:
-    say_why(log)
+    print_failure_summary(log)
 
 
 localrules:

@@ -32,7 +32,7 @@ if workflow.is_main_process:
     clear_left_lock_files(Path(".snakemake"))
 
 
-def hold_run():
+def acquire_run_lock():
     """Take the lock of this run's name until the end; a run of another name is not in the way."""
     try:
         lock = RunLock(Path(".snakemake"), CONFIG.run)
@@ -43,7 +43,7 @@ def hold_run():
         print("the last run of this name died; going on from what it left", file=sys.stderr)
 
 
-def say_why(snakemake_logs):
+def print_failure_summary(snakemake_logs):
     """Print the last words of a run that has failed."""
     for path in snakemake_logs:
         print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
