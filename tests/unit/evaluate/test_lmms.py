@@ -42,7 +42,7 @@ def log(folder: Path, *question_ids: str) -> None:
 
 def test_samples_are_joined_with_the_questions(tmp_path: Path):
     log(tmp_path, "q1", "q0")
-    answer = [Answer(TASK, 0, "", "OutOfMemoryError: no memory"), Answer(TASK, 1, "B")]
+    answers = [Answer(TASK, 0, "", "OutOfMemoryError: no memory"), Answer(TASK, 1, "B")]
     Ledger(lmms_eval_run(tmp_path).ledger).write("0-0.jsonl", answers)
     assert logged_samples(lmms_eval_run(tmp_path), TASK, [question(0), question(1)]) == [
         {"question_id": "q0", "error": None},
