@@ -9,7 +9,7 @@ from support.environments import scripts_in
 
 from nep.config import EXECUTION_ONLY, Block, Config
 from nep.fingerprint import local_closure
-from nep.workflow.picture import parse_rulegraph
+from nep.workflow.rule_graph import parse_rulegraph
 
 TEXT = """# What runs again
 
