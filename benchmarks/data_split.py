@@ -8,7 +8,7 @@ On 720p H.264 clips with B-frames (see clips.py), at the same random times, all 
   rate factor.
 - smartcut: the package, in its own environment, both parts from one open file.
 - floor: what no exact cut can do without, in one process and unchecked: every packet copied to one of two files, the
-  GOP that holds t decoded, its pictures from t on encoded as nep encodes them.
+  GOP that holds t decoded, its frames from t on encoded as nep encodes them.
 Writes `benchmarks/results/data_split.json`.
 """
 
@@ -119,7 +119,7 @@ def by_smartcut(clip: Path, time: float, out: Path) -> dict[str, float]:
 
 
 def floor(clip: Path, time: float, out: Path) -> None:
-    """Copy all packets; decode the GOP that holds `time`; encode its pictures from there on."""
+    """Copy all packets; decode the GOP that holds `time`; encode its frames from there on."""
     with open_video(clip) as (container, stream):
         cut = round(time / stream.time_base)
         encoder = None
@@ -141,7 +141,7 @@ def floor(clip: Path, time: float, out: Path) -> None:
 
 
 def decode_and_encode(stream: av.VideoStream, gop: list[av.Packet], cut: int) -> av.VideoCodecContext:
-    """Decode a whole GOP and encode its pictures from `cut` on; what comes out is dropped."""
+    """Decode a whole GOP and encode its frames from `cut` on; what comes out is dropped."""
     frames = [frame for packet in gop for frame in stream.codec_context.decode(packet)]
     frames += stream.codec_context.decode(None)
     stream.codec_context.flush_buffers()
