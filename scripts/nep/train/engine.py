@@ -169,7 +169,7 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
     for key, lowest in LOWEST_STAGE_TO_OFFLOAD.items():
         device = zero.get(key, {}).get("device", "none")
         if device not in ("none", "cpu"):
-            raise InputError(f"{path}: {key}.device is {device!r}; 'cpu' and 'none' can be had")
+            raise InputError(f"{path}: {key}.device is {device!r}; supported: 'cpu', 'none'")
         if device == "cpu" and zero["stage"] < lowest:
             raise InputError(f"{path}: {key} needs ZeRO stage {lowest} or more, found stage {zero['stage']}")
     return {
