@@ -99,7 +99,7 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml anew
+requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml
 	$(PIN) requirements/main.in -o requirements/main.txt
 	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt

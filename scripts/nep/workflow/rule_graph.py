@@ -1,4 +1,4 @@
-"""The drawing of the workflow: Snakemake's graph of rules, without the arrows that others imply, a box for each stage."""
+"""The drawing of the workflow: Snakemake's rule graph without edges that others imply, a box for each stage."""
 
 import re
 from collections.abc import Mapping, Sequence
