@@ -60,10 +60,9 @@ test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jo
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop; Trackio, in .venv-trackio
+test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-trackio requirements/trackio.txt
-	$(BIN)/python -m pytest tests/interop/test_trackio.py tests/interop/test_llamafactory.py tests/interop/test_verl.py
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
@@ -72,9 +71,9 @@ test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-inter
 bench-data: setup-tests ## measure the data path against its peers; results and plot in benchmarks/results (an hour)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-bench requirements/bench.txt
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_split.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_read.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_split.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_read.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_sample.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
 
@@ -105,12 +104,11 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml anew
+requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml
 	$(PIN) requirements/main.in -o requirements/main.txt
 	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
 	$(PIN) requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/trl.in -o requirements/trl.txt
-	$(PIN) requirements/trackio.in -o requirements/trackio.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt
 	$(PIN) requirements/interop-swift.in -o requirements/interop-swift.txt

@@ -1,8 +1,6 @@
 # The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
 import atexit
 import json
-import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -19,17 +17,12 @@ from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
-from nep.workflow.stages import spelled_out
-from nep.workflow.trackers import check_trackers
 
 extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
-    # Jobs without environments of their own run in this one.
-    if not workflow.deployment_settings.deployment_method:
-        check_trackers(CONFIG)
     store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -39,7 +32,7 @@ if workflow.is_main_process:
     clear_left_lock_files(Path(".snakemake"))
 
 
-def hold_run():
+def acquire_run_lock():
     """Take the lock of this run's name until the end; a run of another name is not in the way."""
     try:
         lock = RunLock(Path(".snakemake"), CONFIG.run)
@@ -50,7 +43,7 @@ def hold_run():
         print("the last run of this name died; going on from what it left", file=sys.stderr)
 
 
-def say_why(snakemake_logs):
+def print_failure_summary(snakemake_logs):
     """Print the last words of a run that has failed."""
     for path in snakemake_logs:
         print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
@@ -158,19 +151,6 @@ def exports_for(consumer):
     return [
         f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
     ]
-
-
-def spell_out_stages():
-    """Start Snakemake anew, in words that it knows, where its command line forces stages or asks for one's folder."""
-    stages = {}
-    for each in workflow.rules:
-        stages.setdefault(Path(each.snakefile).stem, []).append(each.name)
-    stages["segments"] = stages["split"]
-    folders = [f"{RUN}/{name}/{stage}" for stage in ("sft", "grpo") for name in experiments_with(stage)]
-    words = spelled_out(COMMAND, stages, {folder: f"{folder}/manifest.json" for folder in folders})
-    if words != COMMAND:
-        print(f"snakemake {shlex.join(words)}", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
 
 
 def planned_targets():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from support.fork_server import start_fork_server
-from support.mini import extract
 from support.tiny_checkpoint import tiny_checkpoint
+
+from mini_clips import extract
 
 __all__ = ["tiny_checkpoint"]
 
@@ -25,7 +26,7 @@ def fork_server(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def mini(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real clips of shared/v1_mini, extracted."""
+    """The clips of `mini_clips`, extracted."""
     return extract(tmp_path_factory.mktemp("mini"))
 
 

@@ -21,7 +21,7 @@ AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
-TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+TrackerName = Literal["none", "tensorboard", "wandb"]
 Backend = Literal["hf", "vllm", "sglang"]
 Precision = Literal["fp32", "bf16"]
 SeedLevel = Literal["l1", "l2", "l3"]
@@ -31,7 +31,7 @@ Benchmark = Literal["futurebench", SeedBenchmark, LmmsEvalBenchmark]
 SEEDBENCH = "seedbench_r1"
 
 # A change of these runs nothing again.
-HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
+EXECUTION_ONLY = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -41,9 +41,9 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def result_settings(self) -> dict[str, Any]:
-        """The block as JSON values, without the keys that decide nothing but how a stage is run (`HOW_IT_IS_RUN`)."""
+        """The block as JSON values, without the keys that decide nothing but how a stage is run (`EXECUTION_ONLY`)."""
         dumped = self.model_dump(mode="json")
-        return {name: _result_value(value, dumped[name]) for name, value in self if name not in HOW_IT_IS_RUN}
+        return {name: _result_value(value, dumped[name]) for name, value in self if name not in EXECUTION_ONLY}
 
 
 def _result_value(value: Any, dumped: Any) -> Any:
@@ -531,7 +531,7 @@ def load_config(values: dict[str, Any]) -> Config:
 def load_block(block: type[BlockT], text: str, **how: Any) -> BlockT:
     """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError.
 
-    `how`: keys of `HOW_IT_IS_RUN`, which come apart from it.
+    `how`: keys of `EXECUTION_ONLY`, which come apart from it.
     """
     try:
         return block.model_validate_json(text).model_copy(update=how)

@@ -10,10 +10,10 @@ import pytest
 from numbered import COPIED, KINDS, Kind, make, number_of
 from numpy.typing import NDArray
 from support.matrix import MATRIX
-from support.mini import MINI, MINI_SPLITS
 from support.readers import READERS, by_pyav
 from support.splits import split
 
+from mini_clips import CLIPS
 from nep.video.probe import probe
 
 # The first ones are near both ends.
@@ -22,7 +22,7 @@ CUTS_OF_A_CLIP = 3
 
 
 def test_there_are_five_hundred_cuts() -> None:
-    assert CUTS_OF_A_KIND * len(KINDS) + CUTS_OF_A_CLIP * len(MINI_SPLITS) >= 500
+    assert CUTS_OF_A_KIND * len(KINDS) + CUTS_OF_A_CLIP * len(CLIPS) >= 500
     assert {kind.name for kind in KINDS} > COPIED
 
 
@@ -65,9 +65,8 @@ def random_times(times: list[Fraction], chance: random.Random, count: int) -> li
     return [min(Fraction(round(time * 10**6), 10**6), Fraction(int(times[-1] * 10**6), 10**6)) for time in drawn]
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
 @pytest.mark.parametrize("cuts", [1, pytest.param(CUTS_OF_A_CLIP, marks=MATRIX)])
-@pytest.mark.parametrize("name", MINI_SPLITS)
+@pytest.mark.parametrize("name", [clip.name for clip in CLIPS])
 def test_cuts_of_a_real_clip(name: str, cuts: int, mini: Path, tmp_path: Path) -> None:
     source = mini / name
     pictures = by_pyav(source).lumas

@@ -28,17 +28,17 @@ def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, l
 def _measure(model: Path, stages: list[int], rank: int, size: int, port: int, folder: Path) -> None:
     import torch
 
-    from nep.train.distributed import start_world
+    from nep.train.distributed import start_distributed
     from nep.train.engine import Engine
 
     os.chdir(ROOT)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    world = start_world(threads=1)
+    distributed = start_distributed(threads=1)
     tokens = torch.arange(20, 28)[None]
     for stage in stages:
         training = Sft(precision="bf16", deepspeed=f"config/deepspeed/zero{stage}.json")
-        engine = Engine(model, training, world, seed=0)
+        engine = Engine(model, training, distributed, seed=0)
         scores = engine.deepspeed({"input_ids": tokens}, torch.arange(7), tokens[0, 1:])
         engine.accumulate(-scores.sum(), last=True)
         engine.step(rate=1e-3)

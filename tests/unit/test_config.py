@@ -8,7 +8,7 @@ import pytest
 import yaml
 from support.entry_points import run_tool
 
-from nep.config import HOW_IT_IS_RUN, Config, Experiment, Grpo, Sft, Source, load_block, load_config
+from nep.config import EXECUTION_ONLY, Config, Experiment, Grpo, Sft, Source, load_block, load_config
 from nep.errors import InputError
 
 CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
@@ -134,11 +134,11 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
 
     places = {
         *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
-        *(f"{block}.{key}" for block in ("sft", "grpo") for key in HOW_IT_IS_RUN - {"concurrent"}),
+        *(f"{block}.{key}" for block in ("sft", "grpo") for key in EXECUTION_ONLY - {"concurrent"}),
         *(
             f"experiments.processes.{stage}.{key}"
             for stage in ("sft", "grpo")
-            for key in HOW_IT_IS_RUN - {"concurrent"}
+            for key in EXECUTION_ONLY - {"concurrent"}
         ),
     }
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
