@@ -91,7 +91,7 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
-schema: setup ## write config/schema.json from scripts/nep/config.py
+schema: setup ## write config/schema.json and docs/configuration.md from scripts/nep/config/
 	PYTHONPATH=scripts $(BIN)/python tools/write_config_schema.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)

@@ -9,7 +9,7 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint

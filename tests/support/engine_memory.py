@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.training_process import PRELOAD, ROOT, finish, free_port
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.files import read_json, write_json
 
 

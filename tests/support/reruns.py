@@ -7,7 +7,8 @@ from typing import Any
 
 from support.environments import scripts_in
 
-from nep.config import HOW_IT_IS_RUN, Block, Config
+from nep.config.base import HOW_IT_IS_RUN, Block
+from nep.config.whole import Config
 from nep.fingerprint import local_closure
 from nep.workflow.picture import parse_rulegraph
 

@@ -13,7 +13,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Sft, Training
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[2]

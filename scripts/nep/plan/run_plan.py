@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from nep.config import Config
+from nep.config.whole import Config
 from nep.plan import ground
 from nep.plan.dry_run import DryRun, Job
 from nep.plan.estimates import Costs, Estimate, estimate, expected_bytes

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Sft, Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import read_json
 from nep.model.adapters import add_adapters, merge_adapters, without_adapters
@@ -45,7 +45,7 @@ class Engine:
     Attributes: `world`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
     """
 
-    def __init__(self, folder: Path, training: Sft | Grpo, world: World, seed: int) -> None:
+    def __init__(self, folder: Path, training: Training, world: World, seed: int) -> None:
         self.world = world
         self.training = training
         self._folder = folder

@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 
-from nep.config import Config, Training
+from nep.config.training import Training
+from nep.config.whole import Config
 from nep.errors import InputError
 
 

@@ -7,7 +7,8 @@ from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
 from nep.evaluate.ledger import Ledger, Said
 from nep.evaluate.recording import batches, recorded, register, said

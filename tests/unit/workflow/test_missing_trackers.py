@@ -4,7 +4,8 @@ import pytest
 import yaml
 from support.entry_points import ROOT
 
-from nep.config import Sft, load_config
+from nep.config.sft import Sft
+from nep.config.whole import load_config
 from nep.errors import InputError
 from nep.workflow import trackers
 from nep.workflow.trackers import check_tracker, check_trackers
