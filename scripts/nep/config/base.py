@@ -1,12 +1,13 @@
 """What all blocks of the configuration share, and how an entry point reads its own."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nep.errors import InputError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Precision = Literal["fp32", "bf16"]
 
 # A change of these runs nothing again.
 HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})

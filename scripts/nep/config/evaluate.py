@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from nep.config.base import Block, Fraction
+from nep.config.base import Block, Fraction, Precision
 from nep.config.questions import Control, Variant, VideoControl
 from nep.config.seedbench import SEEDBENCH, SeedLevel
 
@@ -32,6 +32,7 @@ class Evaluate(Block):
         "one frame throughout, or nothing.",
     )
     backend: Backend = Field("hf", description="What runs the models.")
+    precision: Precision = Field("bf16", description="Number format of backend `hf`.")
     model_args: dict[str, str | int | float | bool] = Field({}, description="More arguments for the backend.")
     device: str = Field("cuda", description="Device of backend `hf`, as PyTorch names it.")
     processes: int = Field(
@@ -55,6 +56,10 @@ class Evaluate(Block):
 
     @model_validator(mode="after")
     def _engines_share_by_themselves(self) -> "Evaluate":
+        if self.precision == "fp32" and self.backend != "hf":
+            raise ValueError(
+                f"precision is that of backend hf; {self.backend} takes it by model_args: {{dtype: float32}}"
+            )
         if self.processes > 1 and self.backend != "hf":
             raise ValueError(
                 f"processes share the questions with backend hf; {self.backend} takes several GPUs by "

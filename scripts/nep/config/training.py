@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from nep.config.base import Block, Fraction
+from nep.config.base import Block, Fraction, Precision
 
 Part = Literal["vision_tower", "projector", "language_model"]
 TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
@@ -49,7 +49,7 @@ class Training(Block):
     nodes: int = Field(1, ge=1, description="Nodes that train.")
     processes: int = Field(1, ge=1, description="Processes on each node, one for each GPU.")
     threads: int = Field(2, ge=1, description="CPU threads of a process.")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="Number format of the training.")
+    precision: Precision = Field("fp32", description="Number format of the training.")
     freeze: list[Part] = Field(
         ["vision_tower", "projector"], description="Parts of the model whose weights are not trained."
     )

@@ -217,7 +217,7 @@ def pretrain(
         losses: list[float] = []
         for step in tqdm(range(limit), desc=f"pretrain, {phase}", unit="step", file=sys.stderr, mininterval=5):
             lessons = [draw_lesson(rng, prompts, size, phase) for _ in range(tiny.pretrain_batch)]
-            loss = _batch_loss(scorer, processor, builder, lessons)
+            loss = batch_loss(scorer, processor, builder, lessons)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             remaining = 1 - step / limit if phase == "all_kinds" else 1.0
@@ -251,7 +251,7 @@ def _phases(steps: int) -> list[tuple[Phase, int]]:
     return [("single_events", single), ("matching", matching), ("all_kinds", steps - single - matching)]
 
 
-def _batch_loss(scorer: Scorer, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]) -> Tensor:
+def batch_loss(scorer: Scorer, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]) -> Tensor:
     """Mean cross-entropy of the learned tokens."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
     visuals = StillFrames(scorer.model, processor, frames) if frames else NoVisuals()

@@ -65,7 +65,7 @@ def run_lmms_eval(order: Order, backend: Backend) -> None:
     """
     settings = order.folder / "settings.json"
     check = order.check and {**order.check, "out": str(order.check_file.resolve())}
-    recording = {"ledger": str(order.ledger.resolve()), "chunk": backend.chunk, "check": check}
+    recording = {"ledger": str(order.ledger.resolve()), "chunk": backend.chunk, "exact": backend.exact, "check": check}
     write_json(settings, {"model": backend.model, **recording})
     arguments = {
         "--model": backend.model,

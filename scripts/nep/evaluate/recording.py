@@ -12,6 +12,7 @@ from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 from lmms_eval.models.registry_v2 import ModelManifest
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
 from nep.evaluate.ledger import PROGRESS, Key, Ledger, Said
@@ -23,22 +24,28 @@ FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_
 _ERROR_LENGTH = 500
 
 
-def register(name: str, ledger: Path, chunk: int, check: Check | None) -> None:
+def register(name: str, ledger: Path, chunk: int, exact: bool, check: Check | None) -> None:
     """Put a recorded form of the model `name` into its place in lmms-eval's registry.
 
-    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process.
+    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process. With `exact` the
+    weights are fp32.
     """
     MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
     model = get_model(name)
-    globals()["Recorded"] = recorded(model, ledger, chunk, check)
+    globals()["Recorded"] = recorded(model, ledger, chunk, exact, check)
     kind = "simple_class_path" if model.is_simple else "chat_class_path"
     MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, **{kind: f"{__name__}.Recorded"}), overwrite=True)
 
 
-def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -> type[lmms]:
+def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Check | None) -> type[lmms]:
     """A subclass of a model of lmms-eval that keeps its completions in the ledger in `folder`."""
 
     class Recorded(model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            if exact:
+                load_exact(self.model, Path(options["pretrained"]))
+
         def generate_until(self, requests: list[Instance]) -> list[str]:
             """Completions in the order of `requests`; an empty one where the model failed."""
             rank = int(os.environ.get("RANK", 0))
@@ -79,6 +86,14 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
             return [row for request in batch for row in self._answers([request])]
 
     return Recorded
+
+
+def load_exact(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the weights of its checkpoint in fp32: lmms-eval's wrapper loads them in bfloat16, whatever it is
+    told, which a CPU without such instructions computes with many times slower."""
+    if model.dtype != torch.float32:
+        weights = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True).state_dict()
+        model.float().load_state_dict(weights)
 
 
 def batches(requests: Sequence[Instance], size: int) -> Iterator[list[Instance]]:

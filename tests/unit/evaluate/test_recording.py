@@ -3,15 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from nep.config.encode import Encode
 from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
 from nep.evaluate.ledger import Ledger, Said
-from nep.evaluate.recording import batches, recorded, register, said
+from nep.evaluate.recording import batches, load_exact, recorded, register, said
 from nep.files import read_json
 
 FEW, MANY = {"max_new_tokens": 4}, {"max_new_tokens": 64}
@@ -50,7 +52,7 @@ class Echo(lmms):
 
 
 def model(folder: Path, chunk: int = 2, check: Check | None = None, **attributes):
-    return recorded(type("Model", (Echo,), attributes), folder, chunk, check)()
+    return recorded(type("Model", (Echo,), attributes), folder, chunk, False, check)()
 
 
 def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Path):
@@ -114,9 +116,21 @@ def test_batches_keep_settings_apart():
 def test_lmms_eval_gets_the_recorded_form_by_the_models_own_name(name: str, tmp_path: Path):
     before = MODEL_REGISTRY_V2._manifests.copy(), MODEL_REGISTRY_V2._alias_to_model_id.copy()
     try:
-        register(name, tmp_path, 1, None)
+        register(name, tmp_path, 1, False, None)
         found = get_model(name)
         assert found.__name__ == "Recorded"
         assert issubclass(found, lmms)
     finally:
         MODEL_REGISTRY_V2._manifests, MODEL_REGISTRY_V2._alias_to_model_id = before
+
+
+def test_exact_weights_are_those_of_the_checkpoint_and_not_rounded(tiny_checkpoint: Path):
+    expected = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=torch.float32)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=torch.bfloat16)
+    load_exact(model, tiny_checkpoint)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    for (name, found), wanted in zip(model.named_parameters(), expected.parameters(), strict=True):
+        assert torch.equal(found, wanted), name
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=tokens).logits, expected(input_ids=tokens).logits)
