@@ -34,7 +34,7 @@ slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debi
 lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(BIN):$$PATH" snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests
