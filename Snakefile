@@ -29,9 +29,6 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-spell_out_stages()
-
-
 onstart:
     leave_runs_alone(workflow) if IS_PLAN else acquire_run_lock(CONFIG.run)
 

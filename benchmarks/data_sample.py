@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageTextToText
 
-from clips import make_clips
+from clips import content, make_clips
 from measure import ROOT, WORK, write_result
 from nep.config.encode import Encode
 from nep.config.tiny_model import TinyModel
@@ -70,7 +70,8 @@ def main() -> None:
             seconds[name][kind] = fast
             names = {"what": f"sample ({kind})", "against": "LLaMA-Factory", "clip": name}
             ratios.append({**names, "ratio": slow / fast, "target": TARGET})
-    write_result("data_sample", {"vision": VISION.model_dump(), "cpu_s": seconds, "rounds": rounds, "ratios": ratios})
+    settings = {"vision": VISION.model_dump(), "content": content(), "rounds": rounds}
+    write_result("data_sample", {**settings, "cpu_s": seconds, "ratios": ratios})
     for row in ratios:
         print("{clip:>6}  {what:18} {ratio:7.0f} times less than {against} (target {target})".format(**row))
 

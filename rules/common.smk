@@ -1,7 +1,5 @@
 # The checked configuration, and what rules say about themselves: recipe, code, files.
 import json
-import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -17,18 +15,13 @@ from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
 from nep.workflow.path import extend_path
-from nep.workflow.stages import spelled_out
 from nep.workflow.start import acquire_run_lock, prepare_run
-from nep.workflow.trackers import check_trackers
 
 extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
-    # Jobs without environments of their own run in this one.
-    if not workflow.deployment_settings.deployment_method:
-        check_trackers(CONFIG)
     store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -123,19 +116,6 @@ def exports_for(consumer):
     return [
         f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
     ]
-
-
-def spell_out_stages():
-    """Start Snakemake anew, in words that it knows, where its command line forces stages or asks for one's folder."""
-    stages = {}
-    for each in workflow.rules:
-        stages.setdefault(Path(each.snakefile).stem, []).append(each.name)
-    stages["segments"] = stages["split"]
-    folders = [f"{RUN}/{name}/{stage}" for stage in ("sft", "grpo") for name in experiments_with(stage)]
-    words = spelled_out(COMMAND, stages, {folder: f"{folder}/manifest.json" for folder in folders})
-    if words != COMMAND:
-        print(f"snakemake {shlex.join(words)}", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
 
 
 def planned_targets():

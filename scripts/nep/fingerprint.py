@@ -17,7 +17,7 @@ from pathlib import Path
 from nep.files import read_json, write_json
 
 # What jobs go through and what decides no result.
-HOW_IT_IS_RUN = ("nep.cli", "nep.workflow", "nep.train.runtime")
+EXECUTION_ONLY = ("nep.cli", "nep.workflow", "nep.train.runtime")
 # What is kept holds for this module and this Python.
 MAKER = f"{sys.version_info[:2]}{Path(__file__).read_text(encoding='utf-8')}"
 
@@ -97,7 +97,7 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
 
 
 def _is_how_it_is_run(dotted: str) -> bool:
-    return any(f"{dotted}.".startswith(f"{package}.") for package in HOW_IT_IS_RUN)
+    return any(f"{dotted}.".startswith(f"{package}.") for package in EXECUTION_ONLY)
 
 
 @cache

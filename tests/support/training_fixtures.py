@@ -16,7 +16,7 @@ from nep.files import read_json, read_jsonl
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.train.distributed import start_world
+from nep.train.distributed import start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.runtime.options import RunPaths
 
@@ -91,4 +91,4 @@ def torch_settings() -> Iterator[None]:
 @pytest.fixture
 def engine_of(run_folder: Path, torch_settings: None) -> Callable[[Training], Engine]:
     """Makes an engine of one process on the tiny model."""
-    return lambda training: Engine(run_folder / "models" / "base", training, start_world(threads=1), seed=0)
+    return lambda training: Engine(run_folder / "models" / "base", training, start_distributed(threads=1), seed=0)

@@ -10,7 +10,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["fp32", "bf16"]
 
 # A change of these runs nothing again.
-HOW_IT_IS_RUN = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
+EXECUTION_ONLY = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
 
 
 class Block(BaseModel):
@@ -19,9 +19,9 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def result_settings(self) -> dict[str, Any]:
-        """The block as JSON values, without the keys that decide nothing but how a stage is run (`HOW_IT_IS_RUN`)."""
+        """The block as JSON values, without the keys that decide nothing but how a stage is run (`EXECUTION_ONLY`)."""
         dumped = self.model_dump(mode="json")
-        return {name: _result_value(value, dumped[name]) for name, value in self if name not in HOW_IT_IS_RUN}
+        return {name: _result_value(value, dumped[name]) for name, value in self if name not in EXECUTION_ONLY}
 
 
 BlockT = TypeVar("BlockT", bound=Block)
@@ -30,7 +30,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 def load_block(block: type[BlockT], text: str, **how: Any) -> BlockT:
     """Read a config block back from the JSON that the workflow passes to an entry point. Raises InputError.
 
-    `how`: keys of `HOW_IT_IS_RUN`, which come apart from it.
+    `how`: keys of `EXECUTION_ONLY`, which come apart from it.
     """
     try:
         return block.model_validate_json(text).model_copy(update=how)

@@ -1,12 +1,8 @@
 """The block `sft`."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from nep.config.training import Datasets, LearningRate, Training
-
-SampleOrder = Literal["shuffled", "by_video"]
 
 
 class Sft(Training):
@@ -16,11 +12,6 @@ class Sft(Training):
     lr: LearningRate = 1e-5
     epochs: int = Field(3, ge=1, description="Passes over the data sets.")
     batch_size: int = Field(16, ge=1, description="Samples in a step, over all processes.")
-    order: SampleOrder = Field(
-        "shuffled",
-        description="Order of the samples in an epoch; `by_video` keeps those of a video together: a batch computes "
-        "their video once, and shows fewer videos.",
-    )
     max_tokens: int = Field(32768, ge=16, description="Most tokens of a sample; a longer one ends the run.")
     validation_samples: int = Field(
         64, ge=0, description="Held-out samples of each data set whose loss is measured in validation."

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from nep.config.base import Block, Fraction, Precision
 
 Part = Literal["vision_tower", "projector", "language_model"]
-TrackerName = Literal["none", "tensorboard", "wandb", "trackio"]
+TrackerName = Literal["none", "tensorboard", "wandb"]
 
 # Keys whose defaults differ between the two blocks.
 Datasets = Annotated[

@@ -15,8 +15,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
-from nep.evaluate.ledger import PROGRESS, Key, Ledger, Said
+from nep.evaluate.ledger import PROGRESS, Answer, Key, Ledger
 from nep.files import write_json
+from nep.workflow.bf16 import say_what_bf16_costs
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
@@ -49,6 +50,9 @@ def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Ch
         def generate_until(self, requests: list[Instance]) -> list[str]:
             """Completions in the order of `requests`; an empty one where the model failed."""
             rank = int(os.environ.get("RANK", 0))
+            # Not behind an API.
+            if rank == 0 and isinstance(computing := getattr(self, "model", None), torch.nn.Module):
+                say_what_bf16_costs(computing.dtype, computing.device)
             ledger = Ledger(folder)
             if check is not None and rank == 0 and not check.out.exists():
                 write_json(check.out, self._compared(requests))
@@ -69,10 +73,10 @@ def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Ch
                 print(f"no logits are compared: {type(error).__name__}: {error}", flush=True)
                 return {}
 
-        def _answers(self, batch: list[Instance]) -> list[Said]:
+        def _answers(self, batch: list[Instance]) -> list[Answer]:
             try:
                 outputs = super().generate_until(batch)
-                return [said(request, output) for request, output in zip(batch, outputs, strict=True)]
+                return [answer_of(request, output) for request, output in zip(batch, outputs, strict=True)]
             # Whatever a model raises at a question is that question's outcome.
             except Exception as error:
                 failed = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
@@ -82,7 +86,7 @@ def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Ch
             if len(batch) == 1:
                 task, doc = key_of(batch[0])
                 print(f"task {task}, document {doc}: {failed}", flush=True)
-                return [Said(task, doc, "", failed)]
+                return [Answer(task, doc, "", failed)]
             return [row for request in batch for row in self._answers([request])]
 
     return Recorded
@@ -116,8 +120,8 @@ def settings_of(request: Instance) -> dict[str, Any]:
     return next(argument for argument in request.args[1:3] if isinstance(argument, dict))
 
 
-def said(request: Instance, output: Any) -> Said:
+def answer_of(request: Instance, output: Any) -> Answer:
     """A model's output as a row of the ledger."""
     text, _ = unwrap_generation_output(output)
     task, doc = key_of(request)
-    return Said(task, doc, "", text[:_ERROR_LENGTH]) if text.startswith(NO_ANSWER) else Said(task, doc, text)
+    return Answer(task, doc, "", text[:_ERROR_LENGTH]) if text.startswith(NO_ANSWER) else Answer(task, doc, text)

@@ -53,7 +53,7 @@ class Visuals:
         bound = TOLERANCE[self._cache.features(key).dtype] + TOLERANCE[computed.dtype]
         if cached.shape != computed.shape or (cached - computed).norm() > bound * computed.norm():
             raise InputError(
-                f"vision cache, clip {key!r}: its features are not those of this model's vision tower; "
+                f"vision cache, clip {key!r}: its cached features do not match this model's vision tower; "
                 "encode again with it, or set encode.features to false where the tower has been trained"
             )
 

@@ -111,7 +111,7 @@ def _archives(config: Config) -> list[int]:
     try:
         return [entry["size"] for entry in list_source(config.source)["archives"]]
     except InputError:
-        # What the hub says to that is for the checks of the ground.
+        # What the hub says to that is for the checks.
         return []
 
 

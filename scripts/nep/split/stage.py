@@ -60,7 +60,7 @@ def split_shard(
         given = inputs[task.identity]
         if row := ledger.find(task.identity, given):
             rows.append(row)
-        elif row := shelf.take({"id": task.identity, "recipe": fingerprint, **given}):
+        elif row := shelf.fetch({"id": task.identity, "recipe": fingerprint, **given}):
             ledger.store(task.identity, given, row)
             rows.append(row)
         else:

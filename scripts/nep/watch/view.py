@@ -71,7 +71,7 @@ def _standing(snapshot: Snapshot) -> str:
     note = snapshot.note
     began = datetime.fromisoformat(note["began"]).strftime("%Y-%m-%d %H:%M")
     who = f"{note['user']} on {note['host']}, process {note['process']}, since {began}"
-    words = {"died": "DIED", "unknown": "cannot be seen from this machine whether it lives"}
+    words = {"died": "DIED", "unknown": "cannot be checked from this host"}
     return f"{words.get(snapshot.standing, snapshot.standing)} ({who})"
 
 

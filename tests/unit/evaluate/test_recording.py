@@ -12,8 +12,8 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from nep.config.encode import Encode
 from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
-from nep.evaluate.ledger import Ledger, Said
-from nep.evaluate.recording import batches, load_exact, recorded, register, said
+from nep.evaluate.ledger import Answer, Ledger
+from nep.evaluate.recording import answer_of, batches, load_exact, recorded, register
 from nep.files import read_json
 
 FEW, MANY = {"max_new_tokens": 4}, {"max_new_tokens": 64}
@@ -60,7 +60,7 @@ def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Pa
     requests = [request(0), request(1, MANY), request(2), request(3)]
     assert echo.generate_until(requests) == ["said 0", "said 1", "said 2", "said 3"]
     assert echo.asked == [[0, 2], [3], [1]], "one batch has one length of generation"
-    assert Ledger(tmp_path)["task", 2] == Said("task", 2, "said 2")
+    assert Ledger(tmp_path)["task", 2] == Answer("task", 2, "said 2")
 
 
 def test_where_a_batch_fails_its_questions_are_asked_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -93,7 +93,7 @@ def test_a_killed_evaluation_goes_on_with_whole_batches_and_asks_failed_question
 
 
 def test_a_line_that_a_process_was_killed_at_counts_as_not_written(tmp_path: Path):
-    Ledger(tmp_path).write("0-0.jsonl", [Said("task", 0, "whole"), Said("task", 1, "torn")])
+    Ledger(tmp_path).write("0-0.jsonl", [Answer("task", 0, "whole"), Answer("task", 1, "torn")])
     file = tmp_path / "0-0.jsonl"
     file.write_bytes(file.read_bytes()[:-5])
     ledger = Ledger(tmp_path)
@@ -103,8 +103,8 @@ def test_a_line_that_a_process_was_killed_at_counts_as_not_written(tmp_path: Pat
 
 def test_what_an_endpoint_says_in_the_place_of_an_answer_is_a_failure():
     text = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] Error code: 400"
-    assert said(request(3), text) == Said("task", 3, "", text)
-    assert said(request(3), "[B]") == Said("task", 3, "[B]")
+    assert answer_of(request(3), text) == Answer("task", 3, "", text)
+    assert answer_of(request(3), "[B]") == Answer("task", 3, "[B]")
 
 
 def test_batches_keep_settings_apart():

@@ -107,7 +107,7 @@ def test_features_of_another_tower_are_refused(parts) -> None:
     original = weight.detach().clone()
     try:
         weight.data.mul_(1.1)
-        with pytest.raises(InputError, match=r"clip 'video-0/first': its features are not those of this model"):
+        with pytest.raises(InputError, match=r"clip 'video-0/first': its cached features do not match this model"):
             parts.visuals.check(parts.model, parts.dialogues)
     finally:
         weight.data.copy_(original)

@@ -65,4 +65,4 @@ def test_each_end_of_a_run_has_its_words() -> None:
         f"report: {page}",
     ]
     assert view(snapshot(standing="absent", note=None, done=0, total=0)) == ["run 'demo': not started in this folder"]
-    assert "cannot be seen" in view(snapshot(standing="unknown"))[0]
+    assert "cannot be checked from this host" in view(snapshot(standing="unknown"))[0]

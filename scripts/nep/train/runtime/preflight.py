@@ -93,8 +93,8 @@ def check(lines: list[Line], capacity: dict[Place, int]) -> None:
         if needed > available:
             largest = max(here, key=lambda line: line.bytes)
             raise InputError(
-                f"memory: {needed / GIB:.1f} GiB needed on the {place}, {available / GIB:.1f} GiB there; the largest "
-                f"part is {largest.name} with {largest.bytes / GIB:.1f} GiB: change {largest.smaller}"
+                f"memory: needs {needed / GIB:.1f} GiB of {place} memory; {available / GIB:.1f} GiB available. The "
+                f"largest part is {largest.name} with {largest.bytes / GIB:.1f} GiB: change {largest.smaller}"
             )
 
 

@@ -1,4 +1,4 @@
-"""The picture of the workflow: its reduction, its source, and that docs/dag.svg shows the rules of today."""
+"""The drawing of the workflow: its reduction, its source, and that docs/dag.svg shows the rules of today."""
 
 from itertools import combinations
 from pathlib import Path
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nep.workflow.picture import parse_rulegraph, rules_of, to_dot, without_implied
+from nep.workflow.rule_graph import parse_rulegraph, rules_of, to_dot, without_implied
 
 ROOT = Path(__file__).resolve().parents[3]
 RULEGRAPH = """digraph snakemake_dag {
@@ -44,7 +44,7 @@ def test_a_stage_without_drawn_rules_has_no_box() -> None:
     assert 'label="first"' in dot and "a -> b;" in dot and "second" not in dot
 
 
-def test_the_drawn_picture_shows_every_rule() -> None:
+def test_the_drawing_shows_every_rule() -> None:
     svg = ElementTree.parse(ROOT / "docs" / "dag.svg").getroot()
     texts = {element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")}
     # Exports and the plan are no part of a whole run, and the demo has no reference and no further benchmark.

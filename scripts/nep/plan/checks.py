@@ -1,4 +1,4 @@
-"""Whether the ground holds what a run needs: each check says what it found, and what would be right."""
+"""Whether a run can succeed here: each check says what it found, and what would be right."""
 
 import os
 import shutil

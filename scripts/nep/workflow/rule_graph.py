@@ -1,4 +1,4 @@
-"""The workflow as a picture: Snakemake's graph of rules, without the arrows that others imply, a box for each stage."""
+"""The drawing of the workflow: Snakemake's rule graph without edges that others imply, a box for each stage."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ NODE = re.compile(r'^\s*(\d+)\[label = "(\w+)"', re.MULTILINE)
 EDGE = re.compile(r"^\s*(\d+) -> (\d+)", re.MULTILINE)
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 
-# Opaque and light, so that the picture is read alike on light and dark pages.
+# Opaque and light, so that the drawing is read alike on light and dark pages.
 PAGE = "#ffffff"
 INK = "#1f2937"
 LINE = "#6b7280"
@@ -45,7 +45,7 @@ def without_implied(edges: set[Edge]) -> set[Edge]:
 
 
 def to_dot(edges: set[Edge], stages: Mapping[str, Sequence[str]]) -> str:
-    """Graphviz source of the picture. `stages` maps a stage's title to its rules; rules of no edge are left out."""
+    """Graphviz source of the drawing. `stages` maps a stage's title to its rules; rules of no edge are left out."""
     drawn = {rule for edge in edges for rule in edge}
     lines = [
         "digraph workflow {",
