@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.data.prompts import Prompts, load_prompts
 from nep.demo.pretrain import (
     StillFrames,
