@@ -40,7 +40,7 @@ def acquire_run_lock():
         raise WorkflowError(str(error)) from None
     atexit.register(lock.release)
     if lock.found:
-        print("the last run of this name died; going on from what it left", file=sys.stderr)
+        print("the last run of this name died; resuming it", file=sys.stderr)
 
 
 def print_failure_summary(snakemake_logs):
