@@ -5,10 +5,11 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 RUN ?=
 VENV := .venv
 BIN := $(VENV)/bin
+TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -37,20 +38,24 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-test: lint ## the checks of `make lint`, then all tests
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=2 --output-sync=target) test-units test-runs
+test: lint ## the checks of `make lint`, then all tests (a quarter of an hour on two cores)
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/unit tests/property tests/e2e
 
 test-units: setup-tests ## the quick tests, by part
-	$(BIN)/python -m pytest tests/unit tests/property
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/unit tests/property
 
 test-runs: setup-tests ## whole runs of the workflow
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/e2e
+
+test-matrix: setup-tests ## what `make test` leaves out of the matrices of configurations; noted in tests/matrix.sha256
+	$(BIN)/python -m pytest $(TWO_WORKERS) -m matrix tests/unit tests/property
+	$(BIN)/python tests/support/matrix.py --note
 
 test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
 	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
-	$(BIN)/python -m pytest tests/slurm
+	$(BIN)/python -m pytest --numprocesses=3 --dist=worksteal tests/slurm
 
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs

@@ -59,7 +59,7 @@ from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
 from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preflight import memory_lines, model_size
-from nep.train.sft import SftPlan, load_samples, sample_groups, sft_batch, sft_step
+from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step
 from random_run import WORDS, make_run
 from train_update import LENGTHS, WAYS, NoVisuals, group, relative_error, token_ratio
 from train_update import TARGET as UPDATE_TARGET
@@ -318,7 +318,7 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     visuals = Visuals(cache, processor, recipe, distributed.device)
     visuals.check(engine.model, samples)
     plan, meter, timings = (
-        SftPlan(sample_groups(samples, recipe.order), recipe, seed=0),
+        SftPlan(len(samples), recipe, seed=0),
         Meter(engine.model, visuals, engine.distributed.device, engine.distributed.size),
         [],
     )

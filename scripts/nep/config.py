@@ -24,7 +24,6 @@ BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
 TrackerName = Literal["none", "tensorboard", "wandb"]
 Backend = Literal["hf", "vllm", "sglang"]
 Precision = Literal["fp32", "bf16"]
-SampleOrder = Literal["shuffled", "by_video"]
 SeedLevel = Literal["l1", "l2", "l3"]
 SeedBenchmark = Literal["seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3"]
 LmmsEvalBenchmark = Literal["videomme", "mvbench", "longvideobench_val_v", "tempcompass", "temporalbench"]
@@ -276,9 +275,6 @@ class Training(Block):
 class Sft(Training):
     """Supervised fine-tuning: `datasets` maps a data set's name to a number of samples (null: all of them).
 
-    `order: by_video` keeps the samples of a video together in an epoch: a batch computes their video once, and shows
-    fewer videos.
-
     Every `validate_every` steps the loss of `validation_samples` held-out samples of each data set is measured.
     """
 
@@ -286,7 +282,6 @@ class Sft(Training):
     lr: float = Field(1e-5, gt=0)
     epochs: int = Field(3, ge=1)
     batch_size: int = Field(16, ge=1)
-    order: SampleOrder = "shuffled"
     max_tokens: int = Field(32768, ge=16)
     validation_samples: int = Field(64, ge=0)
     checkpoint_every: int = Field(100, ge=1)

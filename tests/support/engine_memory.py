@@ -1,10 +1,11 @@
 """Bytes that DeepSpeed holds in each of several processes, by the entry of the memory table that names them."""
 
-import multiprocessing
 import os
 from pathlib import Path
 
-from support.training_process import PRELOAD, ROOT, finish, free_port
+from support.entry_points import ROOT
+from support.fork_server import start_fork_server
+from support.training_process import finish, free_port
 
 from nep.config import Sft
 from nep.files import read_json, write_json
@@ -12,9 +13,7 @@ from nep.files import read_json, write_json
 
 def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, list[dict[str, int]]]:
     """Stage → for each of `size` processes, its bytes after a step."""
-    os.environ["PYTHONPATH"] = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOAD, "support.engine_memory"])
+    context = start_fork_server()
     port = free_port()
     processes = [
         context.Process(target=_measure, args=(model, stages, rank, size, port, folder)) for rank in range(size)

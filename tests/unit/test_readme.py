@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from support.entry_points import ROOT
-from support.workflow import Outcome, Workplace, merged
+from support.workflow import Workplace, merged
 
 from nep.config import Config, load_config
 from nep.data.questions import next_events
@@ -106,11 +106,9 @@ def test_a_snakemake_command_is_accepted(words: list[str], workplace: Workplace)
     arguments = words[1:]
     if "slurm" in arguments and not shutil.which("conda"):
         arguments += SLURM_WITHOUT_CONDA
-    command = [sys.executable, "-m", "snakemake", *arguments, "-n"]
-    done = subprocess.run(command, cwd=workplace.root, capture_output=True, text=True, check=False, timeout=300)
-    text = done.stdout + done.stderr
-    assert done.returncode == 0, text
-    assert Outcome(done.returncode, text).planned(), text
+    outcome = workplace.snakemake(*arguments, "-n")
+    assert outcome.status == 0, outcome.text
+    assert outcome.planned(), outcome.text
 
 
 def test_the_results_shown_are_the_recorded_ones() -> None:

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from nep.evaluate.agreement import Check, compare_logits
 from nep.evaluate.ledger import PROGRESS, Answer, Key, Ledger
 from nep.files import write_json
+from nep.workflow.bf16 import say_what_bf16_costs
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
@@ -49,6 +50,9 @@ def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Ch
         def generate_until(self, requests: list[Instance]) -> list[str]:
             """Completions in the order of `requests`; an empty one where the model failed."""
             rank = int(os.environ.get("RANK", 0))
+            # Not behind an API.
+            if rank == 0 and isinstance(computing := getattr(self, "model", None), torch.nn.Module):
+                say_what_bf16_costs(computing.dtype, computing.device)
             ledger = Ledger(folder)
             if check is not None and rank == 0 and not check.out.exists():
                 write_json(check.out, self._compared(requests))

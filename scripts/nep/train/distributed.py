@@ -87,8 +87,22 @@ def import_deepspeed() -> ModuleType:
     if on_cpu:
         # Not on CUDA, which has no such op: the table is made by trying to build all ops there are.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon_uncompiled()
     logger.setLevel(logging.WARNING)
     return deepspeed
+
+
+def _import_muon_uncompiled() -> None:
+    """Have DeepSpeed's Muon at hand, as it asks of each optimizer whether it is one, without torch's compiler, whose
+    import takes two seconds: no training here uses it."""
+    from deepspeed.runtime import compiler
+
+    compiles = compiler.compile
+    compiler.compile = lambda: lambda function: function
+    try:
+        import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
+    finally:
+        compiler.compile = compiles
 
 
 def _make_deterministic(cuda: bool) -> None:

@@ -22,6 +22,7 @@ from nep.model.param_groups import freeze, parameter_groups
 from nep.model.scoring import Policy, Scorer
 from nep.train.distributed import DistributedContext, import_deepspeed
 from nep.train.runtime.preflight import check_memory
+from nep.workflow.bf16 import say_what_bf16_costs
 
 STAGES = (0, 1, 2, 3)
 LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}
@@ -53,6 +54,8 @@ class Engine:
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
         check_memory(folder, training, config, distributed.size, distributed.is_main_process)
+        if distributed.is_main_process:
+            say_what_bf16_costs(DTYPES[training.precision], distributed.device)
         model = self._start_model()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

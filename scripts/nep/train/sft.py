@@ -5,13 +5,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 from transformers import AutoProcessor
 
-from nep.config import SampleOrder, Sft
+from nep.config import Sft
 from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
 from nep.errors import InputError
 from nep.files import read_jsonl
@@ -69,7 +68,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     tracker = start_tracker(sft.tracker, tracked, distributed.is_main_process)
     tracker.follow(metrics, validation, timings)
     anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
-    plan = SftPlan(sample_groups(samples, sft.order), sft, seed)
+    plan = SftPlan(len(samples), sft, seed)
     meter = Meter(engine.model, visuals, distributed.device, distributed.size)
 
     def validate(step: int) -> None:
@@ -167,28 +166,20 @@ def validation_loss(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engin
     return engine.distributed.all_reduce_sum([sum(losses)])[0] / batch.labelled
 
 
-def sample_groups(samples: Sequence[Sample], order: SampleOrder) -> list[list[int]]:
-    """Indices of the samples that stay together in an epoch's order: those of the same videos, or each alone."""
-    groups: dict[Any, list[int]] = {}
-    for index, sample in enumerate(samples):
-        groups.setdefault(sample.video_keys if order == "by_video" and sample.video_keys else index, []).append(index)
-    return list(groups.values())
-
-
 class SftPlan:
-    """Which samples each step takes: every epoch is a permutation of the groups, and its last batch may be smaller."""
+    """Which samples each step takes: every epoch is a permutation, and its last batch may be smaller."""
 
-    def __init__(self, groups: Sequence[Sequence[int]], sft: Sft, seed: int) -> None:
-        self._groups = groups
+    def __init__(self, samples: int, sft: Sft, seed: int) -> None:
+        self._samples = samples
         self._batch_size = sft.batch_size
         self._seed = seed
-        self.steps_per_epoch = -(-sum(map(len, groups)) // sft.batch_size)
+        self.steps_per_epoch = -(-samples // sft.batch_size)
         self.steps = self.steps_per_epoch * sft.epochs
 
     def batch(self, step: int) -> list[int]:
         """Indices of the samples of step `step` (from 0)."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = [index for group in epoch_order(len(self._groups), self._seed, epoch) for index in self._groups[group]]
+        order = epoch_order(self._samples, self._seed, epoch)
         return order[place * self._batch_size : (place + 1) * self._batch_size]
 
     def epoch(self, steps_done: int) -> float:

@@ -3,12 +3,10 @@
 from collections import Counter
 
 import pytest
-import torch
 
 from nep.config import Sft
-from nep.model.samples import Sample
 from nep.train.batches import draw, epoch_order, prepared_ahead
-from nep.train.sft import SftPlan, sample_groups
+from nep.train.sft import SftPlan
 
 
 def test_epoch_orders_are_permutations_of_their_own() -> None:
@@ -24,38 +22,12 @@ def test_draws_use_each_item_once_an_epoch_even_across_steps() -> None:
 
 
 def test_plan_covers_every_epoch_with_a_smaller_last_batch() -> None:
-    plan = SftPlan([[index] for index in range(10)], Sft(batch_size=4, epochs=2), seed=0)
+    plan = SftPlan(10, Sft(batch_size=4, epochs=2), seed=0)
     batches = [plan.batch(step) for step in range(plan.steps)]
     assert [len(batch) for batch in batches] == [4, 4, 2, 4, 4, 2]
     for epoch in (batches[:3], batches[3:]):
         assert sorted(index for batch in epoch for index in batch) == list(range(10))
     assert [plan.epoch(step) for step in (3, 6)] == [1.0, 2.0]
-
-
-def sample(identity: str, *videos: str) -> Sample:
-    tokens = torch.arange(3)
-    return Sample(identity, tokens, tokens[None], prompt_length=2, video_keys=videos, visual_end=0)
-
-
-def test_samples_of_a_video_stay_together_where_the_order_is_by_video() -> None:
-    samples = [
-        sample("a1", "a"),
-        sample("b1", "b"),
-        sample("text"),
-        sample("a2", "a"),
-        sample("words"),
-        sample("b2", "b"),
-    ]
-    assert sample_groups(samples, "shuffled") == [[index] for index in range(6)]
-    groups = sample_groups(samples, "by_video")
-    assert groups == [[0, 3], [1, 5], [2], [4]]
-    plan = SftPlan(groups, Sft(batch_size=3, epochs=2), seed=0)
-    epochs = [[index for step in steps for index in plan.batch(step)] for steps in ((0, 1), (2, 3))]
-    for order in epochs:
-        assert sorted(order) == list(range(6))
-        assert order.index(3) == order.index(0) + 1
-        assert order.index(5) == order.index(1) + 1
-    assert epochs[0] != epochs[1]
 
 
 def test_batches_are_prepared_ahead_in_order_and_errors_reach_the_loop() -> None:
