@@ -1,4 +1,4 @@
-"""Control videos: the first parts of the evaluation questions without their order in time.
+"""Control videos: first parts of the evaluation questions with their frames shuffled, or one frame repeated.
 
 A model that answers them as well as the real ones answers from the text or from single frames.
 """

@@ -69,9 +69,9 @@ class Shelf:
                 return self._taken(entry, Path(workspace))
         except DamagedEntryError as damage:
             place = _quarantine(entry)
-            _tell(f"{entry} is damaged ({damage}); {place}; it is not used, {self.stage} makes the result anew")
+            _tell(f"{entry} is damaged ({damage}); {place}; it is not used, {self.stage} makes the result again")
         except OSError as error:
-            _tell(f"{entry} cannot be read ({error}); {self.stage} makes the result anew")
+            _tell(f"{entry} cannot be read ({error}); {self.stage} makes the result again")
         return None
 
     def publish(

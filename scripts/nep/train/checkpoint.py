@@ -120,7 +120,7 @@ class Checkpoints:
             self._finish()
         if stop:
             if self._distributed.is_main_process:
-                print(f"stopped after step {step} of {steps}; the same command goes on from there", file=sys.stderr)
+                print(f"stopped after step {step} of {steps}; run the same command to resume", file=sys.stderr)
             raise Preempted
 
     def save(self, step: int) -> None:
