@@ -2,9 +2,11 @@
 
 import csv
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,6 +20,8 @@ from nep.files import atomic_path, confined, read_jsonl, read_list, sha256_of_fi
 REQUIRED: tuple[Column, ...] = ("video_path", "split_time")
 # In a CSV file these columns hold JSON: a list of texts, or of {"question", "answer"}.
 LISTS: tuple[Column, ...] = ("events", "mc_qa", "oe_qa")
+# Decimal places of a parquet duration's unit.
+_DIGITS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
 
 
 def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]]:
@@ -99,9 +103,28 @@ def _read_jsonl(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
 def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     try:
         table = pyarrow.parquet.read_table(path)
+        columns = [_as_written(column) for column in table.columns]
     except pyarrow.ArrowException as error:
         raise InputError(f"{path}: not a parquet file ({error})") from None
-    return table.to_pylist(), table.column_names
+    rows = [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
+    return rows, table.column_names
+
+
+def _as_written(column: pyarrow.ChunkedArray) -> list[Any]:
+    """Values with the decimals that were meant; durations as seconds, dates and times of day as text."""
+    if pyarrow.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    kind = column.type
+    if pyarrow.types.is_float16(kind) or pyarrow.types.is_float32(kind):
+        # 0.4 of 32 bits is 0.4000000059… as a double, a frame later: its shortest decimal is what was meant.
+        narrow = kind.to_pandas_dtype()
+        return [value if value is None else float(str(narrow(value))) for value in column.to_pylist()]
+    if pyarrow.types.is_duration(kind):
+        ticks = column.cast(pyarrow.int64()).to_pylist()
+        return [value if value is None else f"{Decimal(value).scaleb(_DIGITS[kind.unit]):f}" for value in ticks]
+    if pyarrow.types.is_temporal(kind):
+        return column.cast(pyarrow.string()).to_pylist()
+    return column.to_pylist()
 
 
 _READERS = {".csv": _read_csv, ".json": _read_json, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
@@ -123,7 +146,11 @@ def _value(name: Column, value: Any) -> Any:
         except ValueError:
             # The parser rejects the row, and shows the text.
             return value
-    # Parquet has types that JSON lacks (decimals, times of day); their text is what the parser reads.
+    if isinstance(value, float) and math.isnan(value):
+        # How numpy and pandas write that there is no number.
+        return None
+    if isinstance(value, Decimal):
+        return f"{value:f}"
     return value if value is None or isinstance(value, str | int | float | list | dict) else str(value)
 
 

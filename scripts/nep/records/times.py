@@ -1,6 +1,7 @@
 """Time stamps of annotations: the forms in which models wrote them, and the split time that they give."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from nep.rows.quarantine import Reason, Rejection
@@ -69,8 +70,8 @@ def _clock_seconds(hours: str | None, minutes: str, seconds: str) -> float | Non
     if float(seconds) >= SECONDS_A_MINUTE or (hours is not None and int(minutes) >= SECONDS_A_MINUTE):
         return None
     whole = int(hours or 0) * SECONDS_A_MINUTE**2 + int(minutes) * SECONDS_A_MINUTE
-    # Rounded to the microsecond: the sum of a clock time must not differ from the same time written in seconds.
-    return round(whole + float(seconds), 6)
+    # Added as decimals: a clock time must not differ from the same time written in seconds.
+    return float(whole + Decimal(seconds))
 
 
 def _single_scenes(scenes_timestep: Any) -> list[Any]:

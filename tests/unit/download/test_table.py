@@ -5,6 +5,7 @@ import datetime
 import decimal
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from nep.errors import InputError
 from nep.files import read_json, write_jsonl
 from nep.records.parse import parse_files
 from nep.records.schema import Event, QuestionAnswer
+from nep.records.times import parse_split_time
+from nep.video.timeline import Timeline, cut_pts
 
 ROWS = [
     {
@@ -63,6 +66,10 @@ def folder(tmp_path: Path) -> Path:
     (folder / "kitchen/egg.mp4").write_bytes(b"egg")
     (folder / "hall.mp4").write_bytes(b"hall")
     return folder
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    return read_table(table, {})
 
 
 def download(folder: Path, run: Path, **changes: Any) -> dict[str, Any]:
@@ -110,6 +117,46 @@ def test_types_that_json_lacks_become_text(folder: Path) -> None:
     WRITERS["parquet"](folder / "decimal.parquet", rows)
     found = [read_table(folder / f"{name}.parquet", {})[0]["video_split"] for name in ("clock", "decimal")]
     assert [split["scenes_timestep"] for split in found] == [[{"end": "00:00:07.500000"}], [{"end": "7.5"}]]
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.dictionary(pa.int8(), pa.float32())])
+def test_a_narrow_number_cuts_at_the_frame_that_its_decimal_names(folder: Path, kind: pa.DataType) -> None:
+    frames = {0.4: 10, 0.6: 15, 1.2: 30, 2.2: 55}
+    values = pa.array(list(frames), pa.float32() if pa.types.is_dictionary(kind) else kind)
+    table = pa.table({"video_path": ["a.mp4"] * len(frames), "split_time": values.cast(kind)})
+    pyarrow.parquet.write_table(table, folder / "narrow.parquet")
+    seconds = [parse_split_time(row["video_split"]["scenes_timestep"]) for row in rows_of(folder / "narrow.parquet")]
+    assert seconds == list(frames)
+    timeline = Timeline(pts=tuple(range(100)), last_duration=1, time_base=Fraction(1, 25))
+    assert [cut_pts(timeline, time) for time in seconds] == list(frames.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticks", "written", "seconds"),
+    [
+        (pa.duration("s"), 90000, "90000", 90000.0),
+        (pa.duration("ms"), 7500, "7.500", 7.5),
+        (pa.duration("us"), 400000, "0.400000", 0.4),
+        (pa.duration("ns"), 1500000001, "1.500000001", 1.500000001),
+        (pa.time64("ns"), 7500000001, "00:00:07.500000001", 7.500000001),
+        (pa.time32("ms"), 3723400, "01:02:03.400", 3723.4),
+    ],
+)
+def test_times_of_any_unit_keep_their_digits(
+    folder: Path, kind: pa.DataType, ticks: int, written: str, seconds: float
+) -> None:
+    table = pa.table({"video_path": ["a.mp4", "b.mp4"], "split_time": pa.array([ticks, None], kind)})
+    pyarrow.parquet.write_table(table, folder / "times.parquet")
+    first, second = (row["video_split"]["scenes_timestep"] for row in rows_of(folder / "times.parquet"))
+    assert (first, second) == ([{"end": written}], [])
+    assert parse_split_time(first) == seconds
+
+
+def test_no_number_of_numpy_is_no_value(folder: Path) -> None:
+    table = pa.table({"video_path": ["a.mp4"], "split_time": [2.0], "split_scene": [float("nan")]})
+    pyarrow.parquet.write_table(table, folder / "nan.parquet")
+    (row,) = rows_of(folder / "nan.parquet")
+    assert row["video_split"]["scenes_timestep"] == [{"end": 2.0}]
 
 
 @pytest.mark.parametrize(
