@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, get_args
@@ -13,9 +13,10 @@ from typing import Any, get_args
 import pyarrow.parquet
 
 from nep.config import Column
-from nep.download.place import checked_name
 from nep.errors import InputError, did_you_mean
 from nep.files import atomic_path, confined, read_jsonl, read_list, sha256_of_file
+from nep.records.schema import check_video_path
+from nep.rows.quarantine import Rejection
 
 REQUIRED: tuple[Column, ...] = ("video_path", "split_time")
 # In a CSV file these columns hold JSON: a list of texts, or of {"question", "answer"}.
@@ -70,9 +71,8 @@ def link_videos(folder: Path, rows: Iterable[Any], videos: Path) -> dict[str, di
     The result has `{"path", "size", "sha256"}` of each by its path. A row without a usable path, or whose file is not
     there, is passed over here and rejected with its reason when it is parsed.
     """
-    named = {row["video_path"] for row in rows if isinstance(row, dict) and isinstance(row.get("video_path"), str)}
     members = {}
-    for name in sorted(named):
+    for name in sorted(set(_names(rows))):
         source = _file_below(folder, name)
         if source is None:
             continue
@@ -167,11 +167,19 @@ def _turns(pairs: Any) -> Any:
     return [{"from": role, "value": pair.get(key)} for pair in pairs for role, key in roles]
 
 
+def _names(rows: Iterable[Any]) -> Iterator[str]:
+    """Paths of the rows' videos, each in its one spelling."""
+    for row in rows:
+        try:
+            yield check_video_path(row.get("video_path") if isinstance(row, dict) else None)
+        except Rejection:
+            continue
+
+
 def _file_below(folder: Path, name: str) -> Path | None:
     try:
-        file = (folder / checked_name(name)).resolve(strict=True)
-    except (InputError, OSError, ValueError):
-        # It leaves the folder, is not there, or is a name that no file can have.
+        file = (folder / name).resolve(strict=True)
+    except OSError:
         return None
     return file if file.is_file() else None
 

@@ -10,6 +10,7 @@ from nep.errors import InputError
 from nep.files import confined, read_list, sha256_of_file, write_json, write_jsonl
 from nep.records.schema import (
     CUT_FOLDER,
+    PUBLISHED_PREFIXES,
     Question,
     Record,
     bare_record,
@@ -67,11 +68,13 @@ def write_parsed(parsed: Parsed, out_dir: Path) -> None:
 
 
 def find_video(videos: Path, video_path: str) -> str:
-    """The path below `videos` of an annotation's video: the whole path, else without its first component.
+    """The path below `videos` of an annotation's video: the whole path, else without a prefix of the published layout.
 
     Raises Rejection: bad_record for a path (or a link) that leaves `videos`, missing_video, empty_video.
     """
-    candidates = [video_path, PurePosixPath(*PurePosixPath(video_path).parts[1:]).as_posix()]
+    first, *rest = PurePosixPath(video_path).parts
+    # Any other first component is a folder of the user's: without it, the file is another video.
+    candidates = [video_path, *([PurePosixPath(*rest).as_posix()] if rest and first in PUBLISHED_PREFIXES else [])]
     for candidate in candidates:
         try:
             file = confined(videos, candidate)
@@ -80,7 +83,7 @@ def find_video(videos: Path, video_path: str) -> str:
         if file.is_file():
             if file.stat().st_size == 0:
                 raise Rejection(Reason.EMPTY_VIDEO, f"{candidate!r} has no bytes")
-            return PurePosixPath(candidate).as_posix()
+            return candidate
     raise Rejection(Reason.MISSING_VIDEO, f"no file {' or '.join(map(repr, candidates))} below the video folder")
 
 

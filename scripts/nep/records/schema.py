@@ -17,6 +17,8 @@ from nep.rows.quarantine import Reason, Rejection
 
 CUT_FOLDER = "first_part_video"
 VIDEO_FOLDERS = ("video_dataset", CUT_FOLDER)
+# What may stand before the path that an archive has for a video.
+PUBLISHED_PREFIXES = ("V1-33K", *VIDEO_FOLDERS)
 UNKNOWN_SOURCE = "unknown"
 SLUG_LENGTH = 40
 NAME_BYTES = 255
@@ -131,7 +133,7 @@ def source_of(video_path: str) -> str:
 
 
 def check_video_path(value: Any) -> str:
-    """A relative POSIX path that stays below its root. Raises Rejection (bad_record)."""
+    """A relative POSIX path that stays below its root, in its shortest spelling. Raises Rejection (bad_record)."""
     if not isinstance(value, str) or not value.strip():
         raise Rejection(Reason.BAD_RECORD, f"video_path must be a path, found {value!r}")
     path = PurePosixPath(value)
@@ -143,7 +145,7 @@ def check_video_path(value: Any) -> str:
         raise Rejection(
             Reason.BAD_RECORD, f"video_path {value[:60]!r}… is too long (a name has {NAME_BYTES} bytes at most)"
         )
-    return value
+    return path.as_posix()
 
 
 def parse_record(row: Any, video_path: str, video: str, already_cut: bool) -> Record:

@@ -207,6 +207,22 @@ def test_bad_rows_are_rejected_and_no_file_outside_the_folder_is_linked(folder: 
     assert (reasons["2"], reasons["4"], reasons["6"]) == ("missing_video", "missing_video", "missing_split_time")
 
 
+def test_a_caption_keeps_its_own_video(folder: Path, tmp_path: Path) -> None:
+    names = ["missing/hall.mp4", "hall.mp4", "./kitchen//egg.mp4", "kitchen/egg.mp4"]
+    write_jsonl(folder / "clips.jsonl", [{"video_path": name, "split_time": 1, "caption": name} for name in names])
+    summary = download(folder, tmp_path / "run", annotations="clips.jsonl")
+    videos = tmp_path / "run/download/videos"
+    parsed = parse_files(tmp_path / "run/download/annotations/next_event_prediction.json", None, videos)
+    assert summary["videos"]["count"] == 2
+    assert {record.caption: record.video for record in parsed.records} == {
+        "hall.mp4": "hall.mp4",
+        "./kitchen//egg.mp4": "kitchen/egg.mp4",
+    }
+    found = {row["detail"].partition(":")[0]: row["reason"] for row in parsed.rejected}
+    file = "next_event_prediction.json"
+    assert found == {f"{file}[0]": "missing_video", f"{file}[3]": "duplicate_record"}
+
+
 def test_videos_are_linked_and_the_users_own_stay(folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     write_csv(folder / "clips.csv", ROWS)

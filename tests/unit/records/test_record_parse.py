@@ -214,9 +214,27 @@ def test_another_spelling_of_the_path_is_the_same_video(parse: Callable[..., Par
     assert rejection_of(parsed)[0] == "duplicate_record"
 
 
-def test_a_video_is_found_without_the_first_component_too(parse: Callable[..., Parsed]) -> None:
+def test_a_video_is_found_without_a_published_prefix_too(parse: Callable[..., Parsed]) -> None:
     (record,) = parse([annotation(f"V1-33K/{PATH}")]).records
     assert (record.video, record.source) == (PATH, "youtube")
+
+
+def test_a_video_is_found_without_its_published_folder_too(parse: Callable[..., Parsed]) -> None:
+    (record,) = parse([annotation()], files={"youtube/one.mp4": b"video"}).records
+    assert (record.video, record.source) == ("youtube/one.mp4", "youtube")
+
+
+def test_no_other_folder_is_dropped_from_a_path(parse: Callable[..., Parsed]) -> None:
+    parsed = parse([annotation("missing/y.mp4"), annotation("y.mp4", caption="Mine.")], files={"y.mp4": b"video"})
+    assert [(record.video, record.caption) for record in parsed.records] == [("y.mp4", "Mine.")]
+    assert rejection_of(parsed)[0] == "missing_video"
+    assert parsed.rejected[0]["id"] == record_id("missing/y.mp4")
+
+
+@pytest.mark.parametrize("spelt", [f"./{PATH}", PATH.replace("/", "//"), PATH.replace("/", "/./")])
+def test_every_spelling_of_a_path_is_one_record(parse: Callable[..., Parsed], spelt: str) -> None:
+    (record,) = parse([annotation(spelt)], [question()]).records
+    assert (record.id, record.video) == (record_id(PATH), PATH)
 
 
 def test_a_link_out_of_the_video_folder_is_rejected(parse: Callable[..., Parsed], tmp_path: Path) -> None:
