@@ -249,6 +249,14 @@ def test_placeholders_and_broken_unicode_do_not_reach_a_text(parse: Callable[...
     assert record.caption == "A cup\ufffd."
 
 
+def test_what_is_taken_out_of_texts_is_counted_by_record(parse: Callable[..., Parsed], tmp_path: Path) -> None:
+    parsed = parse([annotation(caption="A <vid<video>eo> plays<|im_end|>")], [question()])
+    assert parsed.records[0].caption == "A  plays"
+    write_parsed(parsed, tmp_path / "out")
+    altered = json.loads((tmp_path / "out/manifest.json").read_text())["altered"]
+    assert altered == {record_id(PATH): {"<video>": 2, "<|im_end|>": 1}}
+
+
 @pytest.mark.parametrize(
     ("path", "source", "slug"),
     [
