@@ -1,10 +1,14 @@
 """A table of annotations beside plain video files: read into the published form, its videos linked into the run."""
 
 import csv
+import difflib
 import json
 import math
 import os
+import re
 import shutil
+import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +25,9 @@ from nep.rows.quarantine import Rejection
 REQUIRED: tuple[Column, ...] = ("video_path", "split_time")
 # In a CSV file these columns hold JSON: a list of texts, or of {"question", "answer"}.
 LISTS: tuple[Column, ...] = ("events", "mc_qa", "oe_qa")
+# A column whose name is as similar as this to that of a missing one is taken for a slip.
+NEARLY = 0.8
+SCENE_NUMBER = re.compile(r"(?:scene\s*)?(\d{1,6})(?:\.0*)?", re.IGNORECASE)
 # Decimal places of a parquet duration's unit.
 _DIGITS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
 
@@ -29,24 +36,31 @@ def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]
     """The rows of a .csv, .json (a list of objects), .jsonl or .parquet file in the form of V1-33K's annotations.
 
     `columns` maps the names of `nep.config.Column` to the table's own, where the two differ. Values are passed on as
-    they are: what a row lacks or has wrong is the parser's to say. Raises InputError for another suffix, a file that
-    cannot be read, and a column that `columns` names, or that is required, and the table has not.
+    they are: what a row lacks or has wrong is the parser's to say. Raises InputError for another suffix; a file that
+    cannot be read; a row with more or fewer fields than columns; a column that occurs twice, that is not read and has
+    nearly the name of one that is missing, or that `columns` names, or that is required, and the table has not.
     """
     if path.suffix not in _READERS:
         raise InputError(f"{path}: a table is one of {', '.join(_READERS)}, found {path.suffix!r}")
     rows, names = _READERS[path.suffix](path)
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise InputError(f"{path}: column {repeated[0]!r} occurs twice (columns: {', '.join(names)}); name each once")
     places = {name: columns.get(name, name) for name in get_args(Column)}
     for name in (*columns, *REQUIRED):
         if rows and places[name] not in names:
             hint = did_you_mean(places[name], names) or f"source.columns says where '{name}' is"
             raise InputError(f"{path}: no column '{places[name]}'; {hint} (columns: {', '.join(names)})")
+    _check_spelling(path, [name for name in places if places[name] not in names], set(names) - set(places.values()))
     return [published_row({name: _value(name, row.get(place)) for name, place in places.items()}) for row in rows]
 
 
 def published_row(row: Mapping[Column, Any]) -> dict[str, Any]:
     """A table's row as an object of `next_event_prediction.json`; absent values are None or left out."""
     split = {"end": row["split_time"]}
-    scenes = split if row["split_scene"] is None else {f"Scene {row['split_scene']}": split}
+    scene = _scene_number(row["split_scene"])
+    # What is no number of a scene is handed on by its name, so that the parser rejects the row for it.
+    scenes = {f"Scene {scene}": split} if scene else {"split_scene": row["split_scene"], **split}
+    scenes = split if row["split_scene"] is None else scenes
     return {
         "video_path": row["video_path"],
         "caption": row["caption"],
@@ -83,13 +97,55 @@ def link_videos(folder: Path, rows: Iterable[Any], videos: Path) -> dict[str, di
     return members
 
 
+def _check_spelling(path: Path, missing: list[Column], unread: set[str]) -> None:
+    """Raise InputError for a column that is not read, but would be by a missing column's name."""
+    for found in sorted(unread):
+        likeness = {name: _likeness(name, found) for name in missing}
+        name = max(likeness, key=likeness.__getitem__, default=None)
+        if name and likeness[name] >= NEARLY:
+            raise InputError(
+                f"{path}: column '{found}' is not read; did you mean '{name}'? "
+                f"rename it, or set source.columns: {{{name}: {found}}}"
+            )
+
+
+def _likeness(name: str, other: str) -> float:
+    """From 0 to 1, without case and signs between words."""
+    plain = ["".join(filter(str.isalnum, text.casefold())) for text in (name, other)]
+    return difflib.SequenceMatcher(None, *plain).ratio()
+
+
+def _scene_number(value: Any) -> int | None:
+    """A whole number from 1, or "Scene K"; None for anything else."""
+    found = SCENE_NUMBER.fullmatch(str(value).strip())
+    return int(found[1]) or None if found else None
+
+
 def _read_csv(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    # A list of questions in one cell is longer than the module's 131,072 characters.
+    csv.field_size_limit(sys.maxsize)
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            return list(reader), list(reader.fieldnames or [])
+            reader = csv.reader(lines, strict=True)
+            names = next(reader, [])
+            rows = []
+            for row in filter(None, reader):
+                if len(row) != len(names):
+                    raise InputError(_fields_differ(path, len(rows), reader.line_num, row, names))
+                rows.append(dict(zip(names, row, strict=True)))
+            return rows, names
     except (csv.Error, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8 ({error})") from None
+
+
+def _fields_differ(path: Path, number: int, line: int, row: list[str], names: list[str]) -> str:
+    place = f"{path}: row {number} (it ends in line {line}): {len(row)} fields for {len(names)} columns"
+    if len(row) < len(names):
+        return f"{place}: none for '{names[len(row)]}'; leave a field empty where there is no value"
+    return (
+        f"{place}: {row[len(names)]!r} is behind the last column, '{names[-1]}'; "
+        "a text with a comma stands in double quotes"
+    )
 
 
 def _read_json(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
@@ -102,7 +158,7 @@ def _read_jsonl(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 def _read_parquet(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.ParquetFile(path).read()
         columns = [_as_written(column) for column in table.columns]
     except pyarrow.ArrowException as error:
         raise InputError(f"{path}: not a parquet file ({error})") from None

@@ -58,11 +58,16 @@ def parse_split_time(scenes_timestep: Any) -> float:
 
 
 def parse_split_scene(scenes_timestep: Any) -> int | None:
-    """The last scene of the first part (1-based): what the first key of item [0] names; None where it names none."""
+    """The last scene of the first part (1-based): what the first key of item [0] names; None where it names none.
+
+    Raises Rejection (bad_record) for a table's `split_scene` that is no number.
+    """
     items = _single_scenes(scenes_timestep)
     item = items[0] if items else None
     if not isinstance(item, dict):
         return None
+    if "split_scene" in item:
+        raise Rejection(Reason.BAD_RECORD, f"split_scene must be a whole number from 1, found {item['split_scene']!r}")
     return parse_scene_number(next(iter(item))) or parse_scene_number(item.get("scene"))
 
 

@@ -18,7 +18,7 @@ from nep.download.dataset import finish_download, list_source
 from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, write_jsonl
-from nep.records.parse import parse_files
+from nep.records.parse import parse_files, write_parsed
 from nep.records.schema import Event, QuestionAnswer
 from nep.records.times import parse_split_time
 from nep.video.timeline import Timeline, cut_pts
@@ -175,6 +175,57 @@ def test_a_missing_column_is_named(folder: Path, header: str, columns: dict, mes
 
 
 @pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "video_path,split_time,caption\nhall.mp4,2,A door, then a cup.\n",
+            r"row 0 \(it ends in line 2\): 4 fields for 3 columns: ' then a cup.' is behind the last column, 'caption'",
+        ),
+        (
+            'video_path,caption,split_time\na.mp4,"two\nlines",1\n\nb.mp4,x\n',
+            r"row 1 \(it ends in line 5\): 2 fields for 3 columns: none for 'split_time'",
+        ),
+        ("video_path,split_time,caption,caption\na.mp4,1,x,y\n", "column 'caption' occurs twice"),
+        (
+            "video_path,split_time,Caption_Part2\na.mp4,1,x\n",
+            r"column 'Caption_Part2' is not read; did you mean 'caption_part2'\? .*{caption_part2: Caption_Part2}",
+        ),
+        ("video_path,split_time,event\na.mp4,1,x\n", r"column 'event' is not read; did you mean 'events'\?"),
+    ],
+)
+def test_a_table_that_would_lose_text_is_refused(folder: Path, content: str, message: str) -> None:
+    (folder / "clips.csv").write_text(content)
+    with pytest.raises(InputError, match=rf"clips\.csv: {message}"):
+        rows_of(folder / "clips.csv")
+
+
+def test_a_column_twice_in_parquet_is_refused_and_columns_of_other_names_are_not(folder: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a.mp4"])] * 3, names=["video_path", "split_time", "split_time"])
+    pyarrow.parquet.write_table(twice, folder / "twice.parquet")
+    with pytest.raises(InputError, match="column 'split_time' occurs twice"):
+        rows_of(folder / "twice.parquet")
+    write_csv(folder / "clips.csv", [{**dict(ROWS[1]), "caption": "x", "captions": "y", "notes": "z"}])
+    assert rows_of(folder / "clips.csv")[0]["caption"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("scene", "number"), [(2, 2), (2.0, 2), ("2", 2), ("2.0", 2), ("Scene 2", 2), ("two", None), (0, None), (2.5, None)]
+)
+def test_a_scene_without_a_number_rejects_the_row_for_what_it_is(
+    folder: Path, tmp_path: Path, scene: object, number: int | None
+) -> None:
+    (folder / "clips.json").write_text(json.dumps([{"video_path": "hall.mp4", "split_time": 1, "split_scene": scene}]))
+    download(folder, tmp_path / "run", annotations="clips.json")
+    annotations = tmp_path / "run/download/annotations/next_event_prediction.json"
+    parsed = parse_files(annotations, None, tmp_path / "run/download/videos")
+    assert [record.split_scene for record in parsed.records] == ([] if number is None else [number])
+    message = f"split_scene must be a whole number from 1, found {scene!r}"
+    assert [(row["reason"], message in row["detail"]) for row in parsed.rejected] == (
+        [("bad_record", True)] if number is None else []
+    )
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("clips.xlsx", b"PK", r"a table is one of \.csv, \.json, \.jsonl, \.parquet, found '\.xlsx'"),
@@ -206,6 +257,31 @@ def test_bad_rows_are_rejected_and_no_file_outside_the_folder_is_linked(folder: 
     reasons = {row["detail"].partition(":")[0].partition("[")[2][:-1]: row["reason"] for row in parsed.rejected}
     assert list(reasons.values()).count("bad_record") == 5 and len(reasons) == 8
     assert (reasons["2"], reasons["4"], reasons["6"]) == ("missing_video", "missing_video", "missing_split_time")
+
+
+def test_no_row_ends_the_run(folder: Path, tmp_path: Path) -> None:
+    long = "x" * 251 + ".mp4"
+    (folder / long).write_bytes(b"long")
+    broken = {"video_path": "hall.mp4", "split_time": 1, "caption": "A \ud800 cup", "events": "\ud800"}
+    rows = [
+        {**broken, "events": ["A \ud800 door"]},
+        {**broken, "video_path": "\ud800.mp4"},
+        {**broken, "video_path": long},
+    ]
+    (folder / "clips.json").write_text(json.dumps(rows))
+    download(folder, tmp_path / "run", annotations="clips.json")
+    parsed = parse_files(
+        tmp_path / "run/download/annotations/next_event_prediction.json", None, tmp_path / "run/download/videos"
+    )
+    write_parsed(parsed, tmp_path / "records")
+    assert [record.caption for record in parsed.records] == ["A \ufffd cup"]
+    assert [row["reason"] for row in parsed.rejected] == ["bad_record", "bad_record"]
+
+
+def test_a_table_of_long_cells_is_read(folder: Path) -> None:
+    rows = [{"video_path": "a.mp4", "split_time": "1", "caption": "word " * 40_000}]
+    write_csv(folder / "clips.csv", rows)
+    assert rows_of(folder / "clips.csv")[0]["caption"] == rows[0]["caption"]
 
 
 def test_a_caption_keeps_its_own_video(folder: Path, tmp_path: Path) -> None:
