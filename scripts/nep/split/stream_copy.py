@@ -21,8 +21,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from nep.split.cut_plan import CutPlan, decode_times, plan_cut, plan_whole
-from nep.split.mp4 import create_mp4
+from nep.split.cut_plan import CutPlan, plan_cut, plan_whole
+from nep.split.mp4 import create_mp4, decode_times
 from nep.video.packets import (
     IrregularStreamError,
     PacketList,
