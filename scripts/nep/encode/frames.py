@@ -19,6 +19,7 @@ from nep.model.resizing import Resizing
 from nep.rows.quarantine import Reason, Rejection
 from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
+from nep.video.orientation import orientation_of
 from nep.video.packets import video_packets
 from nep.video.probe import decoded_frames, decoding, frame_rate, frame_step, open_video
 from nep.video.timeline import best_effort
@@ -155,4 +156,4 @@ class RgbConverter:
             dst_colorspace=Colorspace.ITU601,
             src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.UNSPECIFIED,
         )
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), k=frame.rotation // 90))
+        return np.ascontiguousarray(orientation_of(frame).upright(rgb.to_ndarray()))

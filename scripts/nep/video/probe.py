@@ -13,6 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from nep.rows.quarantine import Reason, Rejection
+from nep.video.orientation import Orientation, orientation_of
 from nep.video.timeline import Timeline, best_effort, typical_step
 
 # A playlist renamed to .mp4 must not make the demuxer open other files or the network.
@@ -23,14 +24,13 @@ _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 class Probe(Timeline):
     """A video's frames as PyAV decodes them, at ffmpeg's best-effort times where the file's do not ascend.
 
-    `width` and `height` are those of the stored frames, `rotation` is the display rotation in degrees that players
-    apply.
+    `width` and `height` are those of the stored frames, before `orientation` is applied.
     """
 
     fps: Fraction
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
     stream_index: int
     container: str
     codec: str
@@ -97,9 +97,9 @@ def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
         raise Rejection(Reason.EMPTY_VIDEO, "the file has zero bytes")
     with decoding(unreadable), open_video(path) as (container, stream):
         stamps: list[tuple[int | None, int | None]] = []
-        last_duration = rotation = 0
+        last_duration, orientation = 0, Orientation()
         for frame in decoded_frames(container, stream):
-            rotation = rotation if stamps else frame.rotation
+            orientation = orientation if stamps else orientation_of(frame)
             stamps.append((frame.pts, frame.dts))
             last_duration = frame.duration
         if not stamps:
@@ -113,7 +113,7 @@ def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
             fps=frame_rate(stream),
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            rotation=rotation,
+            orientation=orientation,
             stream_index=stream.index,
             container=container.format.name,
             codec=stream.codec_context.name,

@@ -13,6 +13,7 @@ from support.mini import MINI, MINI_SPLITS
 from support.splits import split
 
 from nep.files import sha256_of_file
+from nep.video.orientation import Orientation, orientation_of
 from nep.video.probe import decoded_frames, open_video, probe
 from nep.video.tools import run_ffmpeg
 
@@ -26,7 +27,7 @@ def frames_of(path: Path) -> list[tuple[Fraction, np.ndarray]]:
     """Time in seconds and luma plane (H, W) of every frame, by PyAV."""
     with open_video(path) as (container, stream):
         return [
-            (frame.pts * stream.time_base, np.rot90(frame.to_ndarray(format="gray"), frame.rotation // 90))
+            (frame.pts * stream.time_base, orientation_of(frame).upright(frame.to_ndarray(format="gray")))
             for frame in decoded_frames(container, stream)
         ]
 
@@ -137,7 +138,8 @@ def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Pa
     assert split(videos["odd.mp4"], 1.0, tmp_path)["width"] == 66
     turned = split(videos["rotated.mp4"], 1.0, tmp_path)
     assert (turned["way"], turned["width"], turned["height"]) == ("copy", 128, 96)
-    assert probe(tmp_path / turned["first"]["path"]).rotation == probe(videos["rotated.mp4"]).rotation != 0
+    shown = [probe(path).orientation for path in (tmp_path / turned["first"]["path"], videos["rotated.mp4"])]
+    assert shown == [Orientation(transposed=True, left_right=True)] * 2
 
 
 def test_split_on_a_frame_puts_it_into_the_second_part(videos: dict[str, Path], tmp_path: Path) -> None:
