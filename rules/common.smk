@@ -6,9 +6,6 @@ import shlex
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from nep.config import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
@@ -18,11 +15,8 @@ from nep.jobs.store import store_folder
 from nep.watch.last_words import last_words
 from nep.workflow import logs
 from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
-from nep.workflow.path import extend_path
 from nep.workflow.stages import spelled_out
 from nep.workflow.trackers import check_trackers
-
-extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
