@@ -7,7 +7,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from nep.errors import InputError
 from nep.workflow.path import extend_path
-from nep.workflow.start import check_conda, check_folder, name_user
+from nep.workflow.checks import check_conda, check_folder, name_user
 
 extend_path(Path(workflow.basedir))
 name_user()

@@ -14,21 +14,22 @@ from PIL import Image
 from nep.files import confined
 from nep.report.collect import ModelName, Row, Run, Stage
 from nep.report.results_table import answers_to, headline_variants, result_tables
+from nep.video.orientation import orientation_of
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
 THUMBNAIL_SIZE = (224, 168)
 JPEG_QUALITY = 82
 LONGEST_COMPLETION = 1600
-# Characters of data URIs on a page; examples after that have no pictures.
-MOST_PICTURES = 8_000_000
+# Characters of data URIs on a page; examples after that have no images.
+IMAGE_CHARACTERS = 8_000_000
 # What the last model did against the one before it. Shares keep failures on the page when successes abound.
 OUTCOME_SHARES = {"gained": 0.5, "kept": 0.25, "lost": 0.125, "missed": 0.125}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture as a data URI; `seconds` from the start of its part."""
+    """A frame as a data URI; `seconds` from the start of its part."""
 
     uri: str
     seconds: float
@@ -84,9 +85,9 @@ class Example:
 def select_examples(run: Run) -> list[Example]:
     """`report.examples` questions of each benchmark's headline variant, the same ones for the same run.
 
-    The first have pictures, as many as `MOST_PICTURES` lets onto a page.
+    The first have frames, as many as `IMAGE_CHARACTERS` lets onto a page.
     """
-    examples, left = [], MOST_PICTURES
+    examples, left = [], IMAGE_CHARACTERS
     for task, variant in headline_variants(result_tables(run)).items():
         answers = [answers_to(model, task, variant) for model in run.models]
         for question, outcome in _chosen(run, answers):
@@ -136,7 +137,7 @@ def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int
 def frames_of(path: Path, count: int) -> list[Frame]:
     """`count` frames at equal distances, the first and the last among them, as small JPEG data URIs.
 
-    Empty when the file is absent or cannot be decoded: a picture must not end a report.
+    Empty when the file is absent or cannot be decoded: a missing frame must not end a report.
     """
     try:
         return _decode_frames(path, count)
@@ -194,7 +195,7 @@ def _decode_frames(path: Path, count: int) -> list[Frame]:
 def _image_at(frames: Any, stamp: int) -> Image.Image | None:
     for frame in frames:
         if frame.pts is not None and frame.pts >= stamp:
-            return frame.to_image().rotate(frame.rotation, expand=True)
+            return Image.fromarray(orientation_of(frame).upright(frame.to_ndarray(format="rgb24")))
     return None
 
 

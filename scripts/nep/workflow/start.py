@@ -1,33 +1,32 @@
-"""What a workflow needs where it starts: its own folder, conda where it is asked for, a name of the user."""
+"""How a run starts: what the Snakefile does before the first job."""
 
-import os
-import shutil
-from collections.abc import Collection
-from getpass import getuser
+import atexit
+import sys
 from pathlib import Path
 
-from nep.errors import InputError
+from snakemake.exceptions import WorkflowError
+
+from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
+
+SNAKEMAKE_DIR = Path(".snakemake")
 
 
-def check_folder(root: Path) -> None:
-    """Raises InputError where the working folder is not the workflow's own, below which its rules name files."""
-    if not root.samefile(Path.cwd()):
-        raise InputError(f"the workflow runs in its own folder: cd {root}, or add --directory {root} to the command")
+def prepare_run(run: str, is_main_process: bool) -> None:
+    """Tell jobs the name of their run; at its start, remove lock files that a killed Snakemake left."""
+    announce(run)
+    if is_main_process:
+        clear_left_lock_files(SNAKEMAKE_DIR)
 
 
-def check_conda(methods: Collection[str]) -> None:
-    """Raises InputError where environments are to be made by conda, which is not there; an image has its own."""
-    if "conda" in methods and "apptainer" not in methods and shutil.which("conda") is None:
-        raise InputError(
-            "software-deployment-method: conda, as the profiles of clusters have it, needs the command conda, which is "
-            "not on the PATH; load it, or add --sdm env-modules, which takes the environment of Snakemake itself for "
-            "all jobs (docs/environments.md)"
-        )
+def acquire_run_lock(run: str) -> None:
+    """Hold the lock of this run's name until the process ends; a run of another name is not in the way.
 
-
-def name_user() -> None:
-    """Give the user a name where the machine has none for its id, as in a container: jobs' libraries ask for it."""
+    Raises WorkflowError where another run of this name, or a job of it, lives.
+    """
     try:
-        getuser()
-    except (KeyError, OSError):
-        os.environ["LOGNAME"] = str(os.getuid())
+        lock = RunLock(SNAKEMAKE_DIR, run)
+    except LockedError as error:
+        raise WorkflowError(str(error)) from None
+    atexit.register(lock.release)
+    if lock.found:
+        print("the last run of this name died; going on from what it left", file=sys.stderr)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.records.parse import Parsed, parse_files, write_parsed
 from nep.records.schema import Record, record_id, rows_as, source_of
 
 REPO = Path(__file__).parents[3]
-V1_MINI = REPO / "../shared/v1_mini"
 PATH = "video_dataset/youtube/one.mp4"
 
 
@@ -408,14 +408,14 @@ def test_the_script_ends_with_one_line_on_bad_input(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(not V1_MINI.is_dir(), reason=f"no {V1_MINI}")
 def test_the_real_annotations_give_a_record_each(tmp_path: Path) -> None:
-    annotations = json.loads((V1_MINI / "next_event_prediction.json").read_text(encoding="utf-8"))
+    mini = mini_folder()
+    annotations = json.loads((mini / ANNOTATIONS).read_text(encoding="utf-8"))
     for row in annotations:
         video = tmp_path / "videos" / row["video_path"]
         video.parent.mkdir(parents=True, exist_ok=True)
         video.write_bytes(b"video")
-    parsed = parse_files(V1_MINI / "next_event_prediction.json", V1_MINI / "futurebench.json", tmp_path / "videos")
+    parsed = parse_files(mini / ANNOTATIONS, mini / QUESTIONS, tmp_path / "videos")
     assert parsed.rejected == []
     assert {record.video: (record.split_time, record.split_scene) for record in parsed.records} == {
         "video_dataset/youtube/three cups.mp4": (8.6, 2),
