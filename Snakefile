@@ -3,6 +3,9 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
+include: "rules/start.smk"
+
+
 # The image with the environments of envs/, for --sdm conda apptainer (docs/environments.md); nothing else looks for it.
 containerized: "nep.sif"
 

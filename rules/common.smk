@@ -3,9 +3,6 @@ import json
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
-sys.path.insert(0, str(SCRIPTS))
-
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
@@ -14,10 +11,7 @@ from nep.jobs.store import store_folder
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
-from nep.workflow.path import extend_path
 from nep.workflow.start import acquire_run_lock, prepare_run
-
-extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)

@@ -1,6 +1,7 @@
 """Bounds that the options of one question keep, so that no option stands out by its form."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -11,6 +12,17 @@ LENGTH_WORDS = 3
 OVERLAP_WORDS = 2
 
 _WORD = re.compile(r"\w+")
+_QUOTES = re.compile(r"[\"'`´‘’‚‛“”„‟«»‹›「」『』]")
+_DASHES = re.compile(r"[‐‑‒–—―−]")
+# Not a point, comma or colon in a number, and not the sign of one.
+_PUNCTUATION = re.compile(r"[;!?¿¡…。、]|(?<!\d)[.,:]|[.,:](?!\d)|(?<=[^\W\d])-|-(?=[^\W\d]|\s|$)")
+
+
+@lru_cache(maxsize=4096)
+def folded(text: str) -> str:
+    """What a text says, whatever its case, Unicode form, quotes, punctuation and spaces: equal for equal options."""
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(_PUNCTUATION.sub(" ", _DASHES.sub("-", _QUOTES.sub("", plain))).split()) or plain
 
 
 def is_similar_length(text: str, other: str) -> bool:

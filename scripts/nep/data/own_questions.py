@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from nep.data.bounds import broken_bound
+from nep.data.bounds import broken_bound, folded
 from nep.data.inputs import Item, LeftOut
 from nep.data.multiple_choice import MultipleChoice
 from nep.records.schema import LETTERS, QuestionAnswer
@@ -61,8 +61,7 @@ def split_options(question: str) -> tuple[str, dict[str, str]]:
     ends = [*(mark.start() for mark in marks[1:]), len(question)]
     texts = [question[mark.end() : end].strip() for mark, end in zip(marks, ends, strict=True)]
     texts[-1] = texts[-1].split("\n")[0].strip()
-    folded = {" ".join(text.casefold().split()) for text in texts}
-    if "" in folded or len(folded) < len(LETTERS):
+    if not all(texts) or len(set(map(folded, texts))) < len(LETTERS):
         raise LeftOut("not_four_options")
     text = question[: marks[0].start()].strip()
     if not text:
@@ -85,4 +84,4 @@ def _letter(answer: str, options: dict[str, str]) -> str:
 
 
 def _plain(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return " ".join(re.findall(r"\w+", folded(text)))

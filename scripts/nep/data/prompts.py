@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from nep.data.bounds import folded
 from nep.errors import InputError
 
 Variant = Literal["direct", "reason"]
@@ -36,10 +37,9 @@ def _check_wording(text: str) -> str:
 def _check_pool(pool: list[str]) -> list[str]:
     seen: set[str] = set()
     for text in pool:
-        folded = " ".join(text.casefold().split())
-        if folded in seen:
+        if folded(text) in seen:
             raise ValueError(f"{text!r} occurs twice")
-        seen.add(folded)
+        seen.add(folded(text))
     return pool
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nep.data.bounds import broken_bound
+from nep.data.bounds import broken_bound, folded
 from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
 from nep.data.multiple_choice import DISTRACTORS, MultipleChoice, arrange
@@ -190,8 +190,8 @@ def around_the_truth(question: str, truth: str, candidates: Iterable[str], *key:
 
 
 def _may_join(question: str, options: list[str], text: str) -> bool:
-    known = {_folded(option) for option in options}
-    return _folded(text) not in known and broken_bound(question, [*options, text]) is None
+    known = {folded(option) for option in options}
+    return folded(text) not in known and broken_bound(question, [*options, text]) is None
 
 
 def _selections(record: Record, hops: int, joiner: str, seed: int) -> list[str]:
@@ -210,7 +210,3 @@ def _selections(record: Record, hops: int, joiner: str, seed: int) -> list[str]:
         (others if selection[0] in beginnings else preferred).append(join_events(selection, joiner))
         beginnings.add(selection[0])
     return preferred + others
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nep.data.bounds import broken_bound, is_similar_length, overlap
+from nep.data.bounds import broken_bound, folded, is_similar_length, overlap
 from nep.data.draw import stable_random
 from nep.data.inputs import Item, LeftOut
 from nep.data.multiple_choice import arrange
@@ -148,6 +148,31 @@ def test_a_gap_in_the_scenes_is_not_jumped(make_record: Make) -> None:
     record = make_record(1, events=events)
     assert next_events(record, 1) == ["E3"]
     assert next_events(record, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("The caf\u00e9 opens", "The cafe\u0301 opens", True),
+        ("She says \u201cgo\u201d", 'She says "go"', True),
+        ("It\u2019s red", "It's red", True),
+        ("The egg falls!", "The egg falls.", True),
+        ("The egg, then the pan", "the EGG then\u00a0the  pan", True),
+        ("a well-known cook", "a well\u2013known cook", True),
+        ("a well-known cook", "a well known cook", True),
+        ("\uff21 \ufb01sh", "A fish", True),
+        ("Wait\u2026", "Wait ...", True),
+        ("The egg falls", "The egg fell", False),
+        ("1.5 cups", "15 cups", False),
+        ("at 3:20", "at 32:0", False),
+        ("-5 degrees", "5 degrees", False),
+        ("C++", "C", False),
+        ("?", "!", False),
+        ("cafe", "caf\u00e9", False),
+    ],
+)
+def test_what_two_options_say_is_compared(one: str, other: str, same: bool) -> None:
+    assert (folded(one) == folded(other)) is same
 
 
 def test_similar_length_is_by_words() -> None:

@@ -61,6 +61,7 @@ def test_forms_of_an_answer(make_record: Make, answer: str, letter: str) -> None
         ("What falls?\nA. The pan\nB. The egg\nC. A spoon", "A", "not_four_options"),
         ("What falls?\nA. The pan\nB. The egg\nC. A spoon\nD. A cup\nE. None", "E", "not_four_options"),
         ("What falls?\nA. The pan\nB. the  PAN\nC. A spoon\nD. A cup", "A", "not_four_options"),
+        ("What falls?\nA. The “pan”\nB. The pan!\nC. A spoon\nD. A cup", "A", "not_four_options"),
         ("A. The pan\nB. The egg\nC. A spoon\nD. A cup", "A", "no_question"),
         (LINES, "It is not shown", "no_letter"),
         (LINES, "B or C", "no_letter"),
