@@ -151,7 +151,9 @@ class Split(Block):
     """Cutting each video at its split time.
 
     `crf` is the quality of the pictures that are encoded anew around a cut; a video that cannot be copied is encoded
-    as a whole, with `preset`. `audio: keep` copies the sound where MP4 can hold its codec.
+    as a whole, with `preset`. `audio: keep` copies the sound where MP4 can hold its codec. A video that ends before its
+    file says, or of which pictures do not decode, is cut as far as it goes and noted in the manifest, unless
+    `incomplete: quarantine`.
     """
 
     shards: int = Field(4, ge=1)
@@ -160,6 +162,7 @@ class Split(Block):
     crf: int = Field(18, ge=0, le=51)
     preset: str = "veryfast"
     audio: Literal["drop", "keep"] = "drop"
+    incomplete: Literal["note", "quarantine"] = "note"
     max_quarantine_fraction: Fraction = 0.1
 
 
