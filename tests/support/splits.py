@@ -8,7 +8,14 @@ from nep.split.task import SplitTask, split_video
 
 
 def split(
-    source: Path, time: float | None, run: Path, *, already_cut: bool = False, crf: int = 10, audio: str = "drop"
+    source: Path,
+    time: float | None,
+    run: Path,
+    *,
+    already_cut: bool = False,
+    crf: int = 10,
+    audio: str = "drop",
+    incomplete: str = "note",
 ) -> dict[str, Any]:
     """The manifest row of `source`, cut at `time` below `run`."""
     task = SplitTask(
@@ -18,7 +25,7 @@ def split(
         already_cut=already_cut,
         run_dir=run,
         scratch=run / "work" / "clip.tmp",
-        recipe=Recipe(crf=crf, preset="ultrafast", audio=audio),
+        recipe=Recipe(crf=crf, preset="ultrafast", audio=audio, incomplete=incomplete),
         limit_s=60,
     )
     return split_video(task)

@@ -15,6 +15,7 @@ from nep.files import confined
 from nep.report.collect import ModelName, Row, Run, Stage
 from nep.report.results_table import answers_to, headline_variants, result_tables
 from nep.video.orientation import orientation_of
+from nep.video.probe import open_video
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
@@ -141,7 +142,7 @@ def frames_of(path: Path, count: int) -> list[Frame]:
     """
     try:
         return _decode_frames(path, count)
-    except (av.FFmpegError, OSError):
+    except (av.FFmpegError, ValueError, OSError):
         return []
 
 
@@ -177,8 +178,7 @@ def _chosen(run: Run, answers: list[dict[str, Row]]) -> list[tuple[str, str]]:
 
 
 def _decode_frames(path: Path, count: int) -> list[Frame]:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+    with open_video(path) as (container, stream):
         stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
         if not stamps:
             return []

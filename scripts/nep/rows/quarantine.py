@@ -23,6 +23,7 @@ class Reason(StrEnum):
 
     SPLIT_OUTSIDE_VIDEO = "split_outside_video"
     UNDECODABLE_VIDEO = "undecodable_video"
+    INCOMPLETE_VIDEO = "incomplete_video"
     SPLIT_TIMEOUT = "split_timeout"
     SPLIT_CRASH = "split_crash"
     SPLIT_NOT_EXACT = "split_not_exact"

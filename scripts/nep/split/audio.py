@@ -1,6 +1,7 @@
 """Giving a cut part the sound of its stretch of the source, copied packet by packet."""
 
 import heapq
+import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from nep.rows.quarantine import Reason, Rejection
+from nep.split.late_track import delay_sound
 from nep.split.mp4 import create_mp4
 from nep.video.probe import open_video
 
@@ -21,8 +23,9 @@ def add_audio(part: Path, source: Path, begin: Fraction, end: Fraction | None) -
     """Put the first audio track of `source` from `begin` to `end` (seconds on the source's clock) into `part`.
 
     Only packets that lie wholly within the stretch are taken: none sounds of the other part. They begin at 0, less than
-    one packet early: a later start would take an edit list. Returns the track's codec, None where the source has no
-    sound or MP4 cannot hold its codec. Raises Rejection (split_not_exact) if the pictures' time stamps change.
+    one packet early, so that no edit list is needed; where silence goes before them, at their own time. Returns the
+    track's codec, None where the source has no sound there or MP4 cannot hold its codec. Raises Rejection
+    (split_not_exact) if the pictures' time stamps change.
     """
     with av.open(str(source)) as sounding:
         if not sounding.streams.audio:
@@ -36,7 +39,14 @@ def add_audio(part: Path, source: Path, begin: Fraction, end: Fraction | None) -
                 target.start_encoding()
             except (av.FFmpegError, ValueError):
                 return None
-            _mux(target, _pictures(container, video, shown), _sounds(sounding, track, heard, begin, end))
+            sounds = _sounds(sounding, track, heard, begin, end)
+            starting = next(sounds, None)
+            if starting is None:
+                return None
+            _mux(target, _pictures(container, video, shown), itertools.chain([starting], sounds))
+    late, _, packet, *_ = starting
+    if late > (packet.duration or 0) * packet.time_base:
+        delay_sound(mixed, late)
     if _stamps(mixed) != _stamps(part):
         raise Rejection(Reason.SPLIT_NOT_EXACT, "adding the sound moves the pictures")
     mixed.replace(part)

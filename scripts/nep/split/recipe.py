@@ -11,8 +11,12 @@ PRESETS = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """x264's constant rate factor (0 lossless to 51); its preset where a whole video is encoded; the sound's fate."""
+    """x264's constant rate factor (0 lossless to 51); its preset where a whole video is encoded; the sound's fate.
+
+    `incomplete`: what becomes of a video that holds less than its file declares.
+    """
 
     crf: int
     preset: str
     audio: Literal["drop", "keep"] = "drop"
+    incomplete: Literal["note", "quarantine"] = "note"

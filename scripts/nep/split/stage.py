@@ -43,7 +43,7 @@ def split_shard(
     name = shard_name(shard, shards)
     if split.preset not in PRESETS:
         raise InputError(f"split.preset: {split.preset!r} is no preset of x264; it has {', '.join(PRESETS)}")
-    recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio)
+    recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio, incomplete=split.incomplete)
     fingerprint = _fingerprint(recipe, code)
     work = run_dir / "work" / STAGE / fingerprint
     ledger = Ledger(work, partial(_still_holds, run_dir))

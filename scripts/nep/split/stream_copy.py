@@ -32,7 +32,7 @@ from nep.video.packets import (
     read_packets,
     video_packets,
 )
-from nep.video.probe import frame_rate, open_video
+from nep.video.probe import declared_end, frame_rate, open_video
 from nep.video.timeline import Timeline, cut_pts
 
 # A stretch ends at the next IDR picture: for a few seconds of video, the preset that costs least.
@@ -43,9 +43,13 @@ _LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Copied:
-    """A source that was copied: its time line and form; the cut in its units and how many pictures were encoded."""
+    """A source that was copied: its time line and form; the cut in its units and how many pictures were encoded.
+
+    `declared` is when it ends as its header says.
+    """
 
     timeline: Timeline
+    declared: Fraction | None
     fps: Fraction
     width: int
     height: int
@@ -69,7 +73,7 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
             _Part(second, stream, plan.second_pts, plan, crf) as tail,
         ):
             seam = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
-        made = replace(_described(packets, stream), cut=cut, encoded=len(plan.anew))
+        made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.anew))
     _check(first, plan.first_pts, packets.timeline, [range(plan.head_end, len(plan.first_pts)) or range(1)])
     stretch = len(plan.second_anew)
     runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (seam is not None))]
@@ -87,7 +91,7 @@ def copy_whole(source: Path, target: Path) -> Copied:
         with _Part(target, stream, plan.first_pts, plan) as part:
             for packet in video_packets(container, stream):
                 part.write(packet)
-        made = _described(packets, stream)
+        made = _described(container, packets, stream)
     _check(target, plan.first_pts, packets.timeline, [range(1)])
     return made
 
@@ -106,9 +110,9 @@ def _copying(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise IrregularStreamError(str(error)) from None
 
 
-def _described(packets: PacketList, stream: VideoStream) -> Copied:
+def _described(container: InputContainer, packets: PacketList, stream: VideoStream) -> Copied:
     context = stream.codec_context
-    return Copied(packets.timeline, frame_rate(stream), context.width, context.height)
+    return Copied(packets.timeline, declared_end(container), frame_rate(stream), context.width, context.height)
 
 
 def _write(

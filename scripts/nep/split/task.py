@@ -15,6 +15,7 @@ from nep.split.recipe import Recipe
 from nep.split.stream_copy import Copied, copy_whole, cut_by_copy
 from nep.split.transcode import encode_parts, encode_whole
 from nep.split.verify import verify_part
+from nep.video.declared import ends_early, shortfall
 from nep.video.packets import IrregularStreamError
 from nep.video.probe import Probe, probe
 from nep.video.timeline import Timeline, cut_pts
@@ -67,19 +68,20 @@ def _cut(task: SplitTask, workspace: Path) -> dict[str, Any]:
         made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
     except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
-    row = _described(task, made, made.timeline, way="copy", encoded=made.encoded)
+    row = _described(task, made, made.timeline, way="copy", encoded=made.encoded, lacks=_lacks_of_copied(task, made))
     return {**row, **_finished(task, made.timeline, made.cut, first, second)}
 
 
 def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> dict[str, Any]:
     deadline = time.monotonic() + task.limit_s
     source = probe(task.source)
+    lacks = _allowed(task, shortfall(task.source, source, source.declared))
     cut = cut_pts(source, task.split_time)
     before = bisect_left(source.pts, cut)
     encode_parts(task.source, source, before, first, second, task.recipe, _remaining(deadline))
     shown = verify_part(first, source.pts[:before], source.time_base, "first")
     verify_part(second, source.pts[before:], source.time_base, "second")
-    row = _described(task, shown, source, way="encode", encoded=len(source.pts), why=why)
+    row = _described(task, shown, source, way="encode", encoded=len(source.pts), lacks=lacks, why=why)
     return {**row, **_finished(task, source, cut, first, second)}
 
 
@@ -87,14 +89,28 @@ def _as_is(task: SplitTask, workspace: Path) -> dict[str, Any]:
     first = workspace / "first.mp4"
     try:
         made = copy_whole(task.source, first)
-        row, source = _described(task, made, made.timeline, way="copy", encoded=0), made.timeline
+        lacks, source = _lacks_of_copied(task, made), made.timeline
+        row = _described(task, made, source, way="copy", encoded=0, lacks=lacks)
     except IrregularStreamError as why:
         deadline = time.monotonic() + task.limit_s
         source = probe(task.source)
+        lacks = _allowed(task, shortfall(task.source, source, source.declared))
         encode_whole(task.source, source, first, task.recipe, _remaining(deadline))
         shown = verify_part(first, source.pts, source.time_base, "first")
-        row = _described(task, shown, source, way="encode", encoded=len(source.pts), why=str(why))
+        row = _described(task, shown, source, way="encode", encoded=len(source.pts), lacks=lacks, why=str(why))
     return {**row, **_finished(task, source, None, first, None)}
+
+
+def _lacks_of_copied(task: SplitTask, made: Copied) -> str | None:
+    # All stored pictures have been copied: only where they end early, the other streams are worth a look.
+    early = ends_early(made.timeline, made.declared)
+    return _allowed(task, shortfall(task.source, made.timeline, made.declared)) if early else None
+
+
+def _allowed(task: SplitTask, lacks: str | None) -> str | None:
+    if lacks and task.recipe.incomplete == "quarantine":
+        raise Rejection(Reason.INCOMPLETE_VIDEO, lacks)
+    return lacks
 
 
 def _finished(task: SplitTask, source: Timeline, cut: int | None, first: Path, second: Path | None) -> dict[str, Any]:
@@ -106,7 +122,7 @@ def _finished(task: SplitTask, source: Timeline, cut: int | None, first: Path, s
         middle = None if cut is None else cut * source.time_base
         audio = add_audio(first, task.source, begin, middle)
         if second is not None:
-            add_audio(second, task.source, middle, None)
+            audio = add_audio(second, task.source, middle, None) or audio
     return {
         "split_pts": cut,
         "audio": audio,
@@ -116,15 +132,23 @@ def _finished(task: SplitTask, source: Timeline, cut: int | None, first: Path, s
 
 
 def _described(
-    task: SplitTask, part: Copied | Probe, source: Timeline, *, way: str, encoded: int, why: str | None = None
+    task: SplitTask,
+    part: Copied | Probe,
+    source: Timeline,
+    *,
+    way: str,
+    encoded: int,
+    lacks: str | None,
+    why: str | None = None,
 ) -> dict[str, Any]:
-    """What is said of a cut video: the form of its parts, how they were made, and why not by copying."""
+    """What is said of a cut video: the form of its parts, how they were made, why not by copying, what it lacks."""
     return {
         "id": task.identity,
         "status": "ok",
         "way": way,
         "why": why,
         "encoded_frames": encoded,
+        "incomplete": lacks,
         "time_base": f"{source.time_base.numerator}/{source.time_base.denominator}",
         "fps": float(part.fps),
         "width": part.width,

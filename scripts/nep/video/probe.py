@@ -18,19 +18,23 @@ from nep.video.timeline import Timeline, best_effort, typical_step
 
 # A playlist renamed to .mp4 must not make the demuxer open other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
+# Containers whose header has a duration; for others, FFmpeg takes it from what is there.
+_DECLARING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi"})
 
 
 @dataclass(frozen=True)
 class Probe(Timeline):
     """A video's frames as PyAV decodes them, at ffmpeg's best-effort times where the file's do not ascend.
 
-    `width` and `height` are those of the stored frames, before `orientation` is applied.
+    `width` and `height` are those of the stored frames, before `orientation` is applied;
+    `declared` is when the last stream ends in seconds, as the header says.
     """
 
     fps: Fraction
     width: int
     height: int
     orientation: Orientation
+    declared: Fraction | None
     stream_index: int
     container: str
     codec: str
@@ -50,15 +54,16 @@ def decoding(reason: Reason) -> Iterator[None]:
 
 @contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its first video stream that is no cover picture, decoding on one thread.
+    """Open a file and a video stream that is no cover picture, decoding on one thread.
 
+    It is the stream that the file calls the default, as players take it, else the first one.
     One thread, because the concealment of broken frames depends on the number of threads.
     """
     with av.open(str(path), container_options=_OPEN_OPTIONS) as container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
             raise ValueError("the file has no video stream")
-        stream = streams[0]
+        stream = max(streams, key=lambda one: bool(one.disposition & Disposition.default))
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
         yield container, stream
@@ -75,6 +80,12 @@ def frame_rate(stream: VideoStream) -> Fraction:
 def frame_step(stream: VideoStream) -> int:
     """Distance of frames at that rate, in the stream's units."""
     return max(1, round(1 / (frame_rate(stream) * stream.time_base)))
+
+
+def declared_end(container: InputContainer) -> Fraction | None:
+    """When the last of a container's streams ends, in seconds, as its header says."""
+    declares = container.format.name in _DECLARING and container.duration
+    return Fraction(container.duration, av.time_base) if declares else None
 
 
 def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -114,6 +125,7 @@ def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
             width=stream.codec_context.width,
             height=stream.codec_context.height,
             orientation=orientation,
+            declared=declared_end(container),
             stream_index=stream.index,
             container=container.format.name,
             codec=stream.codec_context.name,

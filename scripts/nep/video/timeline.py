@@ -26,6 +26,11 @@ class Timeline:
         return (self.pts[-1] - self.pts[0] + self.last_duration) * self.time_base
 
     @property
+    def end(self) -> Fraction:
+        """When the last picture ends, in seconds on the file's clock."""
+        return (self.pts[-1] + self.last_duration) * self.time_base
+
+    @property
     def durations(self) -> dict[int, int]:
         """Every picture's duration by its PTS."""
         steps = [right - left for left, right in itertools.pairwise(self.pts)]

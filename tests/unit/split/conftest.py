@@ -35,6 +35,10 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             *(*source("64x48", 20, 2), "-f", "lavfi", "-i", "sine=duration=2"),
             *(*x264, "-pix_fmt", "yuv420p", "-c:a", "aac"),
         ],
+        "late_audio.mp4": [
+            *(*source("64x48", 20, 2), "-itsoffset", "0.7", "-f", "lavfi", "-i", "sine=duration=1.3"),
+            *(*x264, "-pix_fmt", "yuv420p", "-bf", "2", "-c:a", "aac"),
+        ],
         "aac.mkv": [
             *(*source("64x48", 20, 2), "-f", "lavfi", "-i", "sine=duration=2"),
             *("-c:v", "mpeg4", "-c:a", "aac", "-output_ts_offset", "3"),

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -200,6 +201,39 @@ def test_truncated_without_index_is_undecodable(videos: dict[str, Path], tmp_pat
     path = tmp_path / "truncated.mp4"
     path.write_bytes(videos["b_frames.mp4"].read_bytes()[:2000])
     assert split(path, 1.0, tmp_path)["reason"] == "undecodable_video"
+
+
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        ("ntsc.mkv", "ends at .* s of 2.002 s"),
+        ("b_frames.mp4", "ends at .* s of 3.000 s"),
+        ("with_audio.mp4", ".. of 40 pictures decode"),
+    ],
+)
+def test_truncated_download_is_noted_or_left_out(
+    name: str, lacks: str, videos: dict[str, Path], tmp_path: Path
+) -> None:
+    assert split(videos[name], 0.5, tmp_path)["incomplete"] is None
+    path = tmp_path / name
+    if name.endswith(".mp4"):
+        run_ffmpeg(["-v", "error", "-i", str(videos[name]), "-c", "copy", "-movflags", "+faststart", str(path)])
+    content = (path if path.exists() else videos[name]).read_bytes()
+    kept = len(content) * 7 // 10
+    path.write_bytes(content[:kept] + (bytes(len(content) - kept) if name == "with_audio.mp4" else b""))
+    row = split(path, 0.5, tmp_path)
+    assert row["status"] == "ok", row
+    assert re.fullmatch(lacks, row["incomplete"])
+    row = split(path, 0.5, tmp_path, incomplete="quarantine")
+    assert (row["reason"], bool(re.fullmatch(lacks, row["detail"]))) == ("incomplete_video", True)
+
+
+def test_the_default_stream_is_cut(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    both = ["-i", str(videos["cfr.mp4"]), "-i", str(videos["bt709.mp4"]), "-map", "0:v", "-map", "1:v", "-c", "copy"]
+    run_ffmpeg(["-v", "error", *both, "-disposition:v:0", "0", "-disposition:v:1", "default", str(path)])
+    row = split(path, 0.5, tmp_path)
+    assert (row["status"], row["source_frames"]) == ("ok", 40)
 
 
 def test_truncated_stream_is_cut_as_far_as_it_decodes(videos: dict[str, Path], tmp_path: Path) -> None:

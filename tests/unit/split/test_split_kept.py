@@ -76,3 +76,21 @@ def test_pictures_are_the_same_with_sound(videos: dict[str, Path], tmp_path: Pat
 
 def test_without_sound_there_is_none(videos: dict[str, Path], tmp_path: Path) -> None:
     assert split(videos["cfr.mp4"], 1.1, tmp_path, audio="keep")["audio"] is None
+
+
+@pytest.mark.parametrize(("time", "starts"), [(1.1, (0.7, 0)), (0.5, (None, 0.2))])
+def test_sound_that_starts_late_stays_late(
+    time: float, starts: tuple[float | None, float], videos: dict[str, Path], tmp_path: Path
+) -> None:
+    row = split(videos["late_audio.mp4"], time, tmp_path, audio="keep")
+    assert row["audio"] == "aac"
+    for part, start in zip(("first", "second"), starts, strict=True):
+        path = tmp_path / row[part]["path"]
+        with av.open(str(path)) as container:
+            assert bool(container.streams.audio) == (start is not None)
+        if start is not None:
+            heard = sounds(path)
+            assert float(heard[0][0]) == pytest.approx(start, abs=0.03)
+            assert float(heard[-1][0] + heard[-1][1]) == pytest.approx(row[part]["frames"] / 20, abs=0.05)
+        assert {read(path).count for read in READERS.values()} == {row[part]["frames"]}
+        assert {len(read(path).lumas) for read in READERS.values()} == {row[part]["frames"]}
