@@ -35,7 +35,7 @@ slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debi
 lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(BIN):$$PATH" snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
 test: lint ## the checks of `make lint`, then all tests (a quarter of an hour on two cores)
@@ -95,7 +95,7 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
-schema: setup ## write config/schema.json from scripts/nep/config.py
+schema: setup ## write config/schema.json and docs/configuration.md from scripts/nep/config/
 	PYTHONPATH=scripts $(BIN)/python tools/write_config_schema.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)

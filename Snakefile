@@ -30,7 +30,7 @@ include: "rules/plan.smk"
 
 
 onstart:
-    start_plan() if TARGET in ASKED else acquire_run_lock()
+    leave_runs_alone(workflow) if IS_PLAN else acquire_run_lock(CONFIG.run)
 
 
 onerror:

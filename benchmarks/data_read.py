@@ -20,7 +20,7 @@ from torchcodec.decoders import VideoDecoder
 
 from clips import content, make_clips
 from measure import interleaved, median_cpu, write_result
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.frame_sampling import frame_budget, linspace_indices, resized_size
 from nep.model.resizing import WithinBudget, resize_frame

@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 
 from measure import ROOT, WORK, write_result
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.files import write_jsonl
 from nep.video.tools import run_ffmpeg

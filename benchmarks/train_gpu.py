@@ -31,7 +31,7 @@ import torch
 from transformers import AutoProcessor, PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from measure import WORK, write_result
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.demo.tiny_checkpoint import (
     IMAGE_PAD,
     PAD,
@@ -315,7 +315,7 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     processor, cache = AutoProcessor.from_pretrained(paths.model, local_files_only=True), VisionCache(paths.encode)
     rows = {"next_event": read_json(paths.convert / "sft/next_event.json")}
     samples, _ = load_samples(recipe, rows, SampleBuilder(processor, engine.model, cache), cache)
-    visuals = Visuals(cache, processor, recipe, distributed.device)
+    visuals = Visuals(cache, processor, recipe.freeze, distributed.device)
     visuals.check(engine.model, samples)
     plan, meter, timings = (
         SftPlan(len(samples), recipe, seed=0),

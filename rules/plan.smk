@@ -15,5 +15,10 @@ rule plan:
         targets=planned_targets(),
         config=CONFIG.model_dump_json(),
     shell:
-        "python scripts/plan_run.py --command {params.command:q} --targets {params.targets:q} --config {params.config:q}"
-        " --run-dir {params.run}"
+        r"""
+        python scripts/plan_run.py \
+            --command {params.command:q} \
+            --targets {params.targets:q} \
+            --config {params.config:q} \
+            --run-dir {params.run:q}
+        """

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from lmms_eval.__main__ import cli_evaluate
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
 from nep.evaluate.read_once import read_clips_once
 from nep.evaluate.recording import register

@@ -61,7 +61,7 @@ def workplace(tmp_path: Path) -> Workplace:
 @pytest.fixture
 def hub(tmp_path: Path) -> Callable[..., Path]:
     """Makes a small data set in the hub's layout, for the test to damage."""
-    from nep.config import DemoVideos
+    from nep.config.demo_videos import DemoVideos
     from nep.data.prompts import load_prompts
     from nep.demo.hub_layout import write_demo_hub
 

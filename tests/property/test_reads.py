@@ -9,7 +9,7 @@ import pytest
 from numbered import COPIED, KINDS, Kind, make
 
 from mini_clips import CLIPS
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode import frames
 from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.clip import Clip

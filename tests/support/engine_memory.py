@@ -7,7 +7,7 @@ from support.entry_points import ROOT
 from support.fork_server import start_fork_server
 from support.training_process import finish, free_port
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.files import read_json, write_json
 
 

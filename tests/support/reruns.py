@@ -7,7 +7,8 @@ from typing import Any
 
 from support.environments import scripts_in
 
-from nep.config import EXECUTION_ONLY, Block, Config
+from nep.config.base import EXECUTION_ONLY, Block
+from nep.config.whole import Config
 from nep.fingerprint import local_closure
 from nep.workflow.rule_graph import parse_rulegraph
 

@@ -10,7 +10,8 @@ import torch
 from support.training_run import make_run
 from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from nep.config import Sft, Training
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_json, read_jsonl
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
@@ -54,7 +55,7 @@ def parts(run_folder: Path) -> Parts:
         model=model,
         processor=processor,
         cache=cache,
-        visuals=Visuals(cache, processor, Sft(), torch.device("cpu")),
+        visuals=Visuals(cache, processor, Sft().freeze, torch.device("cpu")),
         dialogues=[builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in dialogues],
         prompts=[
             builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))

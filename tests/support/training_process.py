@@ -15,7 +15,8 @@ from support.entry_points import ROOT
 from support.fork_server import start_fork_server
 
 from nep.cli import run_entry_point
-from nep.config import Sft, Training
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.train.runtime.options import RunPaths
 
 TIMEOUT_S = 300

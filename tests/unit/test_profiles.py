@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.workflow.rule_graph import rules_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ import yaml
 from support.entry_points import ROOT
 from support.workflow import Workplace, merged
 
-from nep.config import Config, load_config
+from nep.config.whole import Config, load_config
 from nep.data.questions import next_events
 from nep.download.table import read_table
 from nep.records.schema import parse_question, parse_record

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nep.config import Convert
+from nep.config.convert import Convert
 from nep.data.inputs import (
     VIDEOS_FOLDER,
     Inputs,

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.data.prompts import VARIANTS, Prompts, Variant, reasoned_answer
 from nep.demo.muon import Muon
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences

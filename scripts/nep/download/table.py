@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import pyarrow.parquet
 
-from nep.config import Column
+from nep.config.source import Column
 from nep.download.place import checked_name
 from nep.errors import InputError, did_you_mean
 from nep.files import atomic_path, confined, read_jsonl, read_list, sha256_of_file
@@ -23,7 +23,7 @@ LISTS: tuple[Column, ...] = ("events", "mc_qa", "oe_qa")
 def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]]:
     """The rows of a .csv, .json (a list of objects), .jsonl or .parquet file in the form of V1-33K's annotations.
 
-    `columns` maps the names of `nep.config.Column` to the table's own, where the two differ. Values are passed on as
+    `columns` maps the names of `config.source.Column` to the table's own, where the two differ. Values are passed on as
     they are: what a row lacks or has wrong is the parser's to say. Raises InputError for another suffix, a file that
     cannot be read, and a column that `columns` names, or that is required, and the table has not.
     """

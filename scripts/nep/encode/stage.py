@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.encode.features import FeatureEncoder
 from nep.encode.frames import ClipTask, read_clip
 from nep.encode.kept import KeptShard

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nep.config import Endpoint, Evaluate, Vision
+from nep.config.endpoint import Endpoint
+from nep.config.evaluate import Evaluate
+from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.questions import count_frames
 from nep.files import read_json

@@ -12,7 +12,7 @@ from PIL.Image import Image
 from transformers import AutoModelForImageTextToText
 from transformers.video_utils import VideoMetadata
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.model.clip import Clip
 from nep.model.family import load_processor, resizing_of

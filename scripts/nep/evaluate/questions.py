@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import av
 
-from nep.config import SeedLevel
+from nep.config.seedbench import SeedLevel
 from nep.errors import InputError
 from nep.files import confined, read_json, read_jsonl
 from nep.stats.accuracy import KINDS

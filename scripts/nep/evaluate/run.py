@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nep.benchmarks.registry import ExternalTask, fetched_commit
-from nep.config import SEEDBENCH, Encode, Evaluate, Vision
+from nep.config.encode import Encode
+from nep.config.evaluate import Evaluate
+from nep.config.seedbench import SEEDBENCH
+from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.backends import Backend
 from nep.evaluate.external import REPAIRS, external_rows, left_out_rows, planned_external, read_external, write_repairs

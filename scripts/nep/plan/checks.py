@@ -18,7 +18,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from nep.config import Config, Grpo, Model, Sft, Source
+from nep.config.grpo import Grpo
+from nep.config.model import Model
+from nep.config.sft import Sft
+from nep.config.source import Source
+from nep.config.whole import Config
 from nep.download.hub import open_hub, token_from_environment
 from nep.download.place import RepositoryKind
 from nep.errors import InputError

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from huggingface_hub import is_offline_mode
 
-from nep.config import Config, Model
+from nep.config.model import Model
+from nep.config.whole import Config
 from nep.download.dataset import list_source
 from nep.download.model import wanted_files
 from nep.download.open_place import open_place

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from nep.config import Config
+from nep.config.whole import Config
 from nep.plan import checks as preflight
 from nep.plan.checks import Check
 from nep.plan.dry_run import DryRun, Job

@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
-from nep.config import EXECUTION_ONLY, Block, Config, Model, Source
+from nep.config.base import EXECUTION_ONLY, Block
+from nep.config.model import Model
+from nep.config.source import Source
+from nep.config.whole import Config
 from nep.report.collect import Job, Run
 from nep.workflow.machine import Machine
 

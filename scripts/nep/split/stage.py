@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 
-from nep.config import Split
+from nep.config.split import Split
 from nep.errors import InputError
 from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from nep.jobs.ledger import Ledger

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Sft, Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import read_json
 from nep.model.adapters import add_adapters, merge_adapters, without_adapters
@@ -46,7 +46,7 @@ class Engine:
     Attributes: `distributed`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
     """
 
-    def __init__(self, folder: Path, training: Sft | Grpo, distributed: DistributedContext, seed: int) -> None:
+    def __init__(self, folder: Path, training: Training, distributed: DistributedContext, seed: int) -> None:
         self.distributed = distributed
         self.training = training
         self._folder = folder

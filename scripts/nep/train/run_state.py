@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nep.config import Grpo, Sft, Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
@@ -64,11 +64,11 @@ class SharedTraining:
     One that calls the user's own reward functions is not: what these import and read is not known.
     """
 
-    def __init__(self, stage: str, training: Sft | Grpo, fingerprint: str, paths: RunPaths) -> None:
+    def __init__(self, stage: str, fingerprint: str, paths: RunPaths, may_be_shared: bool = True) -> None:
         self._shelf = Shelf(stage, run=paths.run, root=paths.out)
         self._key = {"fingerprint": fingerprint}
         self._out = paths.out
-        self._may_be_shared = not (isinstance(training, Grpo) and training.reward_modules)
+        self._may_be_shared = may_be_shared
 
     def fetch(self, distributed: DistributedContext) -> bool:
         """Whether the outputs could be taken from the store. All processes must call it."""

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 from transformers import AutoProcessor
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
 from nep.errors import InputError
 from nep.files import read_jsonl
@@ -38,7 +38,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     distributed = start_distributed(sft.threads)
     files = dataset_files(sft, paths.convert)
     fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
-    shared = SharedTraining(STAGE, sft, fingerprint, paths)
+    shared = SharedTraining(STAGE, fingerprint, paths)
     if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
@@ -48,12 +48,12 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     cache = VisionCache(paths.encode)
     builder = SampleBuilder(processor, engine.model, cache)
     samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)
-    held_out, _ = load_samples(sft, select_sft_validation(files, sft, seed), builder, cache)
+    held_out, _ = load_samples(sft, select_sft_validation(files, sft.validation_samples, seed), builder, cache)
     if not samples:
         raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
     if sft.publish == "best" and not held_out:
         raise InputError("sft.publish: 'best' needs held-out samples, and there are none; use 'last'")
-    visuals = Visuals(cache, processor, sft, distributed.device)
+    visuals = Visuals(cache, processor, sft.freeze, distributed.device)
     visuals.check(engine.model, samples)
 
     checkpoints = Checkpoints(work, engine, "loss", "lowest")

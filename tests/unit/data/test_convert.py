@@ -12,7 +12,7 @@ import pytest
 from datasets import load_dataset
 
 from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
-from nep.config import Convert
+from nep.config.convert import Convert
 from nep.data.convert import convert_run
 from nep.data.draw import take_first_by_hash
 from nep.data.prompts import Prompts

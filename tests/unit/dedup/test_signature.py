@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from nep.config import Convert, DemoVideos
+from nep.config.convert import Convert
+from nep.config.demo_videos import DemoVideos
 from nep.dedup.frames import area_average, signature_of, without_bars
 from nep.dedup.signature import GRID, TIMES_S, Signature, from_json, near_duplicates, to_json
 from nep.dedup.stage import SignTask, files_by_id, hash_shard, merge_hashes

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.data.prompts import Prompts, load_prompts
 from nep.demo.pretrain import (
     StillFrames,
@@ -20,6 +20,7 @@ from nep.demo.pretrain import (
     build_optimizers,
     corpus,
     draw_choosing,
+    draw_describing,
     draw_guessing,
     draw_lesson,
     draw_matching,
@@ -27,6 +28,7 @@ from nep.demo.pretrain import (
     still_key,
 )
 from nep.demo.tiny_checkpoint import build_processor
+from nep.demo.world import tell
 from nep.model.samples import SampleBuilder
 from nep.model.scoring import Scorer
 
@@ -79,6 +81,14 @@ def test_a_still_is_answered_by_the_lamp_that_is_lit_in_it(prompts: Prompts) -> 
         (answer,) = lesson.answers
         letter = re.search(r"([A-D])(?:\n</answer>)?$", answer.learned)[1]
         assert options[letter] == lit.capitalize()
+
+
+def test_a_description_names_the_lamps_by_their_places_and_not_by_their_order_in_time(prompts: Prompts) -> None:
+    for seed in range(20):
+        frame, _, colours = draw_still(random.Random(seed), SIZE)
+        lesson = draw_describing(random.Random(seed), SIZE)
+        assert np.array_equal(lesson.frame, frame)
+        assert [answer.learned for answer in lesson.answers] == [f"{tell(colours)}."]
 
 
 def test_the_answers_of_a_question_are_branches_of_one_sequence(prompts: Prompts, tiny_checkpoint: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from nep.config import Source
+from nep.config.source import Source
 from nep.download.dataset import finish_download, list_source
 from nep.download.table import read_table
 from nep.errors import InputError

@@ -7,7 +7,7 @@ import pytest
 import torch
 from qwen_vl_utils import vision_process
 
-from nep.config import DemoVideos
+from nep.config.demo_videos import DemoVideos
 from nep.demo.hub_layout import DemoVideo, encode_video
 from nep.demo.world import draw_scenario
 from nep.evaluate.read_once import RecentClips

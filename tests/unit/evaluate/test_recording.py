@@ -9,7 +9,8 @@ from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
 from nep.evaluate.ledger import Answer, Ledger
 from nep.evaluate.recording import answer_of, batches, load_exact, recorded, register

@@ -11,7 +11,9 @@ import pytest
 from huggingface_hub import constants
 from support.hub_server import HubFile, HubServer
 
-from nep.config import Config, Grpo, Sft, load_config
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.whole import Config, load_config
 from nep.plan import checks as preflight
 from nep.plan.dry_run import Job
 from nep.plan.training import TrainingCost

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support.synthetic_run import COLOURS, SyntheticRun, write_clip, write_lines
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.errors import InputError
 from nep.report.collect import collect_run
 from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, choose_questions, frames_of, select_examples

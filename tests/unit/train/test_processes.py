@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from support.training_process import run, start, stop_when
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_jsonl, sha256_of_file
 from nep.train.runtime.options import RunPaths
 

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from support.matrix import MATRIX
 from support.training_process import finish, lines_in, run, start, stop_when
 
-from nep.config import Grpo, Lora, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Lora, Training
 from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preemption import EXIT_RESUME

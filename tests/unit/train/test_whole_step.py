@@ -13,7 +13,7 @@ from support.gradient_step import update_of
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer

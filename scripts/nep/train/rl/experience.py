@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.model.samples import Sample
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
@@ -85,7 +85,7 @@ class Collector:
         self._processor = processor
         self._rollout = rollout
         self._distributed = distributed
-        self._visuals = Visuals(cache, processor, grpo, distributed.device)
+        self._visuals = Visuals(cache, processor, grpo.freeze, distributed.device)
         self.records: list[str] = []
 
     def collect(self, model: PreTrainedModel, step: int) -> tuple[list[Experience], list[Experience], int]:
@@ -127,9 +127,8 @@ class Collector:
         groups = self._sample(model, step, slots, questions, self._visuals, grpo.completions)
         shuffled: list[list[Completion]] = [[] for _ in questions]
         if grpo.shuffled_bonus:
-            visuals = Visuals(
-                ShuffledCache(self._cache, self._seed, step), self._processor, grpo, self._distributed.device
-            )
+            cache = ShuffledCache(self._cache, self._seed, step)
+            visuals = Visuals(cache, self._processor, grpo.freeze, self._distributed.device)
             slots = [f"{slot}/shuffled" for slot in slots]
             # Half as many, as published: they only decide whether the order of the frames helped.
             shuffled = self._sample(model, step, slots, questions, visuals, grpo.completions // 2)

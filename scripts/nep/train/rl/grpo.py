@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.data.selection import select_grpo
 from nep.errors import InputError
 from nep.files import read_jsonl
@@ -57,7 +57,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
     fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
-    shared = SharedTraining(STAGE, grpo, fingerprint, paths)
+    shared = SharedTraining(STAGE, fingerprint, paths, may_be_shared=not grpo.reward_modules)
     if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
@@ -127,7 +127,7 @@ class GrpoTrainer:
         self._distributed: DistributedContext = engine.distributed
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
         cache = VisionCache(paths.encode)
-        self._visuals = Visuals(cache, processor, grpo, self._distributed.device)
+        self._visuals = Visuals(cache, processor, grpo.freeze, self._distributed.device)
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sacrebleu.metrics import CHRF
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.stats.answers import extract_answer_tag
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, get_args
 
-from nep.config import TrackerName, Training, load_block
+from nep.config.base import load_block
+from nep.config.training import TrackerName, Training
 
 Recipe = TypeVar("Recipe", bound=Training)
 

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.model.adapters import add_adapters
 from nep.model.param_groups import freeze

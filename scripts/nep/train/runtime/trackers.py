@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nep.config import TrackerName
+from nep.config.training import TrackerName
 
 if TYPE_CHECKING:
     # It needs torch.

@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 import torch
 
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file
 from nep.model.samples import end_tokens
@@ -131,7 +131,7 @@ def test_shuffled_features_are_those_of_shuffled_frames(parts) -> None:
     frames, original = cache.frames(key), parts.cache.frames(key)
     assert frames.tolist() == torch.cat([original[2:], original[:2]]).tolist()
     cpu = torch.device("cpu")
-    pixels = Visuals(cache, parts.processor, Sft(freeze=[]), cpu).inputs([key])
+    pixels = Visuals(cache, parts.processor, [], cpu).inputs([key])
     with torch.no_grad():
         computed = parts.model.model.get_video_features(**pixels).pooler_output[0]
     torch.testing.assert_close(cache.features(key), computed, atol=1e-4, rtol=1e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.train.rl.rewards import (
     Rewards,

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.files import read_jsonl
 from nep.train.runtime.flops import training_flops
 from nep.train.runtime.meter import Meter

@@ -6,7 +6,9 @@ import pytest
 import torch
 from support.engine_memory import held
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.train.engine import Engine, deepspeed_config
 from nep.train.runtime.preflight import GIB, Line, ModelSize, check, host_memory, memory_lines, model_size, table

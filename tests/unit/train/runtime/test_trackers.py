@@ -11,7 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
-from nep.config import EXECUTION_ONLY, Grpo, Sft, Training
+from nep.config.base import EXECUTION_ONLY
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_jsonl
 from nep.train.runtime.trackers import Tracked, start_tracker
 
