@@ -18,7 +18,7 @@ import torch
 from transformers import AutoProcessor
 
 from measure import ROOT, WORK, write_result
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.data.prompts import Variant, load_prompts
 from nep.files import read_jsonl
 from nep.model.samples import SampleBuilder, video_keys

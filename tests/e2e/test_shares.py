@@ -1,6 +1,7 @@
 """The benchmark of the demo: where the CPU-seconds of the reduced configuration went, rule by rule."""
 
 import pytest
+
 from demo_seeds import SCHEDULER, shared_out
 
 pytestmark = pytest.mark.e2e

@@ -1,6 +1,5 @@
 """Videos whose pictures say their own number, in every codec, container and timing that the cut has to handle."""
 
-import struct
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from support.display_matrix import QUARTER_TURN, write_orientation
 
 from nep.video.tools import find_ffmpeg, run_ffmpeg
 
@@ -87,7 +87,7 @@ def make(kind: Kind, folder: Path) -> Path:
         # Copied from between two keyframes: the file keeps what comes before, hidden by an edit list.
         run_ffmpeg(["-nostdin", "-v", "error", "-y", "-ss", kind.start, "-i", str(target), "-c", "copy", str(path)])
     if kind.rotated:
-        rotate_quarter(path, HEIGHT)
+        write_orientation(path, QUARTER_TURN, (WIDTH, HEIGHT))
     return path
 
 
@@ -105,12 +105,3 @@ def number_of(luma: NDArray[np.uint8], *, turned: bool = False) -> int:
     straight = np.rot90(luma) if turned else luma
     blocks = straight[8 : HEIGHT // 2 - 8].reshape(-1, BITS, BLOCK)[:, :, 4:-4].mean(axis=(0, 2))
     return sum(int(block > 128) << bit for bit, block in enumerate(blocks))
-
-
-def rotate_quarter(path: Path, height: int) -> None:
-    """Write a quarter turn into the track header's display matrix (16.16 and 2.30 fixed point numbers)."""
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, height * one, 0, 1 << 30)
-    path.write_bytes(data)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
+from nep.video.orientation import orientation_of
 from nep.video.probe import decoded_frames, open_video
 from nep.video.tools import find_ffmpeg
 
@@ -30,7 +31,7 @@ def by_pyav(path: Path) -> Pictures:
     """PyAV, frame after frame."""
     with open_video(path) as (container, stream):
         frames = [
-            (float(frame.pts * stream.time_base), np.rot90(frame.to_ndarray(format="gray"), frame.rotation // 90))
+            (float(frame.pts * stream.time_base), orientation_of(frame).upright(frame.to_ndarray(format="gray")))
             for frame in decoded_frames(container, stream)
         ]
         count = stream.frames or len(frames)
@@ -95,4 +96,4 @@ def _upright_size(path: Path) -> tuple[int, int]:
     """(height, width)."""
     with open_video(path) as (container, stream):
         frame = next(decoded_frames(container, stream))
-        return (frame.width, frame.height) if frame.rotation % 180 else (frame.height, frame.width)
+        return orientation_of(frame).upright(np.empty((frame.height, frame.width))).shape

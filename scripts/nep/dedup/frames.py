@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nep.dedup.signature import GRID, TIMES_S, Signature
 from nep.rows.quarantine import Reason
+from nep.video.orientation import orientation_of
 from nep.video.probe import decoded_frames, decoding, open_video
 
 # An image is the mean over this time, so that another frame rate or a shift by a frame matters little.
@@ -116,7 +117,7 @@ def _thumbnail(frame: VideoFrame, reformatter: VideoReformatter) -> Images:
     small = reformatter.reformat(
         frame, width=THUMBNAIL, height=THUMBNAIL, format="rgb24", interpolation=Interpolation.AREA
     )
-    return np.rot90(small.to_ndarray(), k=frame.rotation // 90)
+    return orientation_of(frame).upright(small.to_ndarray())
 
 
 def _lit(brightness: NDArray[np.float64]) -> slice:

@@ -1,5 +1,6 @@
 """The sampled frames of one clip, decoded with PyAV and resized, equal to the pixels of qwen_vl_utils with decord."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,10 @@ from nep.model.resizing import Resizing
 from nep.rows.quarantine import Reason, Rejection
 from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
+from nep.video.orientation import orientation_of
 from nep.video.packets import video_packets
-from nep.video.probe import decoded_frames, decoding, frame_rate, open_video
+from nep.video.probe import decoded_frames, decoding, frame_rate, frame_step, open_video
+from nep.video.timeline import best_effort
 
 
 @dataclass(frozen=True)
@@ -76,22 +79,20 @@ class _Sampled:
         self._resizing = resizing
         self._convert = RgbConverter()
         self._frames: dict[int, NDArray[np.uint8]] = {}
-        self._seconds: dict[int, float] = {}
         self.indices = sampled_indices(vision, total, self._fps)
 
-    def add(self, index: int, frame: VideoFrame, seconds: Fraction) -> None:
-        """Convert and resize frame number `index`, which is shown `seconds` after the first one."""
+    def add(self, index: int, frame: VideoFrame) -> None:
+        """Convert and resize frame number `index`."""
         pixels = self._convert(frame)
         self._frames[index] = self._resizing(pixels, self._vision, len(self.indices))
-        self._seconds[index] = round(float(seconds), 6)
 
-    def clip(self) -> Clip | None:
-        """The clip, None while a frame is missing."""
+    def clip(self, pts: Sequence[int], time_base: Fraction) -> Clip | None:
+        """The clip, its frames shown at `pts`; None while a frame is missing."""
         if not self._frames.keys() >= set(self.indices):
             return None
         return Clip(
             frames=np.stack([self._frames[index] for index in self.indices]),
-            pts=tuple(self._seconds[index] for index in self.indices),
+            pts=tuple(round(float((pts[index] - pts[0]) * time_base), 6) for index in self.indices),
             indices=tuple(self.indices),
             total=self._total,
             source_fps=self._fps,
@@ -104,10 +105,9 @@ def _decode_selected(path: Path, vision: Vision, resizing: Resizing) -> Clip:
         index = index_pictures(container, stream)
     with open_video(path) as (container, stream):
         sampled = _Sampled(stream, len(index.shown), vision, resizing)
-        first = index.pts[index.shown[0]]
         for place, frame in selected_frames(container, stream, index, sampled.indices):
-            sampled.add(place, frame, (frame.pts - first) * stream.time_base)
-    clip = sampled.clip()
+            sampled.add(place, frame)
+        clip = sampled.clip([index.pts[number] for number in index.shown], stream.time_base)
     if clip is None:
         raise IrregularStreamError("a sampled frame is not decoded")
     return clip
@@ -130,15 +130,15 @@ def _decode_as(path: Path, total: int, vision: Vision, resizing: Resizing) -> tu
     with open_video(path) as (container, stream):
         sampled = _Sampled(stream, total, vision, resizing)
         wanted = set(sampled.indices)
-        count = first = 0
+        stamps: list[tuple[int | None, int | None]] = []
+        duration = 0
         for index, frame in enumerate(decoded_frames(container, stream)):
-            count = index + 1
-            if frame.pts is None:
-                raise ValueError(f"frame {index} has no time stamp")
-            first = frame.pts if index == 0 else first
+            stamps.append((frame.pts, frame.dts))
+            duration = frame.duration
             if index in wanted:
-                sampled.add(index, frame, (frame.pts - first) * stream.time_base)
-    return sampled.clip(), count
+                sampled.add(index, frame)
+        pts = best_effort(stamps, duration or frame_step(stream))
+        return sampled.clip(pts, stream.time_base), len(pts)
 
 
 class RgbConverter:
@@ -156,4 +156,4 @@ class RgbConverter:
             dst_colorspace=Colorspace.ITU601,
             src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.UNSPECIFIED,
         )
-        return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), k=frame.rotation // 90))
+        return np.ascontiguousarray(orientation_of(frame).upright(rgb.to_ndarray()))

@@ -21,6 +21,7 @@ from nep.errors import InputError
 from nep.evaluate.questions import first_part_paths, read_questions
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.jobs.workers import Failure, run_items
+from nep.video.orientation import orientation_of
 from nep.video.probe import decoded_frames, open_video
 
 PIXEL_FORMAT = "yuv420p"
@@ -124,14 +125,25 @@ def _spool(decoded: Iterable[VideoFrame], frames: BinaryIO) -> Clip:
     pts: list[int] = []
     shape: tuple[int, int] | None = None
     for frame in decoded:
-        if shape not in (None, (frame.width, frame.height)) or frame.pts is None:
+        planes = _upright_planes(frame)
+        height, width = planes[0].shape
+        if shape not in (None, (width, height)) or frame.pts is None:
             raise ValueError(f"frame {len(pts)} has no time stamp, or another size than the first")
-        shape = (frame.width, frame.height)
+        shape = (width, height)
         pts.append(frame.pts)
-        frames.write(frame.to_ndarray(format=PIXEL_FORMAT).tobytes())
+        frames.writelines(plane.tobytes() for plane in planes)
     if shape is None:
         raise ValueError("no frame can be decoded")
     return Clip(pts, *shape)
+
+
+def _upright_planes(frame: VideoFrame) -> list[np.ndarray]:
+    """Luma (H, W) and both chroma planes (H/2, W/2), as they are shown."""
+    stored = frame.to_ndarray(format=PIXEL_FORMAT).reshape(-1)
+    size = frame.width * frame.height
+    luma = stored[:size].reshape(frame.height, frame.width)
+    chroma = stored[size:].reshape(2, frame.height // 2, frame.width // 2)
+    return [orientation_of(frame).upright(plane) for plane in (luma, *chroma)]
 
 
 def _read_frame(frames: BinaryIO, index: int, clip: Clip) -> np.ndarray:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, TimeoutError, as_completed
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from typing import Literal, TypeVar
@@ -40,18 +41,45 @@ def run_items(
     """Yield (item, result or Failure) as items complete, in any order, with a progress bar on stderr.
 
     `function` and items must be picklable. `timeout_s` is the limit of one item in seconds. `preload` names modules
-    that the fork server imports once instead of each worker. Raises the OSError that `function` raised (a full disk is
-    the run's problem, not the item's), unless it is one of PyAV's.
+    that the fork server imports once instead of each worker. An item whose process crashes or hangs is tried again in
+    a process of its own, so that its outcome is no other item's doing. Raises the OSError that `function` raised (a
+    full disk is the run's problem, not the item's), unless it is one of PyAV's.
     """
     if not items:
         return
     context = multiprocessing.get_context("forkserver")
     _start_fork_server(context, preload)
-    pool = ProcessPool(max_workers=min(processes, len(items)), context=context)
+    run = partial(_run, function, processes=processes, timeout_s=timeout_s, context=context)
+    with tqdm(desc=label, total=len(items), file=sys.stderr, mininterval=_PROGRESS_SECONDS) as progress:
+        suspects: list[Item] = []
+        for item, outcome in run(items, max_tasks=0):
+            if isinstance(outcome, Failure) and outcome.kind != "error":
+                suspects.append(item)
+            else:
+                progress.update()
+                yield item, outcome
+        # What an item does to its process can end or hang the next one's work there: each is tried again by itself.
+        for item, outcome in run(suspects, max_tasks=1):
+            progress.update()
+            yield item, outcome
+
+
+def _run(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    processes: int,
+    timeout_s: float,
+    context: ForkServerContext,
+    max_tasks: int,
+) -> Iterator[tuple[Item, Result | Failure]]:
+    """Outcomes as they come, of processes that end after `max_tasks` items, never if it is 0."""
+    if not items:
+        return
+    pool = ProcessPool(max_workers=min(processes, len(items)), max_tasks=max_tasks, context=context)
     try:
         futures = {pool.schedule(function, args=[item], timeout=timeout_s): item for item in items}
-        done = as_completed(futures)
-        for future in tqdm(done, desc=label, total=len(items), file=sys.stderr, mininterval=_PROGRESS_SECONDS):
+        for future in as_completed(futures):
             yield futures[future], _outcome(future, timeout_s)
     finally:
         pool.stop()

@@ -14,6 +14,7 @@ from PIL import Image
 from nep.files import confined
 from nep.report.collect import ModelName, Row, Run, Stage
 from nep.report.results_table import answers_to, headline_variants, result_tables
+from nep.video.orientation import orientation_of
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
@@ -194,7 +195,7 @@ def _decode_frames(path: Path, count: int) -> list[Frame]:
 def _image_at(frames: Any, stamp: int) -> Image.Image | None:
     for frame in frames:
         if frame.pts is not None and frame.pts >= stamp:
-            return frame.to_image().rotate(frame.rotation, expand=True)
+            return Image.fromarray(orientation_of(frame).upright(frame.to_ndarray(format="rgb24")))
     return None
 
 

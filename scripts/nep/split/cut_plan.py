@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nep.video.packets import IrregularStreamError, PacketList
-from nep.video.timeline import Timeline
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def plan_cut(packets: PacketList, cut: int) -> CutPlan:
         second_anew=second_anew,
         first_pts=(*packets.pts[:head_end], *first_anew),
         second_pts=(*second_anew, *packets.pts[tail_start:]),
-        durations=_durations(packets.timeline),
+        durations=packets.timeline.durations,
         encoder_id=_unused_id(packets.parameter_ids),
     )
 
@@ -76,16 +75,9 @@ def plan_whole(packets: PacketList) -> CutPlan:
         second_anew=(),
         first_pts=packets.pts,
         second_pts=(),
-        durations=_durations(packets.timeline),
+        durations=packets.timeline.durations,
         encoder_id=_unused_id(packets.parameter_ids),
     )
-
-
-def decode_times(pts: Sequence[int]) -> list[int]:
-    """DTS for packets with `pts` in decode order: ascending, none after its packet's PTS, as late as possible."""
-    shown = sorted(pts)
-    delay = max(ready - stamp for ready, stamp in zip(shown, pts, strict=True))
-    return [ready - delay for ready in shown]
 
 
 def _contiguous_prefix(pts: Sequence[int], wanted: Sequence[int]) -> int:
@@ -113,11 +105,6 @@ def _first_separate_idr(packets: PacketList, cut: int) -> int:
 def _last_idr(packets: PacketList, place: int) -> int:
     """Place of the last IDR packet up to `place`."""
     return max(earlier for earlier in range(place + 1) if packets.idr[earlier])
-
-
-def _durations(timeline: Timeline) -> dict[int, int]:
-    steps = [right - left for left, right in itertools.pairwise(timeline.pts)]
-    return dict(zip(timeline.pts, [*steps, timeline.last_duration], strict=True))
 
 
 def _unused_id(taken: frozenset[int]) -> int:

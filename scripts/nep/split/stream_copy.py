@@ -21,8 +21,9 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from nep.split.cut_plan import CutPlan, decode_times, plan_cut, plan_whole
-from nep.split.mp4 import create_mp4
+from nep.split.cut_plan import CutPlan, plan_cut, plan_whole
+from nep.split.mp4 import create_mp4, decode_times
+from nep.video.orientation import orientation_of
 from nep.video.packets import (
     IrregularStreamError,
     PacketList,
@@ -230,7 +231,7 @@ def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[rang
     """Compare all time stamps of a written part with `pts` of `source`, and decode each run of packets by itself.
 
     Returns the digest of the last decoded picture. Raises IrregularStreamError where a time stamp or a picture is not
-    as planned.
+    as planned, or readers would not show it alike.
     """
     found: list[int] = []
     shown: list[int] = []
@@ -249,6 +250,8 @@ def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[rang
                 shown += [frame.pts for frame in frames]
                 last = frames[-1] if frames else last
         scale = stream.time_base / source.time_base
+    if last is not None and orientation_of(last).is_mirrored:
+        raise IrregularStreamError("a mirrored picture, which many readers show as it is stored")
     start = min(pts)
     wanted = [stamp - start for stamp in pts]
     if [stamp * scale.numerator for stamp in found] != [stamp * scale.denominator for stamp in wanted]:

@@ -75,8 +75,8 @@ def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> dict
     deadline = time.monotonic() + task.limit_s
     source = probe(task.source)
     cut = cut_pts(source, task.split_time)
-    encode_parts(task.source, source, cut, first, second, task.recipe, _remaining(deadline))
     before = bisect_left(source.pts, cut)
+    encode_parts(task.source, source, before, first, second, task.recipe, _remaining(deadline))
     shown = verify_part(first, source.pts[:before], source.time_base, "first")
     verify_part(second, source.pts[before:], source.time_base, "second")
     row = _described(task, shown, source, way="encode", encoded=len(source.pts), why=why)

@@ -1,54 +1,79 @@
 """Cutting with a full encode, for what cannot be copied: one ffmpeg process decodes once and writes both parts."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
 from ffmpeg.nodes import FilterableStream, OutputStream
 
 from nep.rows.quarantine import Reason, Rejection
+from nep.split.mp4 import write_stamped
 from nep.split.recipe import Recipe
 from nep.video.probe import Probe
+from nep.video.timeline import typical_step
 from nep.video.tools import FfmpegError, FfmpegTimeoutError, run_ffmpeg
 
 
 def encode_parts(
-    source: Path, probe: Probe, cut: int, first: Path, second: Path, recipe: Recipe, limit_s: float
+    source: Path, probe: Probe, before: int, first: Path, second: Path, recipe: Recipe, limit_s: float
 ) -> None:
-    """Write the frames of `source` with PTS < `cut` to `first` and the others to `second`, within `limit_s` seconds.
+    """Write the first `before` frames of `source` to `first` and the others to `second`, within `limit_s` seconds.
 
-    Both are MP4, H.264, yuv420p with even sizes, without audio, the display rotation applied to the pixels. They keep
-    the source's time base and the differences of its time stamps, and start at 0. Raises Rejection if ffmpeg fails.
+    Both are MP4, H.264, yuv420p with even sizes, without audio, the display matrix applied to the pixels. They keep
+    the probe's time base and the differences of its time stamps, and start at 0. Raises Rejection if ffmpeg fails.
     """
-    offset = cut - probe.pts[0]
+    sides = _Side(first, probe.pts[:before]), _Side(second, probe.pts[before:])
     both = _frames(source, probe).filter_multi_output("split", 2)
-    _run(
-        ffmpeg.merge_outputs(
-            _part(both[0].filter("select", f"lt(pts,{offset})"), first, probe, recipe),
-            _part(both[1].filter("select", f"gte(pts,{offset})"), second, probe, recipe),
-        ),
-        (source, first, second),
-        limit_s,
-    )
+    chosen = both[0].filter("select", f"lt(n,{before})"), both[1].filter("select", f"gte(n,{before})")
+    outputs = [_encoded(*each, probe, recipe) for each in zip(chosen, sides, strict=True)]
+    _run(ffmpeg.merge_outputs(*outputs), (source, *(side.numbered for side in sides)), limit_s)
+    for side in sides:
+        side.finish(probe)
 
 
 def encode_whole(source: Path, probe: Probe, target: Path, recipe: Recipe, limit_s: float) -> None:
     """Write all frames of `source` to `target`, in the form that `encode_parts` gives to a part."""
-    _run(_part(_frames(source, probe), target, probe, recipe), (source, target), limit_s)
+    whole = _Side(target, probe.pts)
+    _run(_encoded(_frames(source, probe), whole, probe, recipe), (source, whole.numbered), limit_s)
+    whole.finish(probe)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """A part and its frames' time stamps."""
+
+    path: Path
+    pts: Sequence[int]
+
+    @property
+    def numbered(self) -> Path:
+        """The part as ffmpeg writes it: frame after frame."""
+        return self.path.with_name(f"numbered-{self.path.name}")
+
+    def finish(self, probe: Probe) -> None:
+        """Give the encoded frames their time stamps."""
+        try:
+            write_stamped(self.numbered, self.path, self.pts, probe.durations, probe.time_base)
+        except ValueError as error:
+            raise Rejection(
+                Reason.SPLIT_NOT_EXACT, f"the {self.path.stem} part should have {len(self.pts)} frames: {error}"
+            ) from None
 
 
 def _frames(source: Path, probe: Probe) -> FilterableStream:
     # One thread, as in the probe: what a decoder conceals in a broken file depends on the number of threads.
     opened = ffmpeg.input(str(source), protocol_whitelist="file", threads=1, max_error_rate=1)
-    # Relative to the first frame: for containers without PTS (AVI), versions of ffmpeg differ by a constant.
-    return opened[str(probe.stream_index)].filter("settb", _ratio(probe, "/")).filter("setpts", "PTS-STARTPTS")
+    # Frames are counted: which times a file without real time stamps gets depends on ffmpeg's version.
+    regular = f"N*{typical_step(probe.pts) or 1}"
+    return opened[str(probe.stream_index)].filter("settb", _ratio(probe, "/")).filter("setpts", regular)
 
 
-def _part(frames: FilterableStream, target: Path, probe: Probe, recipe: Recipe) -> OutputStream:
+def _encoded(frames: FilterableStream, side: _Side, probe: Probe, recipe: Recipe) -> OutputStream:
     upright = frames.filter("setpts", "PTS-STARTPTS").filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
     return ffmpeg.output(
         upright.filter("format", "yuv420p"),
-        str(target),
+        str(side.numbered),
         vcodec="libx264",
         preset=recipe.preset,
         crf=recipe.crf,
@@ -59,7 +84,6 @@ def _part(frames: FilterableStream, target: Path, probe: Probe, recipe: Recipe) 
         video_track_timescale=probe.time_base.denominator,
         map_metadata=-1,
         fflags="+bitexact",
-        movflags="+faststart",
         **{"flags:v": "+bitexact", "x264-params": "mbtree=0"},
     )
 

@@ -15,7 +15,7 @@ from nep.data.selection import Row, select_sft, select_sft_validation, validatio
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
-from nep.model.samples import Sample, SampleBuilder, video_keys
+from nep.model.samples import Sample, SampleBuilder, say_altered, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.anomalies import Anomalies, finite
@@ -49,6 +49,8 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     builder = SampleBuilder(processor, engine.model, cache)
     samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)
     held_out, _ = load_samples(sft, select_sft_validation(files, sft.validation_samples, seed), builder, cache)
+    if distributed.is_main_process:
+        say_altered(builder.altered)
     if not samples:
         raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
     if sft.publish == "best" and not held_out:
@@ -114,7 +116,8 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     tracker.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped}, shared)
+    results |= {**skipped, "altered": builder.altered}
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
 @dataclass(frozen=True)

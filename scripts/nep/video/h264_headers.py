@@ -83,7 +83,10 @@ class BitWriter:
 
 @dataclass(frozen=True)
 class Sps:
-    """A sequence parameter set: `reorder` is the declared number of reordered frames, `picture` all of the format."""
+    """A sequence parameter set: `reorder` is the declared number of reordered frames, `picture` all of the format.
+
+    `gaps`: numbers of frames may be left out.
+    """
 
     identity: int
     chroma_format: int
@@ -91,6 +94,7 @@ class Sps:
     frame_num_bits: int
     poc_lsb_bits: int
     max_references: int
+    gaps: bool
     macroblocks: int
     frame_only: bool
     reorder: int | None
@@ -134,6 +138,25 @@ class SliceHeader:
         return (self.idr, self.reference_idc, self.frame_num, self.idr_identity, self.poc_lsb, self.poc_delta_bottom)
 
 
+class PocCounter:
+    """Picture order counts of type 0 (8.2.1.1) of the pictures after an IDR picture, from their least bits."""
+
+    def __init__(self) -> None:
+        self._msb = self._lsb = 0
+
+    def count(self, lsb: int, bits: int, *, is_reference: bool) -> int:
+        """The count of the next picture in decoding order, whose slices say `lsb` in `bits` bits."""
+        modulus = 1 << bits
+        msb, difference = self._msb, lsb - self._lsb
+        if difference <= -modulus // 2:
+            msb += modulus
+        elif difference > modulus // 2:
+            msb -= modulus
+        if is_reference:
+            self._msb, self._lsb = msb, lsb
+        return msb + lsb
+
+
 def nal_units(data: memoryview, length_size: int) -> Iterator[memoryview]:
     """The NAL units of a packet: with lengths of `length_size` bytes before them, or after start codes if it is 0."""
     if not length_size:
@@ -171,7 +194,7 @@ def configured_sets(extradata: bytes) -> Iterator[bytes]:
 
 
 def parse_sps(nal: bytes) -> Sps:
-    """A sequence parameter set. Raises IrregularStreamError for long gaps, POC type 1 and separate colour planes."""
+    """A sequence parameter set. Raises IrregularStreamError for picture order counts of type 1 and separate planes."""
     bits = BitReader(nal[1:])
     profile = bits.u(8)
     bits.u(16)
@@ -191,7 +214,7 @@ def parse_sps(nal: bytes) -> Sps:
     demand(poc_type in (0, 2), "picture order counts of type 1")
     poc_lsb_bits = bits.ue() + 4 if poc_type == 0 else 0
     max_references = bits.ue()
-    demand(not bits.u(1), "gaps in frame_num are allowed")
+    gaps = bool(bits.u(1))
     width, height = bits.ue() + 1, bits.ue() + 1
     frame_only = bool(bits.u(1))
     if not frame_only:
@@ -206,6 +229,7 @@ def parse_sps(nal: bytes) -> Sps:
         frame_num_bits=frame_num_bits,
         poc_lsb_bits=poc_lsb_bits,
         max_references=max_references,
+        gaps=gaps,
         macroblocks=width * height,
         frame_only=frame_only,
         reorder=_declared_reorder(bits) if bits.u(1) else None,

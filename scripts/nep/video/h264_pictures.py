@@ -16,6 +16,7 @@ from nep.video.h264_headers import (
     BitWriter,
     IrregularStreamError,
     P,
+    PocCounter,
     Pps,
     SliceHeader,
     Sps,
@@ -116,6 +117,7 @@ class PictureReader:
 
     def _learn(self, nal: bytes) -> None:
         parsed = parse_sps(nal) if nal[0] & 31 == SPS else parse_pps(nal)
+        demand(not (isinstance(parsed, Sps) and parsed.gaps), "gaps in frame_num are allowed")
         key = (nal[0] & 31, parsed.identity)
         if self._sets.get(key) == nal:
             return
@@ -148,29 +150,23 @@ class PictureReader:
         self._references.clear()
         self._orders: list[int] = []
         self._last_frame_num = self._reference_frame_num = self._frame_num_offset = 0
-        self._poc_msb = self._poc_lsb = 0
+        self._counter = PocCounter()
 
     def _place(self, header: SliceHeader, sps: Sps) -> int:
         """The picture order count."""
         modulus = 1 << sps.frame_num_bits
         demand(header.idr or header.frame_num == (self._reference_frame_num + 1) % modulus, "a missing picture")
-        order = self._order_by_lsb(header, 1 << sps.poc_lsb_bits) if sps.poc_lsb_bits else self._coded(header, modulus)
+        if sps.poc_lsb_bits:
+            counted = self._counter.count(header.poc_lsb, sps.poc_lsb_bits, is_reference=header.reference_idc > 0)
+            order = counted + min(0, header.poc_delta_bottom)
+        else:
+            order = self._coded(header, modulus)
         place = bisect_right(self._orders, order)
         # A decoder that expects less reordering than there is drops frames.
         demand(len(self._orders) - place <= (sps.reorder or 0), "more reordering than is declared")
         demand(place == 0 or self._orders[place - 1] < order, "two pictures at one place")
         insort(self._orders, order)
         return order
-
-    def _order_by_lsb(self, header: SliceHeader, modulus: int) -> int:
-        msb, difference = self._poc_msb, header.poc_lsb - self._poc_lsb
-        if difference <= -modulus // 2:
-            msb += modulus
-        elif difference > modulus // 2:
-            msb -= modulus
-        if header.reference_idc:
-            self._poc_msb, self._poc_lsb = msb, header.poc_lsb
-        return msb + header.poc_lsb + min(0, header.poc_delta_bottom)
 
     def _coded(self, header: SliceHeader, modulus: int) -> int:
         if header.frame_num < self._last_frame_num:

@@ -7,15 +7,26 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from nep.video.h264_headers import IrregularStreamError, configured_sets
+from nep.video.h264_headers import (
+    IDR_SLICE,
+    PPS,
+    SLICE,
+    SPS,
+    BitReader,
+    IrregularStreamError,
+    PocCounter,
+    Pps,
+    Sps,
+    configured_sets,
+    demand,
+    parse_pps,
+    parse_sps,
+)
 from nep.video.timeline import Timeline, typical_step
 
-# NAL unit types and the bits of the first byte: ITU-T H.264, 7.3.1 and table 7-1.
-_SLICES = frozenset({1, 5})
-_IDR_SLICE = 5
-_SEQUENCE_PARAMETERS = 7
-_PICTURE_PARAMETERS = 8
 _AVCC_VERSION = 1
+# Up to the picture order count, a slice header has six numbers.
+_HEADER_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -23,8 +34,7 @@ class PacketList:
     """The packets of a video stream in decode order.
 
     `pts` in the units of `timeline`, all different; `idr[i]`: packet i starts a coded video sequence, nothing after it
-    refers to anything before it. `parameter_ids`: ids of the sequence and picture parameter sets in the stream's header
-    and in IDR packets.
+    refers to anything before it. `parameter_ids`: ids of all sequence and picture parameter sets.
     """
 
     pts: tuple[int, ...]
@@ -34,10 +44,11 @@ class PacketList:
 
 
 def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
-    """List the packets of an H.264 stream with length-prefixed NAL units (MP4, MOV, Matroska).
+    """List the packets of an H.264 stream with length-prefixed NAL units, as MP4, MOV and Matroska hold it.
 
-    Raises IrregularStreamError for any other stream, and where a packet is damaged, hidden by an edit list or without a
-    time stamp of its own.
+    Raises IrregularStreamError for any other stream, where a packet is damaged, hidden by an edit list or without a
+    time stamp of its own, and where time stamps do not follow the pictures' order of display: a demuxer that finds
+    none makes them up (AVI), and some files have decoding times in their place.
     """
     context = stream.codec_context
     header = context.extradata
@@ -45,25 +56,27 @@ def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
         raise IrregularStreamError(f"{context.name} in {container.format.name}")
     if context.pix_fmt not in ("yuv420p", "yuvj420p"):
         raise IrregularStreamError(f"pixel format {context.pix_fmt}")
-    prefix = length_size(header)
-    ids = {parameter_id(unit) for unit in configured_sets(header)}
+    reader = _PlaceReader(header)
     pts: list[int] = []
     idr: list[bool] = []
     durations: list[int] = []
+    places: list[tuple[int, int]] = []
     for packet in video_packets(container, stream):
         if packet.is_corrupt or packet.is_discard or packet.pts is None:
             raise IrregularStreamError(f"packet {len(pts)} is damaged, hidden or without a time stamp")
-        starts = packet.is_keyframe and _is_idr(packet, prefix)
-        if starts:
-            ids |= {parameter_id(unit) for unit in nal_units(packet, prefix) if _is_parameter_set(unit)}
+        is_idr, place = reader.read(packet)
         pts.append(packet.pts)
-        idr.append(starts)
+        idr.append(packet.is_keyframe and is_idr)
         durations.append(packet.duration or 0)
+        places.append(place)
     if not pts or not idr[0] or len(set(pts)) != len(pts):
         raise IrregularStreamError("no packets, no IDR picture first, or one time stamp twice")
+    displayed = [stamp for _, stamp in sorted(zip(places, pts, strict=True))]
     shown = sorted(pts)
+    demand(displayed == shown and len(set(places)) == len(places), "time stamps that are not in order of display")
     last_duration = durations[pts.index(shown[-1])] or typical_step(shown)
-    return PacketList(tuple(pts), tuple(idr), Timeline(tuple(shown), last_duration, stream.time_base), frozenset(ids))
+    timeline = Timeline(tuple(shown), last_duration, stream.time_base)
+    return PacketList(tuple(pts), tuple(idr), timeline, reader.parameter_ids)
 
 
 def video_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
@@ -78,7 +91,7 @@ def length_size(header: bytes) -> int:
 
 def is_reference(packet: Packet, prefix: int) -> bool:
     """Whether other pictures may refer to this one (`nal_ref_idc` of its slices is not 0)."""
-    return any(unit[0] & 0x60 for unit in nal_units(packet, prefix) if unit[0] & 0x1F in _SLICES)
+    return any(unit[0] & 0x60 for unit in nal_units(packet, prefix) if unit[0] & 31 in (SLICE, IDR_SLICE))
 
 
 def nal_units(packet: Packet, prefix: int) -> Iterator[memoryview]:
@@ -94,18 +107,59 @@ def nal_units(packet: Packet, prefix: int) -> Iterator[memoryview]:
         place += prefix + length
 
 
-def parameter_id(unit: bytes | memoryview) -> int:
-    """Id of a sequence or picture parameter set (7.3.2.1.1, 7.3.2.2): its first Exp-Golomb number."""
-    # After the header byte, a sequence's set has profile, constraints and level.
-    body = bytes(unit[4:12] if unit[0] & 0x1F == _SEQUENCE_PARAMETERS else unit[1:9])
-    bits = f"{int.from_bytes(body, 'big'):0{8 * len(body)}b}"
-    zeros = len(bits) - len(bits.lstrip("0"))
-    return int(bits[zeros : 2 * zeros + 1] or "1", 2) - 1
+class _PlaceReader:
+    """Reads which pictures are IDR pictures, and the place of each in the order of display, from its first slice."""
 
+    def __init__(self, header: bytes) -> None:
+        self._prefix = length_size(header)
+        self._parsed: dict[bytes, Sps | Pps] = {}
+        self._spses: dict[int, Sps] = {}
+        self._ppses: dict[int, Pps] = {}
+        self._sequence = self._decoded = 0
+        self._counter = PocCounter()
+        for unit in configured_sets(header):
+            self._learn(bytes(unit))
 
-def _is_idr(packet: Packet, prefix: int) -> bool:
-    return any(unit[0] & 0x1F == _IDR_SLICE for unit in nal_units(packet, prefix))
+    @property
+    def parameter_ids(self) -> frozenset[int]:
+        """Ids of all sets read so far."""
+        return frozenset(parsed.identity for parsed in self._parsed.values())
 
+    def read(self, packet: Packet) -> tuple[bool, tuple[int, int]]:
+        """Whether the next packet's picture is an IDR picture; number of its sequence and its order count there."""
+        for unit in nal_units(packet, self._prefix):
+            kind = unit[0] & 31
+            if kind in (SPS, PPS):
+                self._learn(bytes(unit))
+            elif kind in (SLICE, IDR_SLICE):
+                return kind == IDR_SLICE, self._place(unit, idr=kind == IDR_SLICE)
+        raise IrregularStreamError(f"packet {self._decoded} holds no picture")
 
-def _is_parameter_set(unit: memoryview) -> bool:
-    return unit[0] & 0x1F in (_SEQUENCE_PARAMETERS, _PICTURE_PARAMETERS)
+    def _learn(self, unit: bytes) -> None:
+        parsed = self._parsed.get(unit) or (parse_sps(unit) if unit[0] & 31 == SPS else parse_pps(unit))
+        self._parsed[unit] = parsed
+        if isinstance(parsed, Sps):
+            self._spses[parsed.identity] = parsed
+        else:
+            self._ppses[parsed.identity] = parsed
+
+    def _place(self, unit: memoryview, *, idr: bool) -> tuple[int, int]:
+        bits = BitReader(bytes(unit[1:_HEADER_BYTES]))
+        bits.ue(), bits.ue()
+        pps = self._ppses.get(bits.ue())
+        sps = self._spses.get(pps.sps) if pps else None
+        if sps is None:
+            raise IrregularStreamError("a slice without its parameter sets")
+        bits.u(sps.frame_num_bits)
+        if not sps.frame_only and bits.u(1):
+            bits.u(1)
+        if idr:
+            bits.ue()
+            self._sequence += 1
+            self._counter = PocCounter()
+        self._decoded += 1
+        if not sps.poc_lsb_bits:
+            # Type 2 of picture order counts: shown as decoded.
+            return self._sequence, self._decoded
+        lsb = bits.u(sps.poc_lsb_bits)
+        return self._sequence, self._counter.count(lsb, sps.poc_lsb_bits, is_reference=bool(unit[0] & 0x60))

@@ -1,6 +1,5 @@
 """What a video holds, read by decoding it once: the time stamp of every frame, sizes, rates."""
 
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from nep.rows.quarantine import Reason, Rejection
-from nep.video.timeline import Timeline, typical_step
+from nep.video.orientation import Orientation, orientation_of
+from nep.video.timeline import Timeline, best_effort, typical_step
 
 # A playlist renamed to .mp4 must not make the demuxer open other files or the network.
 _OPEN_OPTIONS = {"protocol_whitelist": "file"}
@@ -22,16 +22,15 @@ _OPEN_OPTIONS = {"protocol_whitelist": "file"}
 
 @dataclass(frozen=True)
 class Probe(Timeline):
-    """A video's frames as PyAV decodes them.
+    """A video's frames as PyAV decodes them, at ffmpeg's best-effort times where the file's do not ascend.
 
-    `width` and `height` are those of the stored frames, `rotation` is the display rotation in degrees that players
-    apply.
+    `width` and `height` are those of the stored frames, before `orientation` is applied.
     """
 
     fps: Fraction
     width: int
     height: int
-    rotation: int
+    orientation: Orientation
     stream_index: int
     container: str
     codec: str
@@ -55,7 +54,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 
     One thread, because the concealment of broken frames depends on the number of threads.
     """
-    with av.open(str(path), options=_OPEN_OPTIONS) as container:
+    with av.open(str(path), container_options=_OPEN_OPTIONS) as container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
             raise ValueError("the file has no video stream")
@@ -73,6 +72,11 @@ def frame_rate(stream: VideoStream) -> Fraction:
     return Fraction(fps)
 
 
+def frame_step(stream: VideoStream) -> int:
+    """Distance of frames at that rate, in the stream's units."""
+    return max(1, round(1 / (frame_rate(stream) * stream.time_base)))
+
+
 def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Every frame that can be decoded, in the order of display; packets that cannot be are passed over."""
     for packet in container.demux(stream):
@@ -87,41 +91,31 @@ def probe(path: Path, unreadable: Reason = Reason.UNDECODABLE_VIDEO) -> Probe:
     """Decode the whole video and describe it.
 
     Raises Rejection with reason `empty_video` for a file of zero bytes, and with `unreadable` where nothing can be
-    decoded, a frame has no time stamp, or time stamps do not ascend.
+    decoded.
     """
     if path.stat().st_size == 0:
         raise Rejection(Reason.EMPTY_VIDEO, "the file has zero bytes")
     with decoding(unreadable), open_video(path) as (container, stream):
-        stamps: list[int | None] = []
-        last_duration = rotation = 0
+        stamps: list[tuple[int | None, int | None]] = []
+        last_duration, orientation = 0, Orientation()
         for frame in decoded_frames(container, stream):
-            rotation = rotation if stamps else frame.rotation
-            stamps.append(frame.pts)
+            orientation = orientation if stamps else orientation_of(frame)
+            stamps.append((frame.pts, frame.dts))
             last_duration = frame.duration
-        pts = _ascending(stamps, unreadable)
+        if not stamps:
+            raise Rejection(unreadable, "no frame can be decoded")
+        pts = best_effort(stamps, last_duration or frame_step(stream))
         return Probe(
             pts=pts,
-            last_duration=last_duration or typical_step(pts),
+            # A clock that had to be mended has no durations either.
+            last_duration=(last_duration if pts == tuple(stamp for stamp, _ in stamps) else 0) or typical_step(pts),
             time_base=stream.time_base,
             fps=frame_rate(stream),
             width=stream.codec_context.width,
             height=stream.codec_context.height,
-            rotation=rotation,
+            orientation=orientation,
             stream_index=stream.index,
             container=container.format.name,
             codec=stream.codec_context.name,
             pixel_format=stream.codec_context.pix_fmt or "",
         )
-
-
-def _ascending(stamps: list[int | None], unreadable: Reason) -> tuple[int, ...]:
-    if not stamps:
-        raise Rejection(unreadable, "no frame can be decoded")
-    missing = stamps.count(None)
-    if missing:
-        raise Rejection(unreadable, f"{missing} of {len(stamps)} frames have no time stamp")
-    pts = tuple(stamp for stamp in stamps if stamp is not None)
-    for number, (left, right) in enumerate(itertools.pairwise(pts), start=1):
-        if right <= left:
-            raise Rejection(unreadable, f"time stamps do not ascend: frame {number} has {right} after {left}")
-    return pts

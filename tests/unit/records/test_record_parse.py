@@ -214,9 +214,27 @@ def test_another_spelling_of_the_path_is_the_same_video(parse: Callable[..., Par
     assert rejection_of(parsed)[0] == "duplicate_record"
 
 
-def test_a_video_is_found_without_the_first_component_too(parse: Callable[..., Parsed]) -> None:
+def test_a_video_is_found_without_a_published_prefix_too(parse: Callable[..., Parsed]) -> None:
     (record,) = parse([annotation(f"V1-33K/{PATH}")]).records
     assert (record.video, record.source) == (PATH, "youtube")
+
+
+def test_a_video_is_found_without_its_published_folder_too(parse: Callable[..., Parsed]) -> None:
+    (record,) = parse([annotation()], files={"youtube/one.mp4": b"video"}).records
+    assert (record.video, record.source) == ("youtube/one.mp4", "youtube")
+
+
+def test_no_other_folder_is_dropped_from_a_path(parse: Callable[..., Parsed]) -> None:
+    parsed = parse([annotation("missing/y.mp4"), annotation("y.mp4", caption="Mine.")], files={"y.mp4": b"video"})
+    assert [(record.video, record.caption) for record in parsed.records] == [("y.mp4", "Mine.")]
+    assert rejection_of(parsed)[0] == "missing_video"
+    assert parsed.rejected[0]["id"] == record_id("missing/y.mp4")
+
+
+@pytest.mark.parametrize("spelt", [f"./{PATH}", PATH.replace("/", "//"), PATH.replace("/", "/./")])
+def test_every_spelling_of_a_path_is_one_record(parse: Callable[..., Parsed], spelt: str) -> None:
+    (record,) = parse([annotation(spelt)], [question()]).records
+    assert (record.id, record.video) == (record_id(PATH), PATH)
 
 
 def test_a_link_out_of_the_video_folder_is_rejected(parse: Callable[..., Parsed], tmp_path: Path) -> None:
@@ -229,6 +247,14 @@ def test_a_link_out_of_the_video_folder_is_rejected(parse: Callable[..., Parsed]
 def test_placeholders_and_broken_unicode_do_not_reach_a_text(parse: Callable[..., Parsed]) -> None:
     (record,) = parse([annotation(caption="<video>A <|video_pad|>cup\ud800<image>.")]).records
     assert record.caption == "A cup\ufffd."
+
+
+def test_what_is_taken_out_of_texts_is_counted_by_record(parse: Callable[..., Parsed], tmp_path: Path) -> None:
+    parsed = parse([annotation(caption="A <vid<video>eo> plays<|im_end|>")], [question()])
+    assert parsed.records[0].caption == "A  plays"
+    write_parsed(parsed, tmp_path / "out")
+    altered = json.loads((tmp_path / "out/manifest.json").read_text())["altered"]
+    assert altered == {record_id(PATH): {"<video>": 2, "<|im_end|>": 1}}
 
 
 @pytest.mark.parametrize(

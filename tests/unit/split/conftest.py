@@ -1,9 +1,9 @@
 """Small generated videos of every kind that the cut has to handle."""
 
-import struct
 from pathlib import Path
 
 import pytest
+from support.display_matrix import QUARTER_TURN, write_orientation
 
 from nep.video.tools import run_ffmpeg
 
@@ -12,15 +12,6 @@ QUIET = ["-nostdin", "-v", "error", "-y"]
 
 def source(size: str, rate: int, seconds: float) -> list[str]:
     return [*QUIET, "-f", "lavfi", "-i", f"testsrc2=size={size}:rate={rate}:duration={seconds}"]
-
-
-def rotate_quarter(path: Path) -> None:
-    """Write a quarter turn into the track header's display matrix (16.16 and 2.30 fixed point numbers)."""
-    data = bytearray(path.read_bytes())
-    matrix = data.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    data[matrix : matrix + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 96 * one, 0, 1 << 30)
-    path.write_bytes(data)
 
 
 @pytest.fixture(scope="session")
@@ -61,5 +52,5 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, arguments in recipes.items():
         made[name] = folder / name
         run_ffmpeg([*arguments, str(made[name])])
-    rotate_quarter(made["rotated.mp4"])
+    write_orientation(made["rotated.mp4"], QUARTER_TURN, (128, 96))
     return made

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nep.split.cut_plan import decode_times, plan_cut, plan_whole
-from nep.video.packets import IrregularStreamError, PacketList, parameter_id
+from nep.split.cut_plan import plan_cut, plan_whole
+from nep.split.mp4 import decode_times
+from nep.video.packets import IrregularStreamError, PacketList
 from nep.video.timeline import Timeline
 
 
@@ -76,17 +77,3 @@ def test_all_ids_taken() -> None:
     packets = PacketList((1, 2), (True, False), Timeline((1, 2), 1, Fraction(1, 30)), frozenset(range(40)))
     with pytest.raises(IrregularStreamError, match="ids of parameter sets"):
         plan_cut(packets, 2)
-
-
-def exp_golomb(number: int) -> str:
-    """ITU-T H.264, 9.1."""
-    bits = f"{number + 1:b}"
-    return "0" * (len(bits) - 1) + bits
-
-
-@pytest.mark.parametrize("number", [0, 1, 2, 7, 30, 255])
-def test_parameter_ids(number: int) -> None:
-    bits = exp_golomb(number) + "1" * 40
-    body = int(bits[:40], 2).to_bytes(5, "big")
-    assert parameter_id(bytes([0x67, 100, 0, 31]) + body) == number
-    assert parameter_id(bytes([0x68]) + body) == number

@@ -13,7 +13,9 @@ from support.splits import split
 
 from mini_clips import CLIPS, MiniClip
 from nep.files import sha256_of_file
+from nep.video.orientation import Orientation, orientation_of
 from nep.video.probe import decoded_frames, open_video, probe
+from nep.video.tools import run_ffmpeg
 
 GENERATED = [
     *("cfr.mp4", "b_frames.mp4", "ntsc.mkv", "vfr.mkv", "odd.mp4"),
@@ -25,7 +27,7 @@ def frames_of(path: Path) -> list[tuple[Fraction, np.ndarray]]:
     """Time in seconds and luma plane (H, W) of every frame, by PyAV."""
     with open_video(path) as (container, stream):
         return [
-            (frame.pts * stream.time_base, np.rot90(frame.to_ndarray(format="gray"), frame.rotation // 90))
+            (frame.pts * stream.time_base, orientation_of(frame).upright(frame.to_ndarray(format="gray")))
             for frame in decoded_frames(container, stream)
         ]
 
@@ -87,6 +89,42 @@ def test_real_clips(clip: MiniClip, mini: Path, tmp_path: Path) -> None:
     check_parts(source, clip.split_s, row, tmp_path)
 
 
+def without_display_times(source: Path, path: Path) -> Path:
+    """The same packets where their times of display are lost: in AVI, bare, or in an MP4 that has decoding times."""
+    if path.suffix != ".mp4":
+        run_ffmpeg(["-v", "error", "-i", str(source), "-c", "copy", str(path)])
+        return path
+    with av.open(str(source)) as container, av.open(str(path), "w") as written:
+        stream = container.streams.video[0]
+        copied = written.add_stream_from_template(stream)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        start = packets[0].dts
+        for packet in packets:
+            packet.stream = copied
+            packet.pts = packet.dts = packet.dts - start
+            written.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("name", ["copied.avi", "copied.h264", "copied.mp4"])
+def test_times_that_a_demuxer_makes_up_are_not_trusted(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    source = without_display_times(videos["b_frames.mp4"], tmp_path / name)
+    for time in (0.04, 0.5, 0.9, 1.0, 2.95):
+        row = split(source, time, tmp_path)
+        assert (row["status"], row["way"], row["source_frames"]) == ("ok", "encode", 72), row
+        check_parts(videos["b_frames.mp4"], time, row, tmp_path)
+
+
+def test_joined_broadcasts_are_cut_in_their_order(videos: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "joined.ts"
+    path.write_bytes(videos["late_start.ts"].read_bytes() * 2)
+    row = split(path, 3.0, tmp_path)
+    assert (row["status"], row["first"]["frames"], row["second"]["frames"]) == ("ok", 75, 25), row
+    once = frames_of(videos["late_start.ts"])
+    for (_, found), (_, wanted) in zip(frames_of(tmp_path / row["second"]["path"]), once[25:], strict=True):
+        assert psnr(found, wanted) > 28
+
+
 def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Path) -> None:
     for name in ("odd.mp4", "rotated.mp4", "with_audio.mp4"):
         row = split(videos[name], 1.0, tmp_path)
@@ -99,7 +137,8 @@ def test_parts_are_what_every_reader_takes(videos: dict[str, Path], tmp_path: Pa
     assert split(videos["odd.mp4"], 1.0, tmp_path)["width"] == 66
     turned = split(videos["rotated.mp4"], 1.0, tmp_path)
     assert (turned["way"], turned["width"], turned["height"]) == ("copy", 128, 96)
-    assert probe(tmp_path / turned["first"]["path"]).rotation == probe(videos["rotated.mp4"]).rotation != 0
+    shown = [probe(path).orientation for path in (tmp_path / turned["first"]["path"], videos["rotated.mp4"])]
+    assert shown == [Orientation(transposed=True, left_right=True)] * 2
 
 
 def test_split_on_a_frame_puts_it_into_the_second_part(videos: dict[str, Path], tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from nep.files import read_jsonl, write_jsonl
 from nep.jobs.shards import check_complete, shard_of
 from nep.jobs.workers import Failure, run_items
 from nep.split import stage
+from nep.split.recipe import Recipe
 from nep.split.stage import merge_split, split_shard
+from nep.split.task import SplitTask, split_video
+from nep.video.tools import run_ffmpeg
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 
@@ -25,6 +28,12 @@ def act(order: str) -> str:
     """A worker's function that does as its item says."""
     if order == "hang":
         time.sleep(600)
+    if order == "poison":
+        # As broken memory does: this item ends well, and the next one in its process does not.
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(5))
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+    if order == "next":
+        time.sleep(0.6)
     if order == "crash":
         os._exit(3)
     if order == "raise":
@@ -41,6 +50,22 @@ def test_hang_crash_and_error_cost_one_item_each() -> None:
     assert outcomes["hang"] == Failure("timeout", "no result within 2 s")
     assert outcomes["crash"] == Failure("crash", "the worker process ended with status 3")
     assert outcomes["raise"] == Failure("error", "ValueError: no such thing")
+
+
+def test_a_crash_is_no_reason_of_a_neighbour() -> None:
+    outcomes = dict(run_items(act, ["poison", "next", "crash"], processes=1, timeout_s=30, label="test"))
+    assert [outcomes[item] for item in ("poison", "next")] == ["POISON", "NEXT"]
+    assert outcomes["crash"] == Failure("crash", "the worker process ended with status 3")
+
+
+@pytest.mark.parametrize("name", ["mpeg2.mpg", "mpeg1.mpg", "sorenson.flv", "copied.flv"])
+def test_streams_that_show_late_in_the_file(name: str, videos: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / name
+    codecs = {"mpeg2.mpg": "mpeg2video", "mpeg1.mpg": "mpeg1video", "sorenson.flv": "flv", "copied.flv": "copy"}
+    run_ffmpeg(["-v", "error", "-i", str(videos["cfr.mp4"]), "-c:v", codecs[name], "-q:v", "3", str(path)])
+    task = SplitTask("a", path, 1.0, False, tmp_path, tmp_path / "work", Recipe(10, "ultrafast"), 60)
+    ((_, row),) = run_items(split_video, [task], processes=1, timeout_s=60, label="test")
+    assert (row["status"], row["first"]["frames"], row["second"]["frames"]) == ("ok", 30, 60), row
 
 
 def test_a_full_disk_ends_the_run() -> None:

@@ -20,7 +20,7 @@ from nep.data.selection import select_grpo
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
-from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
+from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, say_altered, video_keys
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
@@ -112,6 +112,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
+    results["altered"] = trainer.altered
     publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
@@ -131,6 +132,9 @@ class GrpoTrainer:
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        self.altered = builder.altered
+        if self._distributed.is_main_process:
+            say_altered(self.altered)
         if grpo.publish == "best" and not self._validation:
             raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
         self._visuals.check(engine.model, [question.prompt for question in train])
