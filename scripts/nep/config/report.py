@@ -11,4 +11,7 @@ class Report(Block):
 
     headline: Variant = Field("reason", description="Which variant of the benchmark leads.")
     examples: int = Field(12, ge=0, description="Number of samples that are shown.")
+    notes: dict[Variant, str] = Field(
+        {}, description="By variant, a sentence beside its figures: what a reader must know of them."
+    )
     title: str = Field("Next-event prediction", description="Title of the page.")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
 from nep.report import comparison, cost, curves, overview, published, results_table
@@ -64,7 +65,7 @@ def render_page(run: Run) -> str:
         split_name=split_name,
         stage_names=STAGE_NAMES,
         variant_name=variant_name,
-        variant_notes=VARIANT_NOTES,
+        variant_notes=variant_notes(run.config.report),
         series_colour=curves.series_colour,
         geometry=curves,
         title=run.config.report.title,
@@ -110,6 +111,11 @@ def render_page(run: Run) -> str:
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
+
+
+def variant_notes(report: Report) -> dict[str, str]:
+    """What each variant asks of a model, and what the configuration says of its figures."""
+    return {variant: " ".join([note, report.notes.get(variant, "")]).strip() for variant, note in VARIANT_NOTES.items()}
 
 
 def summary_groups(models: list[ModelName]) -> list[tuple[str | None, list[ModelName]]]:

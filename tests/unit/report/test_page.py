@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def test_page_shows_what_the_run_holds(tmp_path: Path) -> None:
         "FutureBench · With reasoning · Frames shuffled",
     )
     assert [text for text in shown if text not in page.text] == []
+
+
+def test_what_the_configuration_says_of_a_variant_stands_beside_its_figures(tmp_path: Path) -> None:
+    synthetic = SyntheticRun(videos=6)
+    run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
+    report = run.config.report.model_copy(update={"notes": {"reason": "Too small for <b>more</b>."}})
+    config = run.config.model_copy(update={"report": report})
+    html = render_page(replace(run, config=config))
+    assert "answers inside &lt;answer&gt;. Too small for &lt;b&gt;more&lt;/b&gt;.</p>" in html
+    assert "Too small" not in render_page(run)
 
 
 @pytest.mark.parametrize(
