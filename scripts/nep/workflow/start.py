@@ -29,4 +29,4 @@ def acquire_run_lock(run: str) -> None:
         raise WorkflowError(str(error)) from None
     atexit.register(lock.release)
     if lock.found:
-        print("the last run of this name died; going on from what it left", file=sys.stderr)
+        print("the last run of this name died; resuming it", file=sys.stderr)
