@@ -5,10 +5,11 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 RUN ?=
 VENV := .venv
 BIN := $(VENV)/bin
+TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -34,31 +35,34 @@ slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debi
 lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/snakefmt --check Snakefile rules
+	PATH="$(BIN):$$PATH" snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-test: lint ## the checks of `make lint`, then all tests
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,--jobs=2 --output-sync=target) test-units test-runs
+test: lint ## the checks of `make lint`, then all tests (a quarter of an hour on two cores)
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/unit tests/property tests/e2e
 
 test-units: setup-tests ## the quick tests, by part
-	$(BIN)/python -m pytest tests/unit tests/property
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/unit tests/property
 
 test-runs: setup-tests ## whole runs of the workflow
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest $(TWO_WORKERS) tests/e2e
+
+test-matrix: setup-tests ## what `make test` leaves out of the matrices of configurations; noted in tests/matrix.sha256
+	$(BIN)/python -m pytest $(TWO_WORKERS) -m matrix tests/unit tests/property
+	$(BIN)/python tests/support/matrix.py --note
 
 test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
 	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
-	$(BIN)/python -m pytest tests/slurm
+	$(BIN)/python -m pytest --numprocesses=3 --dist=worksteal tests/slurm
 
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop; Trackio, in .venv-trackio
+test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-trackio requirements/trackio.txt
-	$(BIN)/python -m pytest tests/interop/test_trackio.py tests/interop/test_llamafactory.py tests/interop/test_verl.py
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
@@ -67,9 +71,9 @@ test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-inter
 bench-data: setup-tests ## measure the data path against its peers; results and plot in benchmarks/results (an hour)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-bench requirements/bench.txt
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_split.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_read.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/data_sample.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_split.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_read.py
+	PYTHONPATH=scripts:tools $(BIN)/python benchmarks/data_sample.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/data_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_data.py
 
@@ -91,7 +95,7 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 
-schema: setup ## write config/schema.json from scripts/nep/config.py
+schema: setup ## write config/schema.json and docs/configuration.md from scripts/nep/config/
 	PYTHONPATH=scripts $(BIN)/python tools/write_config_schema.py
 
 dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
@@ -100,12 +104,11 @@ dag: setup ## draw docs/dag.svg (needs Graphviz's dot)
 reruns: setup-tests ## try out and write docs/reruns.md, what each key of the configuration runs again
 	$(BIN)/python -m pytest tests/e2e/test_reruns.py --write-docs
 
-requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml anew
+requirements: setup-tests ## pin the whole closure of each requirements/*.in and of each envs/*.yaml
 	$(PIN) requirements/main.in -o requirements/main.txt
 	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
 	$(PIN) requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/trl.in -o requirements/trl.txt
-	$(PIN) requirements/trackio.in -o requirements/trackio.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt
 	$(PIN) requirements/interop-swift.in -o requirements/interop-swift.txt

@@ -29,15 +29,12 @@ include: "rules/report.smk"
 include: "rules/plan.smk"
 
 
-spell_out_stages()
-
-
 onstart:
-    start_plan() if TARGET in ASKED else hold_run()
+    leave_runs_alone(workflow) if IS_PLAN else acquire_run_lock(CONFIG.run)
 
 
 onerror:
-    say_why(log)
+    print_failure_summary(log)
 
 
 localrules:

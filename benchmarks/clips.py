@@ -1,15 +1,13 @@
-"""Real clips at 720p, H.264 with B-frames: 30, 60 and 170 s with GOPs of 2, 3 and 5 s, made once from v1_mini."""
+"""Clips at 720p, H.264 with B-frames: 30, 60 and 170 s with GOPs of 2, 3 and 5 s, made once from `mini_clips`."""
 
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import ROOT, WORK
-from nep.errors import InputError
+from measure import WORK
+from mini_clips import REAL, extract
 from nep.video.tools import run_ffmpeg
 
-MINI = ROOT.parent / "shared/v1_mini"
-# Moving pictures, one after the other, until the length is reached.
+# Joined and repeated until the length is reached.
 SOURCES = ("youtube/three cups.mp4", "activitynet/v_juggle.mp4", "youcook2/pour_over.mp4")
 FPS = 30
 
@@ -25,9 +23,14 @@ class ClipKind:
 KINDS = {"30 s": ClipKind(30, 2), "60 s": ClipKind(60, 3), "170 s": ClipKind(170, 5)}
 
 
+def content() -> str:
+    """What the clips show: figures of generated ones are not those of real ones."""
+    return "real" if REAL.is_dir() else "generated"
+
+
 def make_clips() -> dict[str, Path]:
-    """Paths by name ("30 s", "60 s", "170 s"); made below `benchmarks/work/clips` where they are missing."""
-    folder = WORK / "clips"
+    """Paths by name ("30 s", "60 s", "170 s"); made below `benchmarks/work/clips/<content>` where they are missing."""
+    folder = WORK / "clips" / content()
     folder.mkdir(parents=True, exist_ok=True)
     return {name: _clip(folder, kind) for name, kind in KINDS.items()}
 
@@ -36,7 +39,8 @@ def _clip(folder: Path, kind: ClipKind) -> Path:
     path = folder / f"{kind.seconds}s.mp4"
     if path.is_file():
         return path
-    sources = _real_clips(folder)
+    extracted = extract(folder)
+    sources = [extracted / name for name in SOURCES]
     inputs = [word for source in sources for word in ("-i", str(source))]
     scaled = ";".join(
         f"[{number}:v]fps={FPS},scale=1280:720:force_original_aspect_ratio=increase,crop=1280:720,setsar=1[v{number}]"
@@ -55,12 +59,3 @@ def _clip(folder: Path, kind: ClipKind) -> Path:
         ]
     )
     return partial.replace(path)
-
-
-def _real_clips(folder: Path) -> list[Path]:
-    if not MINI.is_dir():
-        raise InputError(f"{MINI}: the folder of real clips is missing")
-    for archive in sorted(MINI.glob("video_data_part*.tar.gz")):
-        with tarfile.open(archive) as members:
-            members.extractall(folder, filter="data")
-    return [folder / "video_dataset" / name for name in SOURCES]

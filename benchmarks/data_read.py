@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
-from clips import make_clips
+from clips import content, make_clips
 from measure import interleaved, median_cpu, write_result
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.frame_sampling import frame_budget, linspace_indices, resized_size
 from nep.model.resizing import WithinBudget, resize_frame
@@ -46,7 +46,8 @@ def main() -> None:
         best = min((reader for reader in READERS if reader != "nep"), key=seconds[name].get)
         ratio = seconds[name][best] / seconds[name]["nep"]
         ratios.append({"what": "read", "against": best, "clip": name, "ratio": ratio, "target": TARGET})
-    write_result("data_read", {"frames": VISION.frames, "cpu_s": seconds, "rounds": rounds, "ratios": ratios})
+    settings = {"frames": VISION.frames, "content": content(), "rounds": rounds}
+    write_result("data_read", {**settings, "cpu_s": seconds, "ratios": ratios})
     for row in ratios:
         figures = ", ".join(f"{reader} {value:.2f}" for reader, value in seconds[row["clip"]].items())
         print("{clip:>6}  {ratio:.2f} times less than {against} (target {target})".format(**row), f"[{figures} s]")

@@ -21,9 +21,11 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForImageTextToText
 
-from clips import make_clips
+from clips import content, make_clips
 from measure import ROOT, WORK, write_result
-from nep.config import Encode, Sft, TinyModel, Vision
+from nep.config.encode import Encode
+from nep.config.tiny_model import TinyModel
+from nep.config.vision import Vision
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.encode.index import merge_encode
 from nep.encode.stage import encode_shard
@@ -68,7 +70,8 @@ def main() -> None:
             seconds[name][kind] = fast
             names = {"what": f"sample ({kind})", "against": "LLaMA-Factory", "clip": name}
             ratios.append({**names, "ratio": slow / fast, "target": TARGET})
-    write_result("data_sample", {"vision": VISION.model_dump(), "cpu_s": seconds, "rounds": rounds, "ratios": ratios})
+    settings = {"vision": VISION.model_dump(), "content": content(), "rounds": rounds}
+    write_result("data_sample", {**settings, "cpu_s": seconds, "ratios": ratios})
     for row in ratios:
         print("{clip:>6}  {what:18} {ratio:7.0f} times less than {against} (target {target})".format(**row))
 
@@ -108,7 +111,7 @@ def by_nep(run: Path, key: str, kind: str, rounds: int) -> float:
     model = AutoModelForImageTextToText.from_pretrained(run / "models/base", dtype=torch.float32)
     cache = VisionCache(run / "encode", "benchmark")
     builder = SampleBuilder(processor, model, cache)
-    visuals = Visuals(cache, processor, Sft(freeze=FROZEN[kind]), CPU)
+    visuals = Visuals(cache, processor, FROZEN[kind], CPU)
 
     def sample() -> None:
         dialogue = builder.dialogue(key, MESSAGES, [f"{key}/full"])

@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 
 from measure import ROOT, WORK, write_result
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.files import write_jsonl
 from nep.video.tools import run_ffmpeg
@@ -201,7 +201,7 @@ def _video(number: int) -> Path:
     path = WORK / "scale-videos" / f"{number}.mp4"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = f"testsrc2=size=96x72:rate=10:duration=3,hue=h={number * 20}"
+        pattern = f"testsrc2=size=96x72:rate=10:duration=3,hue=h={number * 20}"
         options = (
             "-c:v",
             "libx264",
@@ -216,7 +216,7 @@ def _video(number: int) -> Path:
             "-threads",
             "1",
         )
-        run_ffmpeg(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", picture, *options, str(path)])
+        run_ffmpeg(["-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i", pattern, *options, str(path)])
     return path
 
 

@@ -8,7 +8,7 @@ On 720p H.264 clips with B-frames (see clips.py), at the same random times, all 
   rate factor.
 - smartcut: the package, in its own environment, both parts from one open file.
 - floor: what no exact cut can do without, in one process and unchecked: every packet copied to one of two files, the
-  GOP that holds t decoded, its pictures from t on encoded as nep encodes them.
+  GOP that holds t decoded, its frames from t on encoded as nep encodes them.
 Writes `benchmarks/results/data_split.json`.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 
 import av
 
-from clips import make_clips
+from clips import content, make_clips
 from measure import ROOT, WORK, Cost, cost_of, write_result
 from nep.errors import InputError
 from nep.split.mp4 import create_mp4
@@ -54,7 +54,8 @@ def main() -> None:
     ratios = [ratio for name, costs in clips.items() for ratio in ratios_of(name, costs)]
     peak = max(cost["peak_rss"] for costs in clips.values() for cost in costs["nep"])
     bounds = [{"what": "peak RSS of a worker", "measured": peak / 2**20, "limit": RSS_LIMIT / 2**20, "unit": "MiB"}]
-    write_result("data_split", {"recipe": vars(RECIPE), "clips": clips, "ratios": ratios, "bounds": bounds})
+    result = {"recipe": vars(RECIPE), "content": content(), "clips": clips, "ratios": ratios, "bounds": bounds}
+    write_result("data_split", result)
     for ratio in ratios:
         print("{clip:>6}  {against:17} {ratio:6.2f}  (target {target})".format(**ratio))
     print(f"peak RSS of a worker: {peak / 2**20:.0f} MiB")
@@ -118,7 +119,7 @@ def by_smartcut(clip: Path, time: float, out: Path) -> dict[str, float]:
 
 
 def floor(clip: Path, time: float, out: Path) -> None:
-    """Copy all packets; decode the GOP that holds `time`; encode its pictures from there on."""
+    """Copy all packets; decode the GOP that holds `time`; encode its frames from there on."""
     with open_video(clip) as (container, stream):
         cut = round(time / stream.time_base)
         encoder = None
@@ -140,7 +141,7 @@ def floor(clip: Path, time: float, out: Path) -> None:
 
 
 def decode_and_encode(stream: av.VideoStream, gop: list[av.Packet], cut: int) -> av.VideoCodecContext:
-    """Decode a whole GOP and encode its pictures from `cut` on; what comes out is dropped."""
+    """Decode a whole GOP and encode its frames from `cut` on; what comes out is dropped."""
     frames = [frame for packet in gop for frame in stream.codec_context.decode(packet)]
     frames += stream.codec_context.decode(None)
     stream.codec_context.flush_buffers()

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from measure import ROOT, WORK
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.encode.features import FeatureEncoder
 from nep.files import write_json, write_jsonl

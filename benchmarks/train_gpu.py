@@ -31,7 +31,7 @@ import torch
 from transformers import AutoProcessor, PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from measure import WORK, write_result
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.demo.tiny_checkpoint import (
     IMAGE_PAD,
     PAD,
@@ -50,10 +50,10 @@ from nep.model.scoring import Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.batches import prepared_ahead
-from nep.train.distributed import start_world
+from nep.train.distributed import start_distributed
 from nep.train.engine import DTYPES, Engine, deepspeed_config, load_model
 from nep.train.rl.decoding import Decoding, uniforms
-from nep.train.rl.kv_cache import CapturedRows, SharedRows
+from nep.train.rl.kv_cache import CudaGraphCache, SharedPromptCache
 from nep.train.rl.rollout import Rollout
 from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
@@ -310,16 +310,16 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
         pack_tokens=size.pack_tokens[0 if setting.long else 1],
         **setting.recipe,
     )
-    world = start_world(recipe.threads)
-    engine = Engine(paths.model, recipe, world, seed=0)
+    distributed = start_distributed(recipe.threads)
+    engine = Engine(paths.model, recipe, distributed, seed=0)
     processor, cache = AutoProcessor.from_pretrained(paths.model, local_files_only=True), VisionCache(paths.encode)
     rows = {"next_event": read_json(paths.convert / "sft/next_event.json")}
     samples, _ = load_samples(recipe, rows, SampleBuilder(processor, engine.model, cache), cache)
-    visuals = Visuals(cache, processor, recipe, world.device)
+    visuals = Visuals(cache, processor, recipe.freeze, distributed.device)
     visuals.check(engine.model, samples)
     plan, meter, timings = (
         SftPlan(len(samples), recipe, seed=0),
-        Meter(engine.model, visuals, engine.world.device, engine.world.size),
+        Meter(engine.model, visuals, engine.distributed.device, engine.distributed.size),
         [],
     )
     steps = prepared_ahead(
@@ -329,7 +329,7 @@ def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
     for _, batch in meter.timed(steps):
         loss, norm = sft_step(batch, engine, recipe.lr)
         timings.append({**meter.row(batch.trees, batch.samples), "loss": loss, "grad_norm": norm})
-    lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), world.size)
+    lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), distributed.size)
     counted = timings[WARM_UP:]
     return {
         "setting": setting.name,
@@ -356,8 +356,8 @@ def decode(name: str, paths: RunPaths) -> Measured:
     """Seconds of a rollout's parts. Raises RuntimeError where fixed buffers and growing ones disagree."""
     size, model = SIZES[name], policy_of(name, paths).eval()
     prompts = [text_prompt(number, size) for number in range(size.prompts)]
-    shape = (len(prompts), size.completions, CapturedRows.length_for(prompts, size.completions, size.limit))
-    rows = CapturedRows(model, *shape)
+    shape = (len(prompts), size.completions, CudaGraphCache.length_for(prompts, size.completions, size.limit))
+    rows = CudaGraphCache(model, *shape)
     error = buffers_error(rows, model, prompts, size)
     start = statistics.median(seconds_of(lambda: rows.start(prompts, NoVisuals(), 0), ROUNDS))
     tokens = torch.zeros(shape[:2], dtype=torch.long, device=model.device)
@@ -383,9 +383,9 @@ def decode(name: str, paths: RunPaths) -> Measured:
     }
 
 
-def buffers_error(rows: CapturedRows, model: PreTrainedModel, prompts: list[Sample], size: Size) -> float:
+def buffers_error(rows: CudaGraphCache, model: PreTrainedModel, prompts: list[Sample], size: Size) -> float:
     """Relative difference of the logits of fixed buffers, captured on CUDA, and of growing ones after two tokens."""
-    growing = SharedRows(model, prompts, size.completions, NoVisuals(), 0)
+    growing = SharedPromptCache(model, prompts, size.completions, NoVisuals(), 0)
     rows.start(prompts, NoVisuals(), 0)
     noise = torch.Generator().manual_seed(0)
     for place in range(2):
@@ -431,9 +431,9 @@ def ratios_of(name: str, found: dict[str, Measured], machine: Measured) -> list[
 
 
 def policy_of(name: str, paths: RunPaths) -> PreTrainedModel:
-    """The random model on the device, with the attention of the trainers, in a world as theirs."""
+    """The random model on the device, with the attention of the trainers, in a distributed context as theirs."""
     recipe = Sft(precision=SIZES[name].precision, threads=SIZES[name].threads)
-    return Scorer(load_model(paths.model, recipe, start_world(recipe.threads).device)).model
+    return Scorer(load_model(paths.model, recipe, start_distributed(recipe.threads).device)).model
 
 
 def text_prompt(number: int, size: Size) -> Sample:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from measure import WORK, write_result
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
 from nep.files import read_jsonl
 from nep.train.engine import deepspeed_config
 from nep.train.runtime.preflight import memory_lines, model_size

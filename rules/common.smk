@@ -1,78 +1,36 @@
-# The checked configuration, and what rules say about themselves: recipe, code, logs, benchmarks.
-import atexit
+# The checked configuration, and what rules say about themselves: recipe, code, files.
 import json
-import os
-import shlex
 import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
-from nep.plan.dry_run import TARGET, asked_for
 from nep.jobs.store import store_folder
-from nep.watch.last_words import last_words
+from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
+from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
-from nep.workflow.lock import LockedError, RunLock, announce, clear_left_lock_files
 from nep.workflow.path import extend_path
-from nep.workflow.stages import spelled_out
-from nep.workflow.trackers import check_trackers
+from nep.workflow.start import acquire_run_lock, prepare_run
 
 extend_path(Path(workflow.basedir))
 
 try:
     CONFIG = load_config(config)
     check_datasets(CONFIG)
-    # Jobs without environments of their own run in this one.
-    if not workflow.deployment_settings.deployment_method:
-        check_trackers(CONFIG)
     store_folder()
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-announce(CONFIG.run)
-if workflow.is_main_process:
-    clear_left_lock_files(Path(".snakemake"))
-
-
-def hold_run():
-    """Take the lock of this run's name until the end; a run of another name is not in the way."""
-    try:
-        lock = RunLock(Path(".snakemake"), CONFIG.run)
-    except LockedError as error:
-        raise WorkflowError(str(error)) from None
-    atexit.register(lock.release)
-    if lock.found:
-        print("the last run of this name died; going on from what it left", file=sys.stderr)
-
-
-def say_why(snakemake_logs):
-    """Print the last words of a run that has failed."""
-    for path in snakemake_logs:
-        print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
-
-
 COMMAND = sys.argv[1:] if workflow.is_main_process else []
-ASKED = asked_for(COMMAND) if TARGET in COMMAND else set()
-
-if TARGET in ASKED:
-    if len(ASKED) > 1:
-        raise WorkflowError(f"'{TARGET}' is asked for alone: what stands beside it would run; it plans everything")
-    # A plan needs no --cores.
-    workflow.resource_settings.cores = workflow.resource_settings.cores or 1
-
-
-def start_plan():
-    """Leave the locks of runs alone: a plan may be made beside them."""
-    # As with --nolock: a Snakemake that ends removes the locks of all others, too (FilePersistence._delete_locks).
-    workflow.persistence.unlock = workflow.persistence.noop
-    # A second try would say the same.
-    workflow.execution_settings.retries = 0
-
+IS_PLAN = is_plan(COMMAND)
+if IS_PLAN:
+    need_no_cores(workflow)
+prepare_run(CONFIG.run, workflow.is_main_process)
 
 RUN = f"results/{CONFIG.run}"
 logs.announce(f"{RUN}/logs")
@@ -160,19 +118,6 @@ def exports_for(consumer):
     ]
 
 
-def spell_out_stages():
-    """Start Snakemake anew, in words that it knows, where its command line forces stages or asks for one's folder."""
-    stages = {}
-    for each in workflow.rules:
-        stages.setdefault(Path(each.snakefile).stem, []).append(each.name)
-    stages["segments"] = stages["split"]
-    folders = [f"{RUN}/{name}/{stage}" for stage in ("sft", "grpo") for name in experiments_with(stage)]
-    words = spelled_out(COMMAND, stages, {folder: f"{folder}/manifest.json" for folder in folders})
-    if words != COMMAND:
-        print(f"snakemake {shlex.join(words)}", file=sys.stderr, flush=True)
-        os.execv(sys.executable, [sys.executable, "-m", "snakemake", *words])
-
-
 def planned_targets():
     """What a plan plans: everything, or, without questions to evaluate on, everything else."""
     asked = CONFIG.source.questions is not None or "futurebench" not in CONFIG.evaluate.tasks
@@ -254,6 +199,25 @@ def launcher(training):
     if training.nodes > 1:
         return f"{MPI} --nodes={training.nodes} --ntasks={training.nodes} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
     return f"{several} --standalone" if training.processes > 1 else "python"
+
+
+def training_resources(stage):
+    """How the training of an experiment is run, which decides nothing of its result."""
+    return {
+        "nodes": of_training(stage, lambda training: training.nodes),
+        "tasks": of_training(stage, lambda training: on_several_nodes(training, training.nodes)),
+        "tasks_per_gpu": of_training(stage, lambda training: on_several_nodes(training, 0)),
+        "mpi": of_training(stage, lambda training: on_several_nodes(training, MPI)),
+        "launcher": of_training(stage, launcher),
+        "checkpoint_every": of_training(stage, lambda training: training.checkpoint_every),
+        "keep_checkpoints": of_training(stage, lambda training: training.keep_checkpoints),
+        "tracker": of_training(stage, lambda training: training.tracker),
+    }
+
+
+def of_training(stage, value):
+    """What `value` makes of the block `stage` of a job's experiment."""
+    return lambda wildcards: value(getattr(CONFIG.experiments[wildcards.experiment], stage))
 
 
 def on_several_nodes(training, value):

@@ -34,6 +34,15 @@ checkpoint convert_datasets:
         seed=CONFIG.seed,
         code=code("convert_datasets.py"),
     shell:
-        "python scripts/convert_datasets.py --records {input.records:q} --questions {input.questions:q}"
-        " --seedbench {input.seedbench:q} --split-manifest {input.split:q} --signatures {input.signatures:q}"
-        " --convert {params.recipe:q} --seed {params.seed} --out-dir {params.run}/convert 2>&1 | tee {log}"
+        r"""
+        python scripts/convert_datasets.py \
+            --records {input.records:q} \
+            --questions {input.questions:q} \
+            --seedbench {input.seedbench:q} \
+            --split-manifest {input.split:q} \
+            --signatures {input.signatures:q} \
+            --convert {params.recipe:q} \
+            --seed {params.seed:q} \
+            --out-dir {params.run:q}/convert \
+            2>&1 | tee {log:q}
+        """

@@ -28,8 +28,15 @@ rule make_demo_data:
         seed=CONFIG.seed,
         code=code("make_demo_data.py"),
     shell:
-        "python scripts/make_demo_data.py --videos {params.recipe:q} --processes {threads} --prompts {input.prompts:q}"
-        " --seed {params.seed} --out-dir {params.run}/hub 2>&1 | tee {log}"
+        r"""
+        python scripts/make_demo_data.py \
+            --videos {params.recipe:q} \
+            --processes {threads:q} \
+            --prompts {input.prompts:q} \
+            --seed {params.seed:q} \
+            --out-dir {params.run:q}/hub \
+            2>&1 | tee {log:q}
+        """
 
 
 rule make_tiny_model:
@@ -53,6 +60,12 @@ rule make_tiny_model:
         seed=CONFIG.seed,
         code=code("make_tiny_model.py"),
     shell:
-        "python scripts/make_tiny_model.py --tiny {params.recipe:q} --vision {params.vision:q}"
-        " --prompts {input.prompts:q} --seed {params.seed} --out-dir {params.run}/tiny_model"
-        " 2>&1 | tee {log}"
+        r"""
+        python scripts/make_tiny_model.py \
+            --tiny {params.recipe:q} \
+            --vision {params.vision:q} \
+            --prompts {input.prompts:q} \
+            --seed {params.seed:q} \
+            --out-dir {params.run:q}/tiny_model \
+            2>&1 | tee {log:q}
+        """

@@ -26,7 +26,12 @@ checkpoint list_source:
         recipe=recipe(CONFIG.source),
         code=code("list_source.py"),
     shell:
-        "python scripts/list_source.py --source {params.recipe:q} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/list_source.py \
+            --source {params.recipe:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule fetch_archive:
@@ -46,8 +51,15 @@ rule fetch_archive:
         recipe=recipe(CONFIG.source),
         code=code("fetch_archive.py"),
     shell:
-        "python scripts/fetch_archive.py --source {params.recipe:q} --listing {input:q} --name {wildcards.archive:q}"
-        " --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/fetch_archive.py \
+            --source {params.recipe:q} \
+            --listing {input:q} \
+            --name {wildcards.archive:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule finish_download:
@@ -69,8 +81,15 @@ rule finish_download:
         recipe=recipe(CONFIG.source),
         code=code("finish_download.py"),
     shell:
-        "python scripts/finish_download.py --source {params.recipe:q} --listing {input.listing:q} --run-dir {params.run}"
-        " --out {output.manifest:q} --videos {output.videos:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/finish_download.py \
+            --source {params.recipe:q} \
+            --listing {input.listing:q} \
+            --run-dir {params.run:q} \
+            --out {output.manifest:q} \
+            --videos {output.videos:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule fetch_model:
@@ -90,8 +109,13 @@ rule fetch_model:
         recipe=recipe(CONFIG.model),
         code=code("fetch_model.py"),
     shell:
-        "python scripts/fetch_model.py --model {params.recipe:q} --out-dir {params.run}/models/base --manifest {output:q}"
-        " 2>&1 | tee {log}"
+        r"""
+        python scripts/fetch_model.py \
+            --model {params.recipe:q} \
+            --out-dir {params.run:q}/models/base \
+            --manifest {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule fetch_benchmark:
@@ -108,5 +132,10 @@ rule fetch_benchmark:
         folder=CONFIG.evaluate.benchmarks,
         code=code("fetch_benchmark.py"),
     shell:
-        "python scripts/fetch_benchmark.py --name {wildcards.name} --benchmarks {params.folder:q} --out {output:q}"
-        " 2>&1 | tee {log}"
+        r"""
+        python scripts/fetch_benchmark.py \
+            --name {wildcards.name:q} \
+            --benchmarks {params.folder:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """

@@ -35,9 +35,20 @@ rule encode_shard:
         code=code("encode_shard.py"),
         shards=CONFIG.encode.shards,
     shell:
-        "python scripts/encode_shard.py --datasets {input.datasets:q} --vision {params.vision:q}"
-        " --encode {params.recipe:q} --model {params.run}/models/base --model-manifest {input.model:q}"
-        " --processes {threads} --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/encode_shard.py \
+            --datasets {input.datasets:q} \
+            --vision {params.vision:q} \
+            --encode {params.recipe:q} \
+            --model {params.run:q}/models/base \
+            --model-manifest {input.model:q} \
+            --processes {threads:q} \
+            --shard {wildcards.shard:q} \
+            --shards {params.shards:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule merge_encode:
@@ -58,4 +69,10 @@ rule merge_encode:
         run=run_folder,
         code=code("merge_encode.py"),
     shell:
-        "python scripts/merge_encode.py --shard-files {input.shards:q} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/merge_encode.py \
+            --shard-files {input.shards:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """

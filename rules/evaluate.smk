@@ -25,8 +25,16 @@ rule make_controls:
         seed=CONFIG.seed,
         code=code("make_controls.py"),
     shell:
-        "python scripts/make_controls.py --questions {input:q} --control {wildcards.control} --seed {params.seed}"
-        " --run-dir {params.run} --processes {threads} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/make_controls.py \
+            --questions {input:q} \
+            --control {wildcards.control:q} \
+            --seed {params.seed:q} \
+            --run-dir {params.run:q} \
+            --processes {threads:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule evaluate_model:
@@ -60,11 +68,24 @@ rule evaluate_model:
         seed=CONFIG.seed,
         code=code("evaluate_model.py", "run_lmms_eval.py"),
     shell:
-        "python scripts/evaluate_model.py --model-dir {params.folder} --model-name {wildcards.model}"
-        " --model-manifest {input.model:q} --questions {input.questions:q} --seedbench {input.seedbench:q}"
-        " --controls-dir {params.run}/evaluate/controls --prompts {input.prompts:q} --vision {params.vision:q}"
-        " --encode {params.encode:q} --evaluate {params.recipe:q} --processes {resources.processes} --seed {params.seed}"
-        " --run-dir {params.run} --out-dir {params.run}/evaluate/{wildcards.model} 2>&1 | tee {log}"
+        r"""
+        python scripts/evaluate_model.py \
+            --model-dir {params.folder:q} \
+            --model-name {wildcards.model:q} \
+            --model-manifest {input.model:q} \
+            --questions {input.questions:q} \
+            --seedbench {input.seedbench:q} \
+            --controls-dir {params.run:q}/evaluate/controls \
+            --prompts {input.prompts:q} \
+            --vision {params.vision:q} \
+            --encode {params.encode:q} \
+            --evaluate {params.recipe:q} \
+            --processes {resources.processes:q} \
+            --seed {params.seed:q} \
+            --run-dir {params.run:q} \
+            --out-dir {params.run:q}/evaluate/{wildcards.model:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule evaluate_reference:
@@ -96,7 +117,19 @@ rule evaluate_reference:
         seed=CONFIG.seed,
         code=code("evaluate_model.py", "run_lmms_eval.py"),
     shell:
-        "python scripts/evaluate_model.py --endpoint {resources.endpoint:q} --model-name {wildcards.reference}"
-        " --questions {input.questions:q} --seedbench {input.seedbench:q} --controls-dir {params.run}/evaluate/controls"
-        " --prompts {input.prompts:q} --vision {params.vision:q} --encode {params.encode:q} --evaluate {params.recipe:q}"
-        " --seed {params.seed} --run-dir {params.run} --out-dir {params.run}/evaluate/{wildcards.reference} 2>&1 | tee {log}"
+        r"""
+        python scripts/evaluate_model.py \
+            --endpoint {resources.endpoint:q} \
+            --model-name {wildcards.reference:q} \
+            --questions {input.questions:q} \
+            --seedbench {input.seedbench:q} \
+            --controls-dir {params.run:q}/evaluate/controls \
+            --prompts {input.prompts:q} \
+            --vision {params.vision:q} \
+            --encode {params.encode:q} \
+            --evaluate {params.recipe:q} \
+            --seed {params.seed:q} \
+            --run-dir {params.run:q} \
+            --out-dir {params.run:q}/evaluate/{wildcards.reference:q} \
+            2>&1 | tee {log:q}
+        """

@@ -35,9 +35,18 @@ rule export_experiment:
         seed=CONFIG.seed,
         code=code("export_experiment.py"),
     shell:
-        "python scripts/export_experiment.py --consumer {wildcards.consumer} --name {wildcards.experiment}"
-        " --experiment {params.recipe:q} --vision {params.vision:q} --prompts {input.prompts:q} --seed {params.seed}"
-        " --grpo-model {params.start} --run-dir {params.run} 2>&1 | tee {log}"
+        r"""
+        python scripts/export_experiment.py \
+            --consumer {wildcards.consumer:q} \
+            --name {wildcards.experiment:q} \
+            --experiment {params.recipe:q} \
+            --vision {params.vision:q} \
+            --prompts {input.prompts:q} \
+            --seed {params.seed:q} \
+            --grpo-model {params.start:q} \
+            --run-dir {params.run:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule export_datasets:
@@ -56,4 +65,9 @@ rule export_datasets:
         run=run_folder,
         code=code("export_hf.py"),
     shell:
-        "python scripts/export_hf.py --run-dir {params.run} --out-dir {params.run}/export/hf 2>&1 | tee {log}"
+        r"""
+        python scripts/export_hf.py \
+            --run-dir {params.run:q} \
+            --out-dir {params.run:q}/export/hf \
+            2>&1 | tee {log:q}
+        """

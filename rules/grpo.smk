@@ -8,8 +8,8 @@ rule train_grpo:
         datasets=lambda wildcards: dataset_files("grpo", wildcards.experiment),
         cache=f"{RUN}/encode/index.jsonl",
         model=lambda wildcards: manifest_of(start_model(wildcards)),
-        rewards=lambda wildcards: reward_files(CONFIG.experiments[wildcards.experiment].grpo),
-        deepspeed=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.deepspeed,
+        rewards=of_training("grpo", reward_files),
+        deepspeed=of_training("grpo", lambda training: training.deepspeed),
     output:
         manifest=f"{RUN}/{{experiment}}/grpo/manifest.json",
         metrics=f"{RUN}/{{experiment}}/grpo/metrics.jsonl",
@@ -22,29 +22,31 @@ rule train_grpo:
     priority: 1
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].grpo)
+    threads: of_training("grpo", cores_of)
     resources:
-        nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.nodes,
-        tasks=lambda wildcards: on_several_nodes(
-            CONFIG.experiments[wildcards.experiment].grpo, CONFIG.experiments[wildcards.experiment].grpo.nodes
-        ),
-        tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, 0),
-        mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].grpo, MPI),
-        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].grpo),
-        checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.checkpoint_every,
-        keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.keep_checkpoints,
-        tracker=lambda wildcards: CONFIG.experiments[wildcards.experiment].grpo.tracker,
+        **training_resources("grpo"),
     params:
         run=run_folder,
-        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].grpo),
+        recipe=of_training("grpo", recipe),
         start=lambda wildcards: folder_of(start_model(wildcards)),
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
     # A signal to stop is for the training alone: shell and log outlive it.
     shell:
-        "trap '' TERM; {resources.launcher} scripts/train_grpo.py --recipe {params.recipe:q} --seed {params.seed}"
-        " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
-        " --tracker {resources.tracker}"
-        " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
-        " --model {params.start} --model-manifest {input.model:q} --run-dir {params.run}"
-        " --out-dir {params.run}/{wildcards.experiment}/grpo 2>&1 | tee {log}"
+        r"""
+        trap '' TERM
+        {resources.launcher} scripts/train_grpo.py \
+            --recipe {params.recipe:q} \
+            --seed {params.seed:q} \
+            --checkpoint-every {resources.checkpoint_every:q} \
+            --keep-checkpoints {resources.keep_checkpoints:q} \
+            --tracker {resources.tracker:q} \
+            --experiment {wildcards.experiment:q} \
+            --convert-dir {params.run:q}/convert \
+            --encode-dir {params.run:q}/encode \
+            --model {params.start:q} \
+            --model-manifest {input.model:q} \
+            --run-dir {params.run:q} \
+            --out-dir {params.run:q}/{wildcards.experiment:q}/grpo \
+            2>&1 | tee {log:q}
+        """

@@ -23,9 +23,19 @@ rule hash_shard:
         shards=CONFIG.split.shards,
         timeout_s=CONFIG.split.timeout_s,
     shell:
-        "python scripts/hash_shard.py --records {input.records:q} --seedbench {input.seedbench:q}"
-        " --videos {params.run}/download/videos --shard {wildcards.shard} --shards {params.shards}"
-        " --processes {threads} --timeout-s {params.timeout_s} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/hash_shard.py \
+            --records {input.records:q} \
+            --seedbench {input.seedbench:q} \
+            --videos {params.run:q}/download/videos \
+            --shard {wildcards.shard:q} \
+            --shards {params.shards:q} \
+            --processes {threads:q} \
+            --timeout-s {params.timeout_s:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule merge_hashes:
@@ -43,4 +53,9 @@ rule merge_hashes:
     params:
         code=code("merge_hashes.py"),
     shell:
-        "python scripts/merge_hashes.py --shard-files {input:q} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/merge_hashes.py \
+            --shard-files {input:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """

@@ -1,5 +1,5 @@
 # INPUTS   none: the command line that asks for the plan, with its profile and configuration
-# OUTPUTS  none: what would run, why, at what cost, and whether the ground holds, in the terminal
+# OUTPUTS  none: what would run, why, at what cost, and whether it can succeed, in the terminal
 
 
 # It asks Snakemake itself, hence in the environment that Snakemake runs in.
@@ -15,5 +15,10 @@ rule plan:
         targets=planned_targets(),
         config=CONFIG.model_dump_json(),
     shell:
-        "python scripts/plan_run.py --command {params.command:q} --targets {params.targets:q} --config {params.config:q}"
-        " --run-dir {params.run}"
+        r"""
+        python scripts/plan_run.py \
+            --command {params.command:q} \
+            --targets {params.targets:q} \
+            --config {params.config:q} \
+            --run-dir {params.run:q}
+        """

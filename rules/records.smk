@@ -25,6 +25,12 @@ rule parse_records:
         seedbench=[f"{RUN}/download/annotations/seedbench_r1_{level}.json" for level in CONFIG.source.seedbench_r1],
         code=code("parse_records.py"),
     shell:
-        "python scripts/parse_records.py --annotations {params.annotations:q} --questions {params.questions:q}"
-        " --seedbench {params.seedbench:q} --videos {params.run}/download/videos --out-dir {params.run}/records"
-        " 2>&1 | tee {log}"
+        r"""
+        python scripts/parse_records.py \
+            --annotations {params.annotations:q} \
+            --questions {params.questions:q} \
+            --seedbench {params.seedbench:q} \
+            --videos {params.run:q}/download/videos \
+            --out-dir {params.run:q}/records \
+            2>&1 | tee {log:q}
+        """

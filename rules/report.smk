@@ -46,8 +46,13 @@ rule make_report:
         recipe=recipe(CONFIG),
         code=code("make_report.py"),
     shell:
-        "python scripts/make_report.py --run-dir {params.run} --config {params.recipe:q} --out-dir {params.run}/report"
-        " 2>&1 | tee {log}"
+        r"""
+        python scripts/make_report.py \
+            --run-dir {params.run:q} \
+            --config {params.recipe:q} \
+            --out-dir {params.run:q}/report \
+            2>&1 | tee {log:q}
+        """
 
 
 rule make_data_card:
@@ -76,4 +81,10 @@ rule make_data_card:
         name=CONFIG.run,
         code=code("make_data_card.py"),
     shell:
-        "python scripts/make_data_card.py --run-dir {params.run} --name {params.name:q} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/make_data_card.py \
+            --run-dir {params.run:q} \
+            --name {params.name:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """

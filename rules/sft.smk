@@ -9,7 +9,7 @@ rule train_sft:
         validation=lambda wildcards: validation_files(wildcards.experiment),
         cache=f"{RUN}/encode/index.jsonl",
         model=f"{RUN}/models/base.manifest.json",
-        deepspeed=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.deepspeed,
+        deepspeed=of_training("sft", lambda training: training.deepspeed),
     output:
         manifest=f"{RUN}/{{experiment}}/sft/manifest.json",
         metrics=f"{RUN}/{{experiment}}/sft/metrics.jsonl",
@@ -22,28 +22,30 @@ rule train_sft:
     priority: 1
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: cores_of(CONFIG.experiments[wildcards.experiment].sft)
+    threads: of_training("sft", cores_of)
     resources:
-        nodes=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.nodes,
-        tasks=lambda wildcards: on_several_nodes(
-            CONFIG.experiments[wildcards.experiment].sft, CONFIG.experiments[wildcards.experiment].sft.nodes
-        ),
-        tasks_per_gpu=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, 0),
-        mpi=lambda wildcards: on_several_nodes(CONFIG.experiments[wildcards.experiment].sft, MPI),
-        launcher=lambda wildcards: launcher(CONFIG.experiments[wildcards.experiment].sft),
-        checkpoint_every=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.checkpoint_every,
-        keep_checkpoints=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.keep_checkpoints,
-        tracker=lambda wildcards: CONFIG.experiments[wildcards.experiment].sft.tracker,
+        **training_resources("sft"),
     params:
         run=run_folder,
-        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment].sft),
+        recipe=of_training("sft", recipe),
         seed=CONFIG.seed,
         code=code("train_sft.py"),
     # A signal to stop is for the training alone: shell and log outlive it.
     shell:
-        "trap '' TERM; {resources.launcher} scripts/train_sft.py --recipe {params.recipe:q} --seed {params.seed}"
-        " --checkpoint-every {resources.checkpoint_every} --keep-checkpoints {resources.keep_checkpoints}"
-        " --tracker {resources.tracker}"
-        " --experiment {wildcards.experiment} --convert-dir {params.run}/convert --encode-dir {params.run}/encode"
-        " --model {params.run}/models/base --model-manifest {input.model:q} --run-dir {params.run}"
-        " --out-dir {params.run}/{wildcards.experiment}/sft 2>&1 | tee {log}"
+        r"""
+        trap '' TERM
+        {resources.launcher} scripts/train_sft.py \
+            --recipe {params.recipe:q} \
+            --seed {params.seed:q} \
+            --checkpoint-every {resources.checkpoint_every:q} \
+            --keep-checkpoints {resources.keep_checkpoints:q} \
+            --tracker {resources.tracker:q} \
+            --experiment {wildcards.experiment:q} \
+            --convert-dir {params.run:q}/convert \
+            --encode-dir {params.run:q}/encode \
+            --model {params.run:q}/models/base \
+            --model-manifest {input.model:q} \
+            --run-dir {params.run:q} \
+            --out-dir {params.run:q}/{wildcards.experiment:q}/sft \
+            2>&1 | tee {log:q}
+        """

@@ -24,8 +24,18 @@ rule split_shard:
         code=code("split_shard.py"),
         shards=CONFIG.split.shards,
     shell:
-        "python scripts/split_shard.py --records {input.records:q} --videos {params.run}/download/videos --split {params.recipe:q}"
-        " --processes {threads} --shard {wildcards.shard} --shards {params.shards} --run-dir {params.run} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/split_shard.py \
+            --records {input.records:q} \
+            --videos {params.run:q}/download/videos \
+            --split {params.recipe:q} \
+            --processes {threads:q} \
+            --shard {wildcards.shard:q} \
+            --shards {params.shards:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
 
 
 rule merge_split:
@@ -45,5 +55,11 @@ rule merge_split:
         recipe=recipe(CONFIG.split, "max_quarantine_fraction"),
         code=code("merge_split.py"),
     shell:
-        "python scripts/merge_split.py --shard-files {input.shards:q} --rejected {input.rejected:q}"
-        " --split {params.recipe:q} --out {output:q} 2>&1 | tee {log}"
+        r"""
+        python scripts/merge_split.py \
+            --shard-files {input.shards:q} \
+            --rejected {input.rejected:q} \
+            --split {params.recipe:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Convert, load_block
+from nep.config.base import load_block
+from nep.config.convert import Convert
 from nep.data.convert import convert_run
 
 

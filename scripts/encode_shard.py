@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 
 from nep.cli import run_entry_point
-from nep.config import Encode, Vision, load_block
+from nep.config.base import load_block
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.encode.stage import encode_shard
 from nep.fingerprint import code_fingerprint
 

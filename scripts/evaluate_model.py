@@ -5,7 +5,11 @@ from functools import partial
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Encode, Endpoint, Evaluate, Vision, load_block
+from nep.config.base import load_block
+from nep.config.encode import Encode
+from nep.config.endpoint import Endpoint
+from nep.config.evaluate import Evaluate
+from nep.config.vision import Vision
 from nep.evaluate.backends import backend_for, endpoint_backend
 from nep.evaluate.run import Job, evaluate_model, model_fingerprint
 from nep.files import sha256_of_json

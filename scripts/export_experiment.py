@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Experiment, Vision, load_block
+from nep.config.base import load_block
+from nep.config.experiment import Experiment
+from nep.config.vision import Vision
 from nep.export.consumers import CONSUMERS, export_experiment
 from nep.export.experiment import ExperimentExport
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Source, load_block
+from nep.config.base import load_block
+from nep.config.source import Source
 from nep.download.dataset import drop_archive, fetch_archive
 from nep.files import read_json, write_json
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Model, load_block
+from nep.config.base import load_block
+from nep.config.model import Model
 from nep.download.model import fetch_model
 from nep.files import write_json
 from nep.model_manifest import model_manifest

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from nep.cli import run_entry_point
-from nep.config import VideoControl
+from nep.config.questions import VideoControl
 from nep.evaluate.controls import make_controls
 
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import DemoVideos, load_block
+from nep.config.base import load_block
+from nep.config.demo_videos import DemoVideos
 from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Config, load_config
+from nep.config.whole import Config, load_config
 from nep.errors import InputError
 from nep.report.collect import collect_run
 from nep.report.page import write_report

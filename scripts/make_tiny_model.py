@@ -4,7 +4,9 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import TinyModel, Vision, load_block
+from nep.config.base import load_block
+from nep.config.tiny_model import TinyModel
+from nep.config.vision import Vision
 from nep.data.prompts import load_prompts
 from nep.demo.tiny_base import make_tiny_base
 

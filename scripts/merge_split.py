@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Split, load_block
+from nep.config.base import load_block
+from nep.config.split import Split
 from nep.split.stage import merge_split
 
 

@@ -19,6 +19,8 @@ def main() -> None:
     parsed = parse_files(options.annotations, options.questions, options.videos, levels)
     write_parsed(parsed, options.out_dir)
     print(f"{len(parsed.records)} records, {len(parsed.questions)} questions, {len(parsed.rejected)} rejected")
+    for identity, marks in parsed.altered.items():
+        print(f"{identity}: taken out of its texts: {', '.join(f'{mark!a} ({n})' for mark, n in marks.items())}")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.config import Config, load_block
+from nep.config.base import load_block
+from nep.config.whole import Config
 from nep.errors import InputError
 from nep.plan.dry_run import dry_run
 from nep.plan.run_plan import plan_run

@@ -5,8 +5,10 @@ from pathlib import Path
 
 from lmms_eval.__main__ import cli_evaluate
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
+from nep.evaluate.read_once import read_clips_once
 from nep.evaluate.recording import register
 from nep.files import read_json
 
@@ -17,7 +19,8 @@ def main() -> None:
     if check is not None:
         blocks = {"vision": Vision(**check["vision"]), "encode": Encode(**check["encode"])}
         check = Check(task=check["task"], doc=check["doc"], out=Path(check["out"]), **blocks)
-    register(settings["model"], Path(settings["ledger"]), settings["chunk"], check)
+    read_clips_once()
+    register(settings["model"], Path(settings["ledger"]), settings["chunk"], settings["exact"], check)
     cli_evaluate()
 
 

@@ -11,7 +11,7 @@ def main() -> None:
     """Read the options and train."""
     # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
-    from nep.config import Grpo
+    from nep.config.grpo import Grpo
     from nep.train.rl.grpo import train_grpo
     from nep.train.runtime.options import read_training_options
 

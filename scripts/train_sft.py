@@ -11,7 +11,7 @@ def main() -> None:
     """Read the options and train."""
     # Before the imports that take seconds: a signal that comes early is not lost.
     preemption.listen()
-    from nep.config import Sft
+    from nep.config.sft import Sft
     from nep.train.runtime.options import read_training_options
     from nep.train.sft import train_sft
 

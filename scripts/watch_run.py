@@ -16,7 +16,7 @@ from nep.watch.view import view
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", help="name of the run; without it, the one that was started last in this folder")
-    parser.add_argument("--once", action="store_true", help="print one picture and end")
+    parser.add_argument("--once", action="store_true", help="print the state once and end")
     parser.add_argument("command", nargs="*", help="a call of Snakemake, behind --")
     options = parser.parse_args()
     if options.command:

@@ -1,4 +1,4 @@
-"""Draw the workflow's rules as a picture, docs/dag.svg, with Graphviz."""
+"""Draw the workflow's rules, docs/dag.svg, with Graphviz."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from nep.cli import run_entry_point
 from nep.errors import InputError
 from nep.files import write_text
-from nep.workflow.picture import parse_rulegraph, rules_of, to_dot, without_implied
+from nep.workflow.rule_graph import parse_rulegraph, rules_of, to_dot, without_implied
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> None:
     """Read the options and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/dag.svg"), help="picture to write (SVG)")
+    parser.add_argument("--out", type=Path, default=Path("docs/dag.svg"), help="SVG file to write")
     options = parser.parse_args()
     if not shutil.which("dot"):
         raise InputError("no program 'dot' found: install Graphviz (Debian, Ubuntu: apt-get install graphviz)")

@@ -1,4 +1,4 @@
-"""Pin envs/*.yaml anew: the packages that each names at the versions of requirements/main.txt, and all these need."""
+"""Pin envs/*.yaml: the packages that each names at the versions of requirements/main.txt, and all these need."""
 
 import argparse
 import subprocess

@@ -15,7 +15,7 @@ EXIT_BAD_INPUT = 2
 def run_entry_point(main: Callable[[], None], is_job: bool = True) -> None:
     """Run a script's `main`; end with one clear line and status 2 on bad input instead of a traceback.
 
-    While a job runs, it holds the run's lock: a killed workflow is not started again beside a job that it left behind.
+    While a job runs, it holds the run's lock: a killed workflow is not started again beside an orphaned job of it.
     It notes for the report on which machine it runs.
     """
     try:

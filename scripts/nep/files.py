@@ -13,6 +13,9 @@ from typing import Any
 from nep.errors import InputError
 
 CHUNK_BYTES = 1 << 20
+LONG_NAME_BYTES = 200
+# A lone surrogate has no UTF-8: it is written as the escape that JSON has for it.
+_ERRORS = "backslashreplace"
 
 
 @contextmanager
@@ -22,7 +25,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, which encoders and serialisers read as the format. Works for files and folders.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    workspace = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    workspace = Path(tempfile.mkdtemp(prefix=_workspace_prefix(path), dir=path.parent))
     temporary = workspace / path.name
     try:
         yield temporary
@@ -35,14 +38,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 def drop_unfinished(path: Path) -> None:
     """Remove what killed runs have left of `path`, the work folders of `atomic_path`; nobody else may be writing it."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*"):
+    for left in path.parent.glob(f"{glob.escape(_workspace_prefix(path))}*"):
         shutil.rmtree(left)
+
+
+def _workspace_prefix(path: Path) -> str:
+    # A name may have 255 bytes, and the work folder's is longer than its file's.
+    name = path.name if len(path.name.encode()) <= LONG_NAME_BYTES else hashlib.sha256(path.name.encode()).hexdigest()
+    return f".{name}."
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=_ERRORS)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -52,7 +61,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_json_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write a JSON list of objects atomically, one a line; for large lists, many times faster than `write_json`."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors=_ERRORS) as stream:
         stream.write("[")
         for number, row in enumerate(rows):
             stream.write((",\n" if number else "\n") + to_json_line(row).rstrip("\n"))
@@ -61,7 +70,7 @@ def write_json_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, atomically, with sorted keys."""
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", errors=_ERRORS) as stream:
         stream.writelines(map(to_json_line, rows))
 
 
@@ -71,9 +80,9 @@ def to_json_line(row: dict[str, Any]) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Read JSON. Raises InputError that names the file and the place where it is not JSON."""
+    """Read JSON, with or without a byte-order mark. Raises InputError that names file and place."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -89,11 +98,13 @@ def read_list(path: Path) -> list[Any]:
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Read one JSON object a line. Raises InputError that names file and line."""
+    """Read one JSON object a line; blank lines are none. Raises InputError that names file and line."""
     rows = []
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
                 try:
                     rows.append(json.loads(line))
                 except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -119,7 +130,7 @@ def is_intact(path: Path, sha256: str) -> bool:
 
 def sha256_of_json(value: Any) -> str:
     """SHA-256 of a value's canonical JSON, hexadecimal."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode(errors=_ERRORS)).hexdigest()
 
 
 def confined(root: Path, relative: str) -> Path:

@@ -1,7 +1,8 @@
 """What a stage's logic is, as a hash: the syntax trees of its entry point and of the local modules that it imports.
 
 Snakemake compares params: with this one, a change of logic re-runs exactly the stages that import it, and a change of a
-comment, a docstring or the format re-runs nothing, nor does one of how a job is run (locks, queues, process control).
+comment, a docstring, the description of a configuration key or the format re-runs nothing, nor does one of how a job is
+run (locks, queues, process control).
 
 Each start of Snakemake asks for all of them, and parsing takes a second: what was found of a module's text can be kept.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 from nep.files import read_json, write_json
 
 # What jobs go through and what decides no result.
-HOW_IT_IS_RUN = ("nep.cli", "nep.workflow", "nep.train.runtime")
+EXECUTION_ONLY = ("nep.cli", "nep.workflow", "nep.train.runtime")
 # What is kept holds for this module and this Python.
 MAKER = f"{sys.version_info[:2]}{Path(__file__).read_text(encoding='utf-8')}"
 
@@ -62,7 +63,7 @@ def local_imports(module: Path, root: Path, kept: Path | None) -> frozenset[Path
 
 @cache
 def syntax_of(module: Path, kept: Path | None) -> Syntax:
-    """What counts of the module's text, without docstrings, positions and comments."""
+    """What counts of the module's text: without docstrings, descriptions of fields, positions and comments."""
     text = module.read_text(encoding="utf-8")
     if kept is None:
         return _parsed(text)
@@ -83,6 +84,8 @@ def _parsed(text: str) -> Syntax:
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             _drop_docstring(node)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Field":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
     dumped = ast.dump(tree, include_attributes=False)
     return Syntax(hashlib.sha256(dumped.encode()).hexdigest(), sorted(names))
 
@@ -94,7 +97,7 @@ def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.Asyn
 
 
 def _is_how_it_is_run(dotted: str) -> bool:
-    return any(f"{dotted}.".startswith(f"{package}.") for package in HOW_IT_IS_RUN)
+    return any(f"{dotted}.".startswith(f"{package}.") for package in EXECUTION_ONLY)
 
 
 @cache

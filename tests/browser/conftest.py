@@ -8,7 +8,7 @@ from selenium.webdriver.chrome.webdriver import WebDriver
 from support.chromium import chromium
 from support.synthetic_run import SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import collect_run
 from nep.report.page import write_report
 

@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import Select
 from support.chromium import DESK, PHONE, Theme, problems, select, select_all, show, shown
 from support.synthetic_run import SyntheticRun, write_lines
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import collect_run
 from nep.report.page import write_report
 

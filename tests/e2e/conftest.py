@@ -1,20 +1,27 @@
 """One uninterrupted run of the small configuration, which all end-to-end tests share and none changes."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
-from support.workflow import ROOT, Outcome, Workplace
+from filelock import FileLock
+from support.workflow import ROOT, Workplace
+
+from nep.jobs.store import VARIABLE
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run that has ended: its workplace, its configuration file, and what Snakemake said."""
+    """A run that has ended well: a copy of its workplace, its configuration file there, the original's results, and the
+    store that the original has filled."""
 
     workplace: Workplace
     config: Path
-    outcome: Outcome
+    original: Path
+    store: Path
 
     @property
     def folder(self) -> Path:
@@ -23,12 +30,21 @@ class FinishedRun:
 
 
 @pytest.fixture(scope="session")
-def small_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
-    workplace = Workplace.make(tmp_path_factory.mktemp("small"))
-    config = workplace.configure("small")
-    outcome = workplace.run(config)
-    assert outcome.status == 0, outcome.text
-    return FinishedRun(workplace, config, outcome)
+def small_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> FinishedRun:
+    """This process's own copy of the run, which the first one that needs it makes."""
+    temporary = tmp_path_factory.getbasetemp()
+    shared = (temporary if worker_id == "master" else temporary.parent) / "small_run"
+    original, store, said = Workplace(shared / "workplace"), shared / "store", shared / "said.txt"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            store.mkdir(parents=True, mode=0o770)
+            Workplace.make(original.root)
+            with mock.patch.dict(os.environ, {VARIABLE: str(store)}):
+                outcome = original.run(original.configure("small"))
+            said.write_text(f"ended with status {outcome.status}\n{outcome.text}", encoding="utf-8")
+        assert said.read_text(encoding="utf-8").startswith("ended with status 0\n"), said.read_text(encoding="utf-8")
+    own = original.copy(tmp_path_factory.mktemp("small") / "workplace")
+    return FinishedRun(own, own.root / "config.yaml", original.root / "results" / "small", store)
 
 
 @pytest.fixture
@@ -45,7 +61,7 @@ def workplace(tmp_path: Path) -> Workplace:
 @pytest.fixture
 def hub(tmp_path: Path) -> Callable[..., Path]:
     """Makes a small data set in the hub's layout, for the test to damage."""
-    from nep.config import DemoVideos
+    from nep.config.demo_videos import DemoVideos
     from nep.data.prompts import load_prompts
     from nep.demo.hub_layout import write_demo_hub
 

@@ -1,4 +1,4 @@
-"""The reward function that the README shows, in a training."""
+"""The reward function that docs/rewards.md shows, in a training."""
 
 import re
 from pathlib import Path
@@ -16,12 +16,12 @@ NAME = "my_rewards:brevity"
 
 
 def shown(file: str) -> str:
-    """The block of the README that is to be written to `file`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    """The block of the page that is to be written to `file`."""
+    text = (ROOT / "docs/rewards.md").read_text(encoding="utf-8")
     return re.search(rf"^```\w+ {re.escape(file)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[1]
 
 
-def test_the_reward_of_the_readme_is_trained_on(copy_of_small_run: Workplace) -> None:
+def test_the_documented_reward_is_trained_on(copy_of_small_run: Workplace) -> None:
     (copy_of_small_run.root / "my_rewards.py").write_text(shown("my_rewards.py"), encoding="utf-8")
     recipe = yaml.safe_load(shown("config/recipes/brevity.yaml"))
     weights = recipe["grpo"]["rewards"]

@@ -81,7 +81,7 @@ def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(small_run, workplace
         workplace.run_until(config, enough(run, stage, number, pictures), delay_s)
         assert signs(run, stage) >= number
         assert "under way (" in pictures[stage.name]
-        assert "DIED (" in (after := picture(run)) and "the same command goes on from here" in after
+        assert "DIED (" in (after := picture(run)) and "run the same command to resume" in after
         assert not (run / stage.output).exists(), f"{stage.name} was over before the kill"
     outcome = workplace.run(config)
     assert outcome.status == 0, outcome.text

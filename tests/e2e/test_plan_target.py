@@ -1,7 +1,5 @@
 """`snakemake plan` on the small demo: before a run, after it, after a change, and where the run could not succeed."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,7 @@ LOCK = ".snakemake/locks/0.output.lock"
 
 def plan(workplace: Workplace, config: Path) -> Outcome:
     """The plan, asked for without a profile and without cores."""
-    command = [sys.executable, "-m", "snakemake", "plan", "--configfile", str(config)]
-    done = subprocess.run(command, cwd=workplace.root, capture_output=True, text=True, check=False, timeout=600)
-    return Outcome(done.returncode, done.stdout + done.stderr)
+    return workplace.snakemake("plan", "--configfile", str(config))
 
 
 def times(folder: Path) -> dict[str, int]:

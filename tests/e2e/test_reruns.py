@@ -12,7 +12,7 @@ import yaml
 from support.reruns import expected, is_tried, keys_of, modules_of, one_of_each, page, reach
 from support.workflow import CONFIGS, ROOT, Workplace, merged
 
-from nep.config import load_config
+from nep.config.whole import load_config
 
 pytestmark = pytest.mark.e2e
 

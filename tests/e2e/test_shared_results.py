@@ -1,6 +1,6 @@
 """Two checkouts that share a store: the second makes nothing expensive, and has the same bytes in the end."""
 
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,27 +12,12 @@ from nep.jobs.store import VARIABLE
 pytestmark = pytest.mark.e2e
 
 
-@pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "store"
-    folder.mkdir(mode=0o770)
-    monkeypatch.setenv(VARIABLE, str(folder))
-    return folder
-
-
-@pytest.fixture
-def run_in(tmp_path: Path) -> Callable[[str], Path]:
-    """Makes a checkout of one commit, a whole run of its name in it, and returns the run's folder."""
-    commit = Workplace.make(tmp_path / "commit")
-
-    def run(name: str) -> Path:
-        workplace = commit.copy(tmp_path / f"checkout-{name}")
-        made = {"source": {"path": f"results/{name}/hub"}, "model": {"path": f"results/{name}/tiny_model"}}
-        outcome = workplace.run(workplace.configure("small", run=name, **made))
-        assert outcome.status == 0, outcome.text
-        return workplace.root / "results" / name
-
-    return run
+def run_in(checkout: Workplace, name: str, *targets: str) -> Path:
+    """Make a run of its own name, whole or up to `targets`, and return the run's folder."""
+    made = {"source": {"path": f"results/{name}/hub"}, "model": {"path": f"results/{name}/tiny_model"}}
+    outcome = checkout.run(checkout.configure("small", run=name, **made), *targets)
+    assert outcome.status == 0, outcome.text
+    return checkout.root / "results" / name
 
 
 def data_of(run: Path) -> dict[str, str]:
@@ -47,25 +32,32 @@ def work_done(run: Path) -> set[str]:
     return {what for what, sign in signs.items() if list(run.glob(sign))}
 
 
-def test_a_second_checkout_takes_what_the_first_has_made(store: Path, run_in: Callable[[str], Path], small_run) -> None:
-    first, second = run_in("first"), run_in("second")
+def test_a_second_checkout_takes_what_the_first_has_made(
+    small_run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a run with a store has the bytes of one without: `test_killed_runs.py`."""
+    monkeypatch.setenv(VARIABLE, str(small_run.store))
+    first, checkout = small_run.original, Workplace.make(tmp_path / "checkout")
+    second = run_in(checkout, "second")
     assert work_done(first) == {"training", "evaluation"}
     assert work_done(second) == set()
-    entries = {stage.name: len(list(stage.rglob("entry.json"))) for stage in store.iterdir()}
+    entries = {stage.name: len(list(stage.rglob("entry.json"))) for stage in small_run.store.iterdir()}
     assert entries == {"split": 28, "encode": 2, "sft": 1, "grpo": 1, "evaluate": 3, "tmp": 0}
-    assert data_of(second) == data_of(first) == data_of(small_run.folder)
+    expected = data_of(first)
+    assert data_of(second) == expected
     for name in ("segments/first", "segments/second", "encode/frames", "encode/features", "nep/sft/model"):
         for file in (first / name).iterdir():
             assert file.samefile(second / name / file.name)
 
-    (scores,) = [path for path in store.glob("evaluate/*/*/files/scores.json") if is_of(path, "nep-grpo")]
+    (scores,) = [path for path in small_run.store.glob("evaluate/*/*/files/scores.json") if is_of(path, "nep-grpo")]
     scores.chmod(0o600)
     write_json(scores, {**read_json(scores), "scores": []})
-    third = run_in("third")
-    assert work_done(third) == {"evaluation"}
-    assert data_of(third) == data_of(first)
-    assert "is damaged" in (third / "logs/evaluate_model/nep-grpo.log").read_text()
-    assert len(list((store / "quarantine").iterdir())) == 1
+    shutil.rmtree(second / "evaluate/nep-grpo")
+    run_in(checkout, "second", "all", "evaluate")
+    assert work_done(second) == {"evaluation"}
+    assert data_of(second) == expected
+    assert "is damaged" in (second / "logs/evaluate_model/nep-grpo.log").read_text()
+    assert len(list((small_run.store / "quarantine").iterdir())) == 1
 
 
 def is_of(scores: Path, model: str) -> bool:

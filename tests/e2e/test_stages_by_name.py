@@ -1,4 +1,4 @@
-"""A stage by its name, for one experiment too; a stage that runs again without a new result; a changed experiment."""
+"""A stage forced again, for one experiment too; one that runs again without a new result; a changed experiment."""
 
 import shutil
 from typing import Any
@@ -9,7 +9,7 @@ from support.workflow import Outcome, Workplace, hashes
 pytestmark = pytest.mark.e2e
 
 AFTER_SFT = {"train_sft": 1, "train_grpo": 1, "evaluate_model": 2, "make_report": 1}
-STAGE = "results/small/nep/sft"
+MANIFEST = "results/small/nep/sft/manifest.json"
 
 
 def experiment(**sft: Any) -> dict[str, Any]:
@@ -19,14 +19,16 @@ def experiment(**sft: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("words", "jobs"),
     [
-        (["--forcerun", "sft"], AFTER_SFT),
-        ([STAGE, "--forcerun", "sft"], {"train_sft": 1}),
-        (["--forcerun", STAGE], AFTER_SFT),
-        (["grpo", "--forcerun", "sft"], {"train_sft": 1, "train_grpo": 1, "grpo": 1}),
-        ([f"{STAGE}/"], {}),
+        (["--forcerun", "train_sft"], AFTER_SFT),
+        ([MANIFEST, "--forcerun", "train_sft"], {"train_sft": 1}),
+        (["--forcerun", MANIFEST], AFTER_SFT),
+        (["grpo", "--forcerun", "train_sft"], {"train_sft": 1, "train_grpo": 1, "grpo": 1}),
+        ([MANIFEST], {}),
     ],
 )
-def test_a_stage_is_forced_and_asked_for_by_name(small_run, words: list[str], jobs: dict[str, int]) -> None:
+def test_a_training_is_forced_by_its_rule_and_asked_for_by_its_manifest(
+    small_run, words: list[str], jobs: dict[str, int]
+) -> None:
     outcome = small_run.workplace.run(small_run.config, *words, "--dry-run")
     assert outcome.status == 0, outcome.text
     assert outcome.planned() == jobs
@@ -35,7 +37,7 @@ def test_a_stage_is_forced_and_asked_for_by_name(small_run, words: list[str], jo
 def test_a_split_that_gives_the_same_bytes_encodes_trains_and_evaluates_nothing(
     small_run, copy_of_small_run: Workplace
 ) -> None:
-    outcome = copy_of_small_run.run(small_run.config, "all", "--forcerun", "segments")
+    outcome = copy_of_small_run.run(small_run.config, "all", "--forcerun", "split_shard")
     assert outcome.status == 0, outcome.text
     again = {"split_shard", "merge_split", "convert_datasets"}
     assert outcome.started() - {"make_report", "make_data_card"} == again

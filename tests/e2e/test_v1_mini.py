@@ -1,19 +1,16 @@
-"""The workflow on eight real clips in the hub's layout: every stage runs, and every cut is exact."""
+"""The workflow on the eight clips of `mini_clips` in the hub's layout: every stage runs, and every cut is exact."""
 
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import pytest
-from support.entry_points import ROOT
 from support.workflow import Workplace, reasons
 
+from mini_clips import CLIPS, mini_folder
 from nep.files import read_json, read_jsonl
 
 pytestmark = pytest.mark.e2e
-
-MINI = ROOT.parent / "shared" / "v1_mini"
-CLIPS = 8
 
 
 def stamps(path: Path) -> list[Fraction]:
@@ -30,16 +27,15 @@ def stamps(path: Path) -> list[Fraction]:
     return [stamp - found[0] for stamp in found]
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
 def test_real_clips_go_through_the_whole_workflow(workplace: Workplace) -> None:
-    config = workplace.configure("v1_mini", source={"path": str(MINI)})
+    config = workplace.configure("v1_mini", source={"path": str(mini_folder())})
     outcome = workplace.run(config)
     assert outcome.status == 0, outcome.text
     run = workplace.root / "results" / "v1_mini"
 
     records = {row["id"]: row for row in read_jsonl(run / "records" / "records.jsonl")}
     cuts = {row["id"]: row for row in read_jsonl(run / "split" / "manifest.jsonl")}
-    assert len(records) == CLIPS
+    assert len(records) == len(CLIPS)
     assert set(cuts) == set(records)
     assert reasons(run / "records" / "rejected.jsonl") == reasons(run / "split" / "manifest.jsonl") == {}
     for identity, cut in cuts.items():
@@ -55,7 +51,7 @@ def test_real_clips_go_through_the_whole_workflow(workplace: Workplace) -> None:
     assert {row["video_id"] for row in index} == set(records)
     for row in index:
         assert max(row["pts"]) < records[row["video_id"]]["split_time"]
-    assert read_json(run / "nep" / "sft" / "manifest.json")["samples"] == CLIPS
+    assert read_json(run / "nep" / "sft" / "manifest.json")["samples"] == len(CLIPS)
     assert len(read_jsonl(run / "nep" / "grpo" / "metrics.jsonl")) == 2
     for model in ("base", "nep-sft", "nep-grpo"):
         samples = read_jsonl(run / "evaluate" / model / "samples.jsonl")

@@ -9,30 +9,33 @@ import numpy as np
 import pytest
 from numbered import COPIED, KINDS, Kind, make, number_of
 from numpy.typing import NDArray
-from support.mini import MINI, MINI_SPLITS
+from support.matrix import MATRIX
 from support.readers import READERS, by_pyav
 from support.splits import split
 
+from mini_clips import CLIPS
 from nep.video.probe import probe
 
-CUTS_OF_A_KIND = 18
+# The first ones are near both ends.
+CUTS_OF_A_KIND, SOME = 18, 5
 CUTS_OF_A_CLIP = 3
 
 
 def test_there_are_five_hundred_cuts() -> None:
-    assert CUTS_OF_A_KIND * len(KINDS) + CUTS_OF_A_CLIP * len(MINI_SPLITS) >= 500
+    assert CUTS_OF_A_KIND * len(KINDS) + CUTS_OF_A_CLIP * len(CLIPS) >= 500
     assert {kind.name for kind in KINDS} > COPIED
 
 
+@pytest.mark.parametrize("cuts", [SOME, pytest.param(CUTS_OF_A_KIND, marks=MATRIX)])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_cuts_of_a_kind(kind: Kind, tmp_path: Path) -> None:
+def test_cuts_of_a_kind(kind: Kind, cuts: int, tmp_path: Path) -> None:
     source = make(kind, tmp_path)
     pictures = by_pyav(source)
     numbers = [number_of(luma, turned=kind.rotated) for luma in pictures.lumas]
     assert numbers == sorted(set(numbers))
     described = probe(source)
     times = [(pts - described.pts[0]) * described.time_base for pts in described.pts]
-    for time in random_times(times, random.Random(kind.name), CUTS_OF_A_KIND):
+    for time in random_times(times, random.Random(kind.name), cuts):
         row = split(source, float(time), tmp_path)
         assert row["status"] == "ok", row
         assert row["way"] == ("copy" if kind.name in COPIED else "encode"), row
@@ -62,14 +65,14 @@ def random_times(times: list[Fraction], chance: random.Random, count: int) -> li
     return [min(Fraction(round(time * 10**6), 10**6), Fraction(int(times[-1] * 10**6), 10**6)) for time in drawn]
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
-@pytest.mark.parametrize("name", MINI_SPLITS)
-def test_cuts_of_a_real_clip(name: str, mini: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cuts", [1, pytest.param(CUTS_OF_A_CLIP, marks=MATRIX)])
+@pytest.mark.parametrize("name", [clip.name for clip in CLIPS])
+def test_cuts_of_a_real_clip(name: str, cuts: int, mini: Path, tmp_path: Path) -> None:
     source = mini / name
     pictures = by_pyav(source).lumas
     described = probe(source)
     times = [(pts - described.pts[0]) * described.time_base for pts in described.pts]
-    for time in random_times(times, random.Random(name), CUTS_OF_A_CLIP):
+    for time in random_times(times, random.Random(name), cuts):
         row = split(source, float(time), tmp_path, crf=18)
         assert row["status"] == "ok", row
         before = sum(at < Fraction(str(float(time))) for at in times)

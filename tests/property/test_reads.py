@@ -7,9 +7,9 @@ import av
 import numpy as np
 import pytest
 from numbered import COPIED, KINDS, Kind, make
-from support.mini import MINI, MINI_SPLITS
 
-from nep.config import Vision
+from mini_clips import CLIPS
+from nep.config.vision import Vision
 from nep.encode import frames
 from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.clip import Clip
@@ -69,8 +69,7 @@ def test_every_kind(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert_equal(decode_clip(path, vision, WithinBudget(FACTOR)), clip)
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
-@pytest.mark.parametrize("name", MINI_SPLITS)
+@pytest.mark.parametrize("name", [clip.name for clip in CLIPS])
 def test_real_clips(name: str, mini: Path) -> None:
     for vision in (Vision(), Vision(sampling="fps", fps=2.0, frames=16, max_pixels=50_000)):
         assert_equal(decode_clip(mini / name, vision, WithinBudget(FACTOR)), by_sequential_decode(mini / name, vision))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from h264_kinds import SELECTED, encode, make_kinds, x264
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import ClipTask, RgbConverter, Unreadable, read_clip
 from nep.model.clip import Clip
 from nep.model.frame_sampling import frame_budget, resized_size, sampled_indices

@@ -84,7 +84,8 @@ def test_preempted_by_cancellation_and_the_controller_down_for_a_minute(cluster:
         cluster.stop_daemon("slurmctld")
         try:
             let_go(place)
-            time.sleep(60)
+            back = time.monotonic() + 60
+            run.wait_until(lambda: time.monotonic() > back, START_S)
         finally:
             cluster.start_controller()
         assert run.finish(END_S) == 0, run.text

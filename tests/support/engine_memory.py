@@ -1,20 +1,19 @@
 """Bytes that DeepSpeed holds in each of several processes, by the entry of the memory table that names them."""
 
-import multiprocessing
 import os
 from pathlib import Path
 
-from support.training_process import PRELOAD, ROOT, finish, free_port
+from support.entry_points import ROOT
+from support.fork_server import start_fork_server
+from support.training_process import finish, free_port
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.files import read_json, write_json
 
 
 def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, list[dict[str, int]]]:
     """Stage → for each of `size` processes, its bytes after a step."""
-    os.environ["PYTHONPATH"] = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([*PRELOAD, "support.engine_memory"])
+    context = start_fork_server()
     port = free_port()
     processes = [
         context.Process(target=_measure, args=(model, stages, rank, size, port, folder)) for rank in range(size)
@@ -29,17 +28,17 @@ def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, l
 def _measure(model: Path, stages: list[int], rank: int, size: int, port: int, folder: Path) -> None:
     import torch
 
-    from nep.train.distributed import start_world
+    from nep.train.distributed import start_distributed
     from nep.train.engine import Engine
 
     os.chdir(ROOT)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    world = start_world(threads=1)
+    distributed = start_distributed(threads=1)
     tokens = torch.arange(20, 28)[None]
     for stage in stages:
         training = Sft(precision="bf16", deepspeed=f"config/deepspeed/zero{stage}.json")
-        engine = Engine(model, training, world, seed=0)
+        engine = Engine(model, training, distributed, seed=0)
         scores = engine.deepspeed({"input_ids": tokens}, torch.arange(7), tokens[0, 1:])
         engine.accumulate(-scores.sum(), last=True)
         engine.step(rate=1e-3)

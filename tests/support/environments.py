@@ -63,7 +63,7 @@ def pip_section(env: Path) -> list[str]:
 def third_party_imports(entry: str) -> set[str]:
     """Top-level names that an entry point and all that it imports take from outside, or run as `python -m NAME`."""
     trees = [ast.parse(module.read_text(encoding="utf-8")) for module in all_imported(SCRIPTS / entry)]
-    names = {name.split(".")[0] for tree in trees for node in ast.walk(tree) for name in _names_of(node)}
+    names = {name.split(".")[0] for tree in trees for node in ast.walk(tree) for name in names_of(node)}
     return names - {"nep"} - set(sys.stdlib_module_names)
 
 
@@ -77,7 +77,8 @@ def _by_top_level_name() -> Mapping[str, list[str]]:
     return packages_distributions()
 
 
-def _names_of(node: ast.AST) -> Iterator[str]:
+def names_of(node: ast.AST) -> Iterator[str]:
+    """Names that a node imports, or runs as `python -m NAME`."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

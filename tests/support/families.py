@@ -13,7 +13,9 @@ from transformers import (
     InternVLVideoProcessor,
     LlavaOnevisionImageProcessor,
     LlavaOnevisionVideoProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    ProcessorMixin,
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
     Qwen3VLVideoProcessor,
@@ -64,28 +66,39 @@ class Family:
 
 def save_family(name: str, folder: Path) -> Path:
     """Write config, weights, tokenizer, processor and chat template of the family `name`."""
-    family = FAMILIES[name]
-    tokenizer = _tokenizer(family)
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in (*family.tokens, PAD, TURN_END)}
-    config = CONFIG_MAPPING[family.model_type](**family.config(ids))
-    text = config.get_text_config()
-    text.vocab_size, text.pad_token_id, text.eos_token_id = len(tokenizer), ids[PAD], ids[tokenizer.eos_token]
+    processor = processor_of(name)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModelForImageTextToText.from_config(config)
+        model = model_of(name, processor)
         for parameter in model.parameters():
             # Larger than usual, so that a wrong token or feature shows in the loss.
             if parameter.ndim > 1:
                 torch.nn.init.normal_(parameter, std=0.15)
-    model.generation_config.eos_token_id = ids[tokenizer.eos_token]
-    model.generation_config.pad_token_id = ids[PAD]
-    template = CHAT_TEMPLATE.replace("VIDEO", family.video)
-    processor = processor_class_from_name(family.processor)(
-        tokenizer=tokenizer, chat_template=template, **family.parts()
-    )
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+def processor_of(name: str) -> ProcessorMixin:
+    """The processor of the family `name`: its tokenizer, chat template and media processors."""
+    family = FAMILIES[name]
+    tokenizer = _tokenizer(family)
+    template = CHAT_TEMPLATE.replace("VIDEO", family.video).replace(TURN_END, tokenizer.eos_token)
+    return processor_class_from_name(family.processor)(tokenizer=tokenizer, chat_template=template, **family.parts())
+
+
+def model_of(name: str, processor: ProcessorMixin) -> PreTrainedModel:
+    """A model of the family `name`, with weights as they are drawn by its class, on the default device."""
+    family = FAMILIES[name]
+    tokenizer = processor.tokenizer
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in (*family.tokens, PAD, TURN_END)}
+    config = CONFIG_MAPPING[family.model_type](**family.config(ids))
+    text = config.get_text_config()
+    text.vocab_size, text.pad_token_id, text.eos_token_id = len(tokenizer), ids[PAD], ids[tokenizer.eos_token]
+    model = AutoModelForImageTextToText.from_config(config)
+    model.generation_config.eos_token_id = ids[tokenizer.eos_token]
+    model.generation_config.pad_token_id = ids[PAD]
+    return model
 
 
 def _tokenizer(family: Family) -> PreTrainedTokenizerFast:

@@ -7,9 +7,10 @@ from typing import Any
 
 from support.environments import scripts_in
 
-from nep.config import HOW_IT_IS_RUN, Block, Config
+from nep.config.base import EXECUTION_ONLY, Block
+from nep.config.whole import Config
 from nep.fingerprint import local_closure
-from nep.workflow.picture import parse_rulegraph
+from nep.workflow.rule_graph import parse_rulegraph
 
 TEXT = """# What runs again
 
@@ -86,7 +87,7 @@ def is_tried(key: str) -> bool:
 
 def direct_rules(key: str) -> tuple[str, ...]:
     """The rules that read a key."""
-    if key.rpartition(".")[2] in HOW_IT_IS_RUN:
+    if key.rpartition(".")[2] in EXECUTION_ONLY:
         return ()
     block = max((name for name in READERS if f"{key}.".startswith(f"{name}.")), key=len)
     return (*READERS[block], "make_report")

@@ -19,7 +19,7 @@ CORPUS = [
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a random checkpoint made with seed 0 (read only: it is shared by the whole session)."""
-    from nep.config import TinyModel
+    from nep.config.tiny_model import TinyModel
     from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 
     folder = tmp_path_factory.mktemp("tiny_checkpoint") / "base"

@@ -10,12 +10,13 @@ import torch
 from support.training_run import make_run
 from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
-from nep.config import Sft, Training
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_json, read_jsonl
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.train.distributed import start_world
+from nep.train.distributed import start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.runtime.options import RunPaths
 
@@ -54,7 +55,7 @@ def parts(run_folder: Path) -> Parts:
         model=model,
         processor=processor,
         cache=cache,
-        visuals=Visuals(cache, processor, Sft(), torch.device("cpu")),
+        visuals=Visuals(cache, processor, Sft().freeze, torch.device("cpu")),
         dialogues=[builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in dialogues],
         prompts=[
             builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
@@ -90,4 +91,4 @@ def torch_settings() -> Iterator[None]:
 @pytest.fixture
 def engine_of(run_folder: Path, torch_settings: None) -> Callable[[Training], Engine]:
     """Makes an engine of one process on the tiny model."""
-    return lambda training: Engine(run_folder / "models" / "base", training, start_world(threads=1), seed=0)
+    return lambda training: Engine(run_folder / "models" / "base", training, start_distributed(threads=1), seed=0)

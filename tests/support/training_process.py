@@ -3,7 +3,6 @@
 They end as the entry points do: status 0, 2 with a message, 75 when told to stop, or by the signal that killed them.
 """
 
-import multiprocessing
 import os
 import resource
 import socket
@@ -12,20 +11,20 @@ from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
+from support.entry_points import ROOT
+from support.fork_server import start_fork_server
+
 from nep.cli import run_entry_point
-from nep.config import Sft, Training
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.train.runtime.options import RunPaths
 
-ROOT = Path(__file__).parents[2]
-PRELOAD = ["support.training_process", "nep.train.rl.grpo", "nep.train.sft", "deepspeed"]
 TIMEOUT_S = 300
 
 
 def start(recipe: Training, paths: RunPaths, size: int = 1, largest_file: int | None = None) -> list[BaseProcess]:
     """Start a run of `size` processes; its messages go to `<run>/stderr.txt`."""
-    os.environ["PYTHONPATH"] = f"{ROOT / 'scripts'}:{ROOT / 'tests'}"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
+    context = start_fork_server()
     paths.run.mkdir(parents=True, exist_ok=True)
     port = free_port()
     processes = [

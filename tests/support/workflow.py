@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import yaml
 from support.entry_points import ROOT
+from support.snakemake_server import snakemake_server
 
 from nep.files import read_jsonl, sha256_of_file
 
@@ -77,16 +79,13 @@ class Workplace:
 
     def run(self, config: Path, *arguments: str) -> Outcome:
         """Run the workflow to its end."""
-        process = subprocess.run(
-            self._command(config, arguments),
-            cwd=self.root,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-        return Outcome(process.returncode, process.stdout)
+        return self.snakemake(*_words(config, arguments))
+
+    def snakemake(self, *arguments: str) -> Outcome:
+        """Run Snakemake to its end."""
+        with NamedTemporaryFile("r", encoding="utf-8") as output:
+            status = snakemake_server().run(arguments, self.root, Path(output.name), os.environ, TIMEOUT_S)
+            return Outcome(status, output.read())
 
     def run_until(self, config: Path, reached: Callable[[], bool], delay_s: float) -> None:
         """Run the workflow, and `delay_s` seconds after `reached` has come true kill all its processes (SIGKILL).
@@ -97,7 +96,7 @@ class Workplace:
         with (
             output.open("w") as stream,
             subprocess.Popen(
-                self._command(config, ()),
+                [sys.executable, "-m", "snakemake", *_words(config, ())],
                 cwd=self.root,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -114,9 +113,9 @@ class Workplace:
                 if process.poll() is None:
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _command(self, config: Path, arguments: tuple[str, ...]) -> list[str]:
-        fixed = ["--profile", "profiles/local", "--cores", "2", "--configfile", str(config)]
-        return [sys.executable, "-m", "snakemake", *arguments, *fixed]
+
+def _words(config: Path, arguments: tuple[str, ...]) -> list[str]:
+    return [*arguments, "--profile", "profiles/local", "--cores", "2", "--configfile", str(config)]
 
 
 def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

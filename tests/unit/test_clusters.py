@@ -55,7 +55,7 @@ def test_the_page_names_the_profiles_and_says_that_they_were_not_run() -> None:
 
 
 def test_the_pod_asks_for_gpus_and_keeps_its_folder() -> None:
-    (block,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (block,) = re.findall(r"^```yaml pod.yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
     pod = yaml.safe_load(block)["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 8

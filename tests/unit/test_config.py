@@ -1,6 +1,7 @@
 import copy
 import json
 import re
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -8,16 +9,36 @@ import pytest
 import yaml
 from support.entry_points import run_tool
 
-from nep.config import HOW_IT_IS_RUN, Config, Experiment, Grpo, Sft, Source, load_block, load_config
+from nep.config.base import EXECUTION_ONLY, load_block
+from nep.config.experiment import Experiment
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.source import Source
+from nep.config.whole import Config, load_config
 from nep.errors import InputError
+from nep.fingerprint import code_fingerprint, local_imports, syntax_of
 
-CONFIG_DIR = Path(__file__).resolve().parents[2] / "config"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG_DIR = ROOT / "config"
 CONFIGURATIONS = [path for path in sorted(CONFIG_DIR.glob("*.yaml")) if path.name != "prompts.yaml"]
 MINIMAL = {
     "run": "demo",
     "source": {"kind": "folder", "path": "data"},
     "model": {"kind": "folder", "path": "a"},
     "experiments": {"nep": {"sft": {}, "grpo": {}}},
+}
+# They read the whole configuration. What is run by hand is no stage.
+WHOLE = ("make_report.py", "make_data_card.py")
+NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py"}
+BLOCK_DECIDES = {
+    "report": "",
+    "split": "split_shard.py merge_split.py",
+    "convert": "convert_datasets.py",
+    "sft": "train_sft.py export_experiment.py",
+    "grpo": "train_grpo.py export_experiment.py",
+    "evaluate": "evaluate_model.py",
+    "tiny_model": "make_tiny_model.py",
+    "source": "list_source.py fetch_archive.py finish_download.py",
 }
 
 
@@ -134,11 +155,11 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
 
     places = {
         *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
-        *(f"{block}.{key}" for block in ("sft", "grpo") for key in HOW_IT_IS_RUN - {"concurrent"}),
+        *(f"{block}.{key}" for block in ("sft", "grpo") for key in EXECUTION_ONLY - {"concurrent"}),
         *(
             f"experiments.processes.{stage}.{key}"
             for stage in ("sft", "grpo")
-            for key in HOW_IT_IS_RUN - {"concurrent"}
+            for key in EXECUTION_ONLY - {"concurrent"}
         ),
     }
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
@@ -149,11 +170,49 @@ def test_blocks_do_not_change_after_loading() -> None:
         load_config(MINIMAL).split.shards = 9
 
 
-def test_committed_schema_is_current(tmp_path: Path) -> None:
-    written = tmp_path / "schema.json"
-    done = run_tool("write_config_schema.py", "--out", written)
+def test_committed_schema_and_page_are_current(tmp_path: Path) -> None:
+    schema, page = tmp_path / "schema.json", tmp_path / "configuration.md"
+    done = run_tool("write_config_schema.py", "--schema", schema, "--page", page)
     assert done.returncode == 0, done.stderr
-    assert written.read_bytes() == (CONFIG_DIR / "schema.json").read_bytes(), "config/schema.json is old: make schema"
+    for written, committed in ((schema, CONFIG_DIR / "schema.json"), (page, ROOT / "docs/configuration.md")):
+        assert written.read_bytes() == committed.read_bytes(), f"{committed} is old: make schema"
+
+
+def test_every_key_has_a_description() -> None:
+    schema = Config.model_json_schema()
+    undescribed = [
+        f"{block['title']}.{key}"
+        for block in (schema, *schema["$defs"].values())
+        for key, value in block["properties"].items()
+        # A key that is a block is described by that block.
+        if "description" not in value and "$ref" not in value
+    ]
+    assert not undescribed
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("copy") / "scripts"
+    shutil.copytree(ROOT / "scripts", copy)
+    return copy
+
+
+def stage_fingerprints(scripts: Path) -> dict[str, str]:
+    local_imports.cache_clear()
+    syntax_of.cache_clear()
+    stages = sorted({path.name for path in scripts.glob("*.py")} - NO_STAGES)
+    return {name: code_fingerprint(scripts / name, scripts, scripts.parent / "kept") for name in stages}
+
+
+@pytest.mark.parametrize(("block", "deciding"), BLOCK_DECIDES.items())
+def test_a_new_key_re_runs_the_stages_that_read_its_block(scripts: Path, block: str, deciding: str) -> None:
+    file = scripts / f"nep/config/{block}.py"
+    text = file.read_text(encoding="utf-8")
+    before = stage_fingerprints(scripts)
+    file.write_text(text + '    added: int = Field(1, description="New.")\n', encoding="utf-8")
+    after = stage_fingerprints(scripts)
+    file.write_text(text, encoding="utf-8")
+    assert {name for name in before if after[name] != before[name]} == {*deciding.split(), *WHOLE}
 
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.name)

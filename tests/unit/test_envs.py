@@ -33,8 +33,6 @@ NOT_IMPORTED = {
         "tensorboard": "torch.utils.tensorboard writes with it",
     },
 }
-# Imported where a user asks for it, and the user's to install.
-NOT_PINNED = {"trackio": "it cannot be installed beside pillow 13"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +78,7 @@ def test_a_rule_runs_the_script_whose_fingerprint_it_has(rule: str) -> None:
 @pytest.mark.parametrize("env", ENVS, ids=lambda env: env.stem)
 def test_an_environment_names_what_its_scripts_import_and_nothing_else(env: Path) -> None:
     named = pins(named_by_hand(env.read_text(encoding="utf-8"))).keys() - NOT_IMPORTED.get(env.stem, {}).keys()
-    imported = {name for script in scripts_of(env.stem) for name in third_party_imports(script)} - NOT_PINNED.keys()
+    imported = {name for script in scripts_of(env.stem) for name in third_party_imports(script)}
     lacking = {name for name in imported if not named & distributions_of(name)}
     assert not lacking, f"{env.name} lacks what a script imports"
     assert not named - set().union(*map(distributions_of, imported)), f"no script of {env.name} imports this"

@@ -49,6 +49,36 @@ def test_atomic_path_keeps_the_suffix_and_shows_nothing_before_the_end(tmp_path:
     assert path.read_bytes() == b"video"
 
 
+@pytest.mark.parametrize("name", ["x" * 251 + ".mp4", "日" * 82 + ".json", "y" * 247])
+def test_a_name_as_long_as_names_may_be_is_written_and_cleaned_up(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RuntimeError), atomic_path(tmp_path / name) as temporary:
+        temporary.write_text("half")
+        # What a kill would leave.
+        left = next(tmp_path.iterdir()).rename(tmp_path / f"{temporary.parent.name}left")
+        raise RuntimeError
+    write_text(tmp_path / name, "text")
+    assert {path.name for path in tmp_path.iterdir()} == {left.name, name}
+    drop_unfinished(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_broken_unicode_is_written_as_the_escape_that_json_has(tmp_path: Path) -> None:
+    row = {"caption": "a \ud800 cup\\", "\udfff": 1}
+    write_json(tmp_path / "a.json", row)
+    write_jsonl(tmp_path / "a.jsonl", [row])
+    write_json_rows(tmp_path / "rows.json", [row])
+    assert read_json(tmp_path / "a.json") == row
+    assert read_jsonl(tmp_path / "a.jsonl") == read_json(tmp_path / "rows.json") == [row]
+    assert sha256_of_json(row) != sha256_of_json({**row, "caption": "a \ufffd cup\\"})
+
+
+def test_a_byte_order_mark_and_blank_lines_are_no_content(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\r\n  \n{"a": 2}\n\n')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+    assert read_jsonl(tmp_path / "a.jsonl") == [{"a": 1}, {"a": 2}]
+
+
 def test_atomic_path_replaces_a_folder(tmp_path: Path) -> None:
     path = tmp_path / "model"
     for name in ("old", "new"):
@@ -88,7 +118,7 @@ def test_bad_json_names_the_file(tmp_path: Path, content: bytes) -> None:
         read_json(tmp_path / "bad.json")
 
 
-@pytest.mark.parametrize("second", [b'{"a": ', b"\xff", b"", b"x"])
+@pytest.mark.parametrize("second", [b'{"a": ', b"\xff", b"x"])
 def test_bad_jsonl_names_file_and_line(tmp_path: Path, second: bytes) -> None:
     (tmp_path / "bad.jsonl").write_bytes(b'{"a": 1}\n' + second + b"\n")
     with pytest.raises(InputError, match=r"bad\.jsonl, line 2: not JSON"):

@@ -8,7 +8,7 @@ FILES = {
     "entry.py": '"""Entry."""\nimport json\nfrom pkg.used import work\n\nprint(json.dumps(work(1)))\n',
     "pkg/__init__.py": "",
     "pkg/used.py": "from pkg import deep\n\n\ndef work(x):\n    return deep.add(x, 1)\n",
-    "pkg/deep.py": "def add(a, b):\n    return a + b\n",
+    "pkg/deep.py": "FIELD = Field(1, description='Old.')\n\n\ndef add(a, b):\n    return a + b\n",
     "pkg/lazy.py": "VALUE = 1\n",
     "pkg/unused.py": "VALUE = 2\n",
 }
@@ -37,6 +37,7 @@ def test_closure_holds_what_is_imported_directly_or_not(root: Path) -> None:
     ("name", "old", "new"),
     [
         ("pkg/deep.py", "a + b", "a - b"),
+        ("pkg/deep.py", "Field(1", "Field(2"),
         ("pkg/used.py", "(x, 1)", "(x, 2)"),
         ("entry.py", "work(1)", "work(2)"),
         ("pkg/__init__.py", "", "import os\n"),
@@ -55,10 +56,11 @@ def test_a_change_of_logic_is_seen(root: Path, name: str, old: str, new: str) ->
         ("pkg/deep.py", "def add(a, b):", "# a comment\n\n\ndef add(\n    a,\n    b,\n):"),
         ("pkg/deep.py", "    return", '    """A docstring."""\n    return'),
         ("entry.py", '"""Entry."""', '"""Another\n\nlonger text."""'),
+        ("pkg/deep.py", "Old.", "The description of a key."),
         ("pkg/unused.py", "2", "3"),
     ],
 )
-def test_a_change_of_comment_docstring_format_or_another_module_is_not(
+def test_a_change_of_comment_docstring_description_format_or_another_module_is_not(
     root: Path, name: str, old: str, new: str
 ) -> None:
     before = fingerprint(root)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from nep.config import load_config
-from nep.workflow.picture import rules_of
+from nep.config.whole import load_config
+from nep.workflow.rule_graph import rules_of
 
 ROOT = Path(__file__).resolve().parents[2]
 

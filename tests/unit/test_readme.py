@@ -1,4 +1,4 @@
-"""What the README and its pages in docs/ tell a user to type or to write works: commands, files, rows, links."""
+"""What the README and the pages in docs/ tell a user to type or to write works: commands, files, rows, links."""
 
 import json
 import os
@@ -14,24 +14,31 @@ from typing import Any
 import pytest
 import yaml
 from support.entry_points import ROOT
-from support.workflow import Outcome, Workplace, merged
+from support.workflow import Workplace, merged
 
-from nep.config import Config, load_config
+from nep.config.whole import Config, load_config
 from nep.data.questions import next_events
 from nep.download.table import read_table
 from nep.records.schema import parse_question, parse_record
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# What a user reads, and what those read who change the workflow.
-USER_PAGES = ["README.md", "docs/data.md", "docs/grpo.md"]
-PAGES = [*USER_PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md", "docs/design.md", "docs/reruns.md"]
+# With commands and configurations, which are tried.
+USER_PAGES = ["README.md", *sorted(f"docs/{page.name}" for page in (ROOT / "docs").glob("*.md"))]
+PAGES = [*USER_PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "results/README.md"]
 TEXT = "\n".join((ROOT / page).read_text(encoding="utf-8") for page in USER_PAGES)
 RECIPES = "config/recipes/"
+# A Kubernetes job, which tests/unit/test_clusters.py reads.
+POD = "pod.yaml"
 BLOCK = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r'\]\((?!https?://)([^)#]+)\)|src="([^"]+)"')
+LINK = re.compile(r'\]\((?!https?://)([^)]+)\)|src="([^"]+)"')
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+RESULTS = re.compile(r"<!-- results:begin -->(.*)<!-- results:end -->", re.DOTALL)
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 TARGET = re.compile(r"^([a-z-]+):.*$", re.MULTILINE)
 VARIABLE = re.compile(r"^(\w+) \?=", re.MULTILINE)
+# What a block of the language `sh` is for: commands that ask for programs that tests do not have.
+NOT_RUN = ("conda", "apptainer")
+WIDTH = 120
 SLURM_WITHOUT_CONDA = ["--software-deployment-method", "env-modules"]
 
 
@@ -56,7 +63,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = Workplace.make(tmp_path_factory.mktemp("readme") / "nep")
     (place.root / "slurm").symlink_to("profiles/slurm")
     for _, name, text in BLOCK.findall(TEXT):
-        if name.endswith((".yaml", ".py")):
+        if name.endswith((".yaml", ".py")) and name != POD:
             (place.root / name).write_text(text, encoding="utf-8")
     return place
 
@@ -64,6 +71,25 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 def test_there_are_commands_and_each_is_of_make_or_snakemake() -> None:
     assert {words[0] for words in commands()} == {"make", "snakemake"}
     assert ["make", "demo"] in commands() and ["make", "test"] in commands()
+
+
+def test_only_commands_that_need_other_programs_are_not_tried() -> None:
+    lines = [line for text in blocks("sh") for line in text.splitlines()]
+    assert lines and all(any(program in line for program in NOT_RUN) for line in lines)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_text_wraps(page: str) -> None:
+    """Tables, code and HTML cannot."""
+    text = re.sub(r"^```.*?^```$", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    if page == "README.md":
+        text = RESULTS.sub("", text)
+    long = [line for line in text.splitlines() if len(line) > WIDTH and not line.startswith(("|", "<"))]
+    assert not long
+
+
+def test_the_readme_lists_every_page() -> None:
+    assert set(USER_PAGES[1:]) <= set(re.findall(r"\]\((docs/\w+\.md)\)", README))
 
 
 @pytest.mark.parametrize("words", [words for words in commands() if words[0] == "make"], ids=shlex.join)
@@ -80,24 +106,22 @@ def test_a_snakemake_command_is_accepted(words: list[str], workplace: Workplace)
     arguments = words[1:]
     if "slurm" in arguments and not shutil.which("conda"):
         arguments += SLURM_WITHOUT_CONDA
-    command = [sys.executable, "-m", "snakemake", *arguments, "-n"]
-    done = subprocess.run(command, cwd=workplace.root, capture_output=True, text=True, check=False, timeout=300)
-    text = done.stdout + done.stderr
-    assert done.returncode == 0, text
-    assert Outcome(done.returncode, text).planned(), text
+    outcome = workplace.snakemake(*arguments, "-n")
+    assert outcome.status == 0, outcome.text
+    assert outcome.planned(), outcome.text
 
 
 def test_the_results_shown_are_the_recorded_ones() -> None:
     script = [sys.executable, "benchmarks/demo_seeds.py", "--show"]
     environment = {**os.environ, "PYTHONPATH": "scripts"}
     done = subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    shown = re.search(r"<!-- results:begin -->(.*)<!-- results:end -->", README, re.DOTALL)[1]
+    shown = RESULTS.search(README)[1]
     assert done.stdout.count("\n") > 2 and done.stdout in shown
 
 
 def test_inline_make_commands_exist_too() -> None:
     targets = set(TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8")))
-    named = set(re.findall(r"`make ([a-z-]+)", TEXT))
+    named = set(re.findall(r"`make\s([a-z-]+)", TEXT))
     assert {"setup", "help"} <= named <= targets
 
 
@@ -110,14 +134,14 @@ def test_complete_configurations_are_valid() -> None:
 
 def test_partial_configurations_are_valid_changes_of_the_demo() -> None:
     parts = [text for kind, name, text in BLOCK.findall(TEXT) if kind == "yaml" and name.startswith(("merge", RECIPES))]
-    assert len(parts) + len(complete_names()) == len(blocks("yaml")) and parts
+    assert len(parts) + len(complete_names()) + len(blocks("yaml", POD)) == len(blocks("yaml")) and parts
     for text in parts:
         load_config(merged(read_yaml("config/config.yaml"), yaml.safe_load(text)))
 
 
 def complete_names() -> list[str]:
     named = [name for kind, name, _ in BLOCK.findall(TEXT) if kind == "yaml" and name.endswith(".yaml")]
-    return [name for name in named if not name.startswith(RECIPES)]
+    return [name for name in named if not name.startswith(RECIPES) and name != POD]
 
 
 def test_named_keys_exist() -> None:
@@ -158,7 +182,7 @@ def test_the_table_shown_gives_the_same_split_and_events(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_of_a_page_lead_somewhere(page: str) -> None:
-    missing = [link for link in links(ROOT / page) if not (ROOT / page).parent.joinpath(link).exists()]
+    missing = [link for link in links(ROOT / page) if not leads_somewhere(ROOT / page, link)]
     assert not missing
 
 
@@ -171,9 +195,19 @@ def test_files_that_a_page_names_exist(page: str) -> None:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Relative links and pictures of a page, comments left out."""
+    """Relative links and images of a page, comments left out."""
     for found in LINK.findall(COMMENT.sub("", page.read_text(encoding="utf-8"))):
         yield next(filter(None, found))
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    """Whether the file is there, and the heading where the link names one."""
+    file, _, anchor = link.partition("#")
+    target = page.parent / file if file else page
+    if not anchor or not target.is_file():
+        return target.exists()
+    headings = HEADING.findall(target.read_text(encoding="utf-8"))
+    return anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def places(name: str) -> list[Path]:

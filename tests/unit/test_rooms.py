@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from support.imports import SCRIPTS, imported
 
-from nep.fingerprint import HOW_IT_IS_RUN, local_closure
+from nep.fingerprint import EXECUTION_ONLY, local_closure
 
 # Lowest first: a module imports from its own room and from those above it in this list. A name without a folder is a
 # module of its own.
@@ -55,9 +55,9 @@ DECIDED_BY = {
     "launch_training.py": "",
     "list_source.py": "config download errors files records rows",
     "make_controls.py": "config errors evaluate files jobs rows stats video",
-    "make_data_card.py": "config errors files records report rows slurm stats",
+    "make_data_card.py": "config errors files records report rows slurm stats video",
     "make_demo_data.py": "config data demo errors files records rows",
-    "make_report.py": "config errors files report slurm stats",
+    "make_report.py": "config errors files report slurm stats video",
     "make_tiny_model.py": "config data demo errors files model records rows",
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
@@ -122,6 +122,6 @@ def test_a_training_is_not_decided_by_how_data_sets_are_made(entry: str) -> None
 
 
 def test_what_no_fingerprint_covers_exists() -> None:
-    for dotted in HOW_IT_IS_RUN:
+    for dotted in EXECUTION_ONLY:
         file = SCRIPTS.joinpath(*dotted.split("."))
         assert file.is_dir() or file.with_suffix(".py").is_file(), dotted

@@ -107,7 +107,7 @@ class LocalCluster:
                 continue
 
     def stop(self) -> None:
-        """End all jobs, then all daemons, then whatever a job left behind."""
+        """End all jobs, then all daemons, then whatever processes jobs have orphaned."""
         if "slurmctld" in self._daemons:
             self._end_jobs()
         # In the reverse order of their start: slurmd first, munged last.

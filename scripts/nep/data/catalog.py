@@ -1,6 +1,6 @@
 """Which data sets a run has, by the stage that trains on them: known before any of them is made."""
 
-from nep.config import Config
+from nep.config.whole import Config
 from nep.data.own_questions import FULL_MC_QA
 from nep.data.questions import NEXT_CAPTION_MC, NEXT_EVENT_MC, answered_sets
 from nep.data.sft_sets import MIXED_SETS, SFT_SETS

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nep.config import Convert
+from nep.config.convert import Convert
 from nep.data.inputs import (
     VIDEOS_FOLDER,
     Inputs,
@@ -19,7 +19,7 @@ from nep.data.inputs import (
     hold_out_near_duplicates,
     select_inputs,
 )
-from nep.data.leakage import Choice, choice, option_bias, say_biased, text_only
+from nep.data.leakage import Choice, choice, option_bias, text_only, warn_option_bias
 from nep.data.multiple_choice import MultipleChoice
 from nep.data.own_questions import FULL_MC_QA, own_questions
 from nep.data.prompts import Prompts, Variant, load_prompts
@@ -261,5 +261,5 @@ def _described(out_dir: Path, file: RowFile, seed: int) -> dict[str, Any]:
     if file.choices:
         described["option_bias"] = option_bias(file.choices)
         described["text_only"] = text_only(file.choices, seed)
-        say_biased(file.path, described["option_bias"])
+        warn_option_bias(file.path, described["option_bias"])
     return described

@@ -85,7 +85,7 @@ def text_only(choices: Sequence[Choice], seed: int) -> dict[str, Any] | None:
     }
 
 
-def say_biased(path: str, bias: dict[str, Any]) -> None:
+def warn_option_bias(path: str, bias: dict[str, Any]) -> None:
     """One line on stderr for each rule that is right more often, or more seldom, than BIAS_BOUND allows."""
     low, high = (100 * bound for bound in BIAS_BOUND)
     for name, found in bias.items():

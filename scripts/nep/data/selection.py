@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nep.config import Grpo, Sft
+from nep.config.training import Training
 from nep.data.draw import take_first_by_hash
 from nep.files import read_json, read_jsonl
 from nep.rows.sample import Part
@@ -12,7 +12,7 @@ from nep.rows.sample import Part
 Row = dict[str, Any]
 
 
-def select_sft(files: Mapping[str, Path], sft: Sft, seed: int) -> dict[str, list[Row]]:
+def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str, list[Row]]:
     """The first N rows of each data set, in the order of a hash; N is the recipe's."""
     return {name: _first(read_json(path), name, sft, seed) for name, path in files.items()}
 
@@ -22,13 +22,13 @@ def validation_file(file: Path) -> Path:
     return file.with_suffix(".validation.json")
 
 
-def select_sft_validation(files: Mapping[str, Path], sft: Sft, seed: int) -> dict[str, list[Row]]:
-    """The first `validation_samples` rows of each data set's validation file, in the order of a hash."""
+def select_sft_validation(files: Mapping[str, Path], samples: int, seed: int) -> dict[str, list[Row]]:
+    """The first `samples` rows of each data set's validation file, in the order of a hash."""
     rows = {name: read_json(validation_file(path)) for name, path in files.items()}
-    return {name: take_first_by_hash(found, sft.validation_samples, seed, False) for name, found in rows.items()}
+    return {name: take_first_by_hash(found, samples, seed, False) for name, found in rows.items()}
 
 
-def select_grpo(files: Mapping[str, Path], grpo: Grpo, seed: int) -> dict[Part, list[Row]]:
+def select_grpo(files: Mapping[str, Path], grpo: Training, seed: int) -> dict[Part, list[Row]]:
     """The first N rows of each data set's training part, in the order of a hash, and all of its validation part."""
     rows: dict[Part, list[Row]] = {"train": [], "validation": []}
     for name, path in files.items():
@@ -38,5 +38,5 @@ def select_grpo(files: Mapping[str, Path], grpo: Grpo, seed: int) -> dict[Part, 
     return rows
 
 
-def _first(rows: list[Row], name: str, training: Sft | Grpo, seed: int) -> list[Row]:
+def _first(rows: list[Row], name: str, training: Training, seed: int) -> list[Row]:
     return take_first_by_hash(rows, training.datasets[name], seed, training.balance_sources)

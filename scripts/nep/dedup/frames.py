@@ -1,4 +1,4 @@
-"""A video's signature, read from the file: its pictures at a few times, without bars, as grids of mean colours."""
+"""A video's signature, read from the file: its images at a few times, without bars, as grids of mean colours."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from nep.rows.quarantine import Reason
 from nep.video.orientation import orientation_of
 from nep.video.probe import decoded_frames, decoding, open_video
 
-# A picture is the mean over this time, so that another frame rate or a shift by a frame matters little.
+# An image is the mean over this time, so that another frame rate or a shift by a frame matters little.
 WINDOW_S = 0.5
 # A seek costs half a group of pictures on average: below this gap, decoding goes on.
 SEEK_GAP_S = 2.5
@@ -25,7 +25,7 @@ THUMBNAIL = 128
 # Brightness (of 255, with coding noise) of bars, which are cut off while half of each side is left.
 BLACK = 10
 
-Picture = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 def _runs(times: Sequence[float]) -> list[list[float]]:
@@ -47,26 +47,26 @@ def signature_of(path: Path) -> Signature:
     Raises Rejection (undecodable_video) for a file that cannot be read.
     """
     with decoding(Reason.UNDECODABLE_VIDEO):
-        pictures = dict(_pictures(path))
-    if not pictures:
+        images = dict(_images(path))
+    if not images:
         return {}
-    trimmed = without_bars(np.stack(list(pictures.values())))
-    return dict(zip(pictures, np.rint(area_average(trimmed, GRID)).astype(np.uint8), strict=True))
+    trimmed = without_bars(np.stack(list(images.values())))
+    return dict(zip(images, np.rint(area_average(trimmed, GRID)).astype(np.uint8), strict=True))
 
 
-def without_bars(pictures: Picture) -> Picture:
-    """Pictures (T, H, W, 3) without the rows and columns at their edges that are black, on average, in all of them."""
-    brightness = pictures.max(axis=3)
+def without_bars(images: Images) -> Images:
+    """Images (T, H, W, 3) without the rows and columns at their edges that are black, on average, in all of them."""
+    brightness = images.max(axis=3)
     rows, columns = (_lit(brightness.mean(axis=axis).max(axis=0)) for axis in (2, 1))
-    return pictures[:, rows, columns]
+    return images[:, rows, columns]
 
 
-def area_average(pictures: Picture, grid: int) -> NDArray[np.float64]:
-    """Mean colours of a grid × grid division of pictures (T, H, W, 3); cells share the pixels on their borders."""
-    return _average(_average(pictures.astype(np.float64), grid, axis=1), grid, axis=2)
+def area_average(images: Images, grid: int) -> NDArray[np.float64]:
+    """Mean colours of a grid × grid division of images (T, H, W, 3); cells share the pixels on their borders."""
+    return _average(_average(images.astype(np.float64), grid, axis=1), grid, axis=2)
 
 
-def _pictures(path: Path) -> Iterator[tuple[float, Picture]]:
+def _images(path: Path) -> Iterator[tuple[float, Images]]:
     """(time, mean of what is shown in the WINDOW_S before it) for TIMES_S, as long as the video goes on."""
     with open_video(path) as (container, stream):
         frames = _stamped_frames(container, stream)
@@ -90,7 +90,7 @@ def _stamped_frames(container: InputContainer, stream: VideoStream) -> Iterator[
 
 def _means(
     frames: Iterable[VideoFrame], times: Sequence[float], origin: int, time_base: Fraction
-) -> Iterator[tuple[float, Picture]]:
+) -> Iterator[tuple[float, Images]]:
     """Means of the frames, each weighted by how long it is shown, over the window before each of `times`."""
     reformatter = VideoReformatter()
     waiting = list(times)
@@ -113,7 +113,7 @@ def _means(
             return
 
 
-def _thumbnail(frame: VideoFrame, reformatter: VideoReformatter) -> Picture:
+def _thumbnail(frame: VideoFrame, reformatter: VideoReformatter) -> Images:
     small = reformatter.reformat(
         frame, width=THUMBNAIL, height=THUMBNAIL, format="rgb24", interpolation=Interpolation.AREA
     )

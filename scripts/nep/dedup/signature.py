@@ -1,6 +1,6 @@
 """Perceptual signatures, and the search for the same video under another name.
 
-A signature holds a video's picture at a few fixed times as coarse grids of colours. Two videos are compared by the
+A signature holds a video's image at a few fixed times as coarse grids of colours. Two videos are compared by the
 correlation of their grids at the time where these differ most: copies agree at all times.
 """
 

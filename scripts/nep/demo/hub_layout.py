@@ -15,7 +15,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from nep.config import DemoVideos
+from nep.config.demo_videos import DemoVideos
 from nep.data.prompts import Prompts
 from nep.demo.questions import future_questions
 from nep.demo.video_questions import multiple_choice_pairs, open_pair

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.data.prompts import VARIANTS, Prompts, Variant, reasoned_answer
 from nep.demo.muon import Muon
 from nep.demo.questions import BETWEEN_EVENTS, HOP_QUESTIONS, between_question, option_sequences
@@ -36,11 +36,12 @@ from nep.model.scoring import Scorer
 from nep.records.schema import LETTERS
 
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
-SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.35, 0.3
+SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.4, 0.3
 RECENT, LEARNED = 20, 0.1
 WARM_UP_STEPS = 20
-ALL_KINDS = ("matching", "guessing", "choosing", "naming")
+ALL_KINDS = ("matching", "guessing", "choosing", "naming", "describing")
 LIT_QUESTION = "Which lamp is lit?"
+LAMPS_QUESTION = "Which lamps are there, clockwise from the top?"
 NAMING_QUESTIONS = ("What does this picture show?", LIT_QUESTION)
 MOMENTS = (1, 8)
 
@@ -87,6 +88,7 @@ def corpus(prompts: Prompts) -> list[str]:
         *world,
         *letters,
         *NAMING_QUESTIONS,
+        LAMPS_QUESTION,
         "You are a helpful assistant",
         "system user",
     ]
@@ -100,6 +102,8 @@ def draw_lesson(rng: random.Random, prompts: Prompts, size: int, phase: Phase) -
     kind = rng.choice(ALL_KINDS)
     if kind == "naming":
         return draw_naming(rng, size)
+    if kind == "describing":
+        return draw_describing(rng, size)
     if kind == "choosing":
         return draw_choosing(rng, prompts, size)
     lesson = (
@@ -141,6 +145,12 @@ def draw_naming(rng: random.Random, size: int) -> Lesson:
     """A still frame, and the lamp that is lit in it."""
     frame, lit, _ = draw_still(rng, size)
     return Lesson(rng.choice(NAMING_QUESTIONS), (Answer("", f"{tell([lit])}."),), frame, rng.choice(MOMENTS))
+
+
+def draw_describing(rng: random.Random, size: int) -> Lesson:
+    """A still frame, and all of its lamps by their places."""
+    frame, _, colours = draw_still(rng, size)
+    return Lesson(LAMPS_QUESTION, (Answer("", f"{tell(colours)}."),), frame, rng.choice(MOMENTS))
 
 
 def _matched(thought: str, letter: str, whole: bool) -> Answer:
@@ -215,9 +225,10 @@ def pretrain(
     taken = 0
     for phase, limit in _phases(tiny.pretrain_steps):
         losses: list[float] = []
-        for step in tqdm(range(limit), desc=f"pretrain, {phase}", unit="step", file=sys.stderr, mininterval=5):
+        bar = tqdm(range(limit), desc=f"pretrain, {phase}", unit="step", file=sys.stderr, mininterval=5)
+        for step in bar:
             lessons = [draw_lesson(rng, prompts, size, phase) for _ in range(tiny.pretrain_batch)]
-            loss = _batch_loss(scorer, processor, builder, lessons)
+            loss = batch_loss(scorer, processor, builder, lessons)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             remaining = 1 - step / limit if phase == "all_kinds" else 1.0
@@ -228,6 +239,7 @@ def pretrain(
                 optimizer.zero_grad(set_to_none=True)
             taken += 1
             losses.append(loss.item())
+            bar.set_postfix(loss=f"{mean(losses[-RECENT:]):.3f}", refresh=False)
             if phase != "all_kinds" and step >= RECENT and mean(losses[-RECENT:]) < LEARNED:
                 break
 
@@ -251,7 +263,7 @@ def _phases(steps: int) -> list[tuple[Phase, int]]:
     return [("single_events", single), ("matching", matching), ("all_kinds", steps - single - matching)]
 
 
-def _batch_loss(scorer: Scorer, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]) -> Tensor:
+def batch_loss(scorer: Scorer, processor: ProcessorMixin, builder: SampleBuilder, lessons: list[Lesson]) -> Tensor:
     """Mean cross-entropy of the learned tokens."""
     frames = [lesson.frame for lesson in lessons if lesson.frame is not None]
     visuals = StillFrames(scorer.model, processor, frames) if frames else NoVisuals()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from nep.config import TinyModel, Vision
+from nep.config.tiny_model import TinyModel
+from nep.config.vision import Vision
 from nep.data.prompts import Prompts
 from nep.demo.pretrain import corpus, pretrain
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint

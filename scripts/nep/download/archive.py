@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from nep.errors import InputError
-from nep.files import CHUNK_BYTES, confined, to_json_line, write_jsonl
+from nep.files import CHUNK_BYTES, atomic_path, confined, to_json_line, write_jsonl
 
 # Videos hardly compress: a member stream that unpacks to more than this multiple of its archive is a bomb.
 MAX_EXPANSION = 100
@@ -35,8 +36,8 @@ def extract_archive(archive: Path, root: Path, work: Path) -> list[Member]:
 
     `work` (on the file system of `root`) holds the temporary file and the list of finished members: a second call skips
     those that are there with the right size. Raises InputError that names archive and member for a member that is not a
-    plain file or folder, leaves the root or appears twice; for a total size that no archive of videos has; for a full
-    disk; for a truncated or damaged archive.
+    plain file, a second name of one, or a folder, leaves the root or appears twice; for a total size that no archive of
+    videos has; for a full disk; for a truncated or damaged archive.
     """
     work.mkdir(parents=True, exist_ok=True)
     journal = work / "members.jsonl"
@@ -47,12 +48,16 @@ def extract_archive(archive: Path, root: Path, work: Path) -> list[Member]:
     with _damage_named(archive), tarfile.open(archive, mode="r:*") as tar:
         for entry in _checked_files(archive, tar):
             path = PurePosixPath(entry.name).as_posix()
-            total += entry.size
+            linked = _linked_member(archive, entry, members) if entry.islnk() else None
+            size = linked.size if linked else entry.size
+            total += size
             _check_total(archive, entry, total)
             if path in members:
                 raise InputError(f"{archive}: member {entry.name!r} appears twice")
             known = finished.get(path)
-            if known is None or known.size != entry.size:
+            if linked and (known is None or known.sha256 != linked.sha256):
+                known = _copy_member(archive, entry, linked, root)
+            elif known is None or known.size != size:
                 known = _extract_member(archive, tar, entry, confined(root, path), work / "member.partial")
                 with journal.open("a", encoding="utf-8") as lines:
                     lines.write(to_json_line(asdict(known)))
@@ -71,7 +76,7 @@ def _damage_named(archive: Path) -> Iterator[None]:
 def _checked_files(archive: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     for entry in tar:
         _check_member(archive, entry)
-        if entry.isfile():
+        if entry.isfile() or entry.islnk():
             yield entry
     # tarfile takes a broken header for the end of the archive: only a block of zeros is one (POSIX).
     tar.fileobj.seek(tar.offset)
@@ -98,12 +103,34 @@ def _check_member(archive: Path, entry: tarfile.TarInfo) -> None:
         raise InputError(f"{where} leaves the extraction root; refused")
     if "\0" in entry.name or not _is_utf8(entry.name):
         raise InputError(f"{where}: a name must be UTF-8 text; refused")
-    if entry.issym() or entry.islnk():
+    if entry.issym():
         raise InputError(f"{where} is a link to {entry.linkname!r}; only plain files and folders are extracted")
-    if not (entry.isreg() or entry.isdir()) or entry.issparse():
+    if not (entry.isreg() or entry.isdir() or entry.islnk()) or entry.issparse():
         raise InputError(f"{where} is neither a plain file nor a folder (tar type {entry.type!r}); refused")
-    if entry.isfile() and not path.parts:
+    if not entry.isdir() and not path.parts:
         raise InputError(f"{where}: a file needs a name")
+
+
+def _linked_member(archive: Path, entry: tarfile.TarInfo, members: dict[str, Member]) -> Member:
+    """The member that a hard link, which is how tar stores a file's second name, stands for: one that came before."""
+    target = members.get(PurePosixPath(entry.linkname).as_posix())
+    if target is None:
+        raise InputError(
+            f"{archive}: member {entry.name!r} is a hard link to {entry.linkname!r}, "
+            "which is no file of this archive before it; refused"
+        )
+    return target
+
+
+def _copy_member(archive: Path, entry: tarfile.TarInfo, linked: Member, root: Path) -> Member:
+    path = PurePosixPath(entry.name).as_posix()
+    target = confined(root, path)
+    try:
+        with atomic_path(target) as temporary:
+            os.link(confined(root, linked.path), temporary)
+    except OSError as error:
+        raise InputError(f"{archive}: member {entry.name!r} cannot be linked at {target}: {error.strerror}") from None
+    return replace(linked, path=path)
 
 
 def _extract_member(

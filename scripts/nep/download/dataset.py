@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nep.config import Source
+from nep.config.source import Source
 from nep.download.archive import extract_archive
 from nep.download.open_place import open_place
 from nep.download.place import Place, RemoteFile, some_of

@@ -4,7 +4,7 @@ import fnmatch
 import shutil
 from pathlib import Path
 
-from nep.config import Model
+from nep.config.model import Model
 from nep.download.open_place import open_place
 from nep.download.place import Place, some_of
 from nep.errors import InputError

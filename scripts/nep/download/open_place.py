@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from nep.config import Model, Source
+from nep.config.origin import Origin
 from nep.download.place import FolderPlace, Place, RepositoryKind
 from nep.errors import InputError
 
 
-def open_place(block: Source | Model, kind: RepositoryKind) -> Place:
+def open_place(block: Origin, kind: RepositoryKind) -> Place:
     """The place that a config block names. Offline (HF_HUB_OFFLINE), a hub repository is read from the local cache."""
     if block.kind in ("folder", "table"):
         return FolderPlace(Path(block.path))

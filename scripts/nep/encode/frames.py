@@ -12,7 +12,7 @@ from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.model.clip import Clip
 from nep.model.frame_sampling import sampled_indices
 from nep.model.resizing import Resizing

@@ -2,7 +2,7 @@
 
 Snakemake deletes the shard's manifest before it runs again; the cache files stay, and a note about them lies in
 `work/encode/<fingerprint>/<shard>.json`: `{"clips": {key: {"sha256", "pts", "indices", "total", "source_fps"}},
-"made_from", "manifest"}`. What this run has not made is looked for in the store.
+"key", "manifest"}`. What this run has not made is looked for in the store.
 """
 
 import sys
@@ -25,13 +25,13 @@ class KeptShard:
         self._shelf = Shelf("encode", run=run_dir, root=run_dir)
         self._content: dict[str, Any] | None = read_json(note) if note.is_file() else None
 
-    def manifest(self, made_from: dict[str, Any]) -> dict[str, Any] | None:
+    def manifest(self, key: dict[str, Any]) -> dict[str, Any] | None:
         """The shard's manifest, if a run made it from the same, and its cache files are those that it names.
 
         None where it has a quarantined clip, too: the next run may be able to read it.
         """
-        if self._content is None or self._content["made_from"] != made_from or not self._is_whole():
-            content = self._shelf.take(self._identity(made_from))
+        if self._content is None or self._content["key"] != key or not self._is_whole():
+            content = self._shelf.fetch(self._identity(key))
             if content is None:
                 return None
             print(f"encode {self._note.stem}: taken from the store", file=sys.stderr)
@@ -52,15 +52,15 @@ class KeptShard:
             return {key: _clip(frames.get_tensor(key), row) for key, row in rows.items()}
 
     def store(
-        self, clips: dict[str, Clip], digests: dict[str, str], made_from: dict[str, Any], manifest: dict[str, Any]
+        self, clips: dict[str, Clip], digests: dict[str, str], key: dict[str, Any], manifest: dict[str, Any]
     ) -> None:
         """Write the note of a shard whose cache files have been written."""
         rows = {key: {**_described(clip), "sha256": digests[key]} for key, clip in clips.items()}
-        content = {"clips": rows, "made_from": made_from, "manifest": manifest}
+        content = {"clips": rows, "key": key, "manifest": manifest}
         write_json(self._note, content)
         if not manifest["quarantined"]:
             files = [self._run_dir / entry["path"] for entry in _cache_files(manifest)]
-            self._shelf.publish(self._identity(made_from), beside=files, value=content)
+            self._shelf.publish(self._identity(key), beside=files, value=content)
 
     def _is_whole(self) -> bool:
         manifest = self._content["manifest"]
@@ -68,9 +68,9 @@ class KeptShard:
         whole = all(is_intact(confined(self._run_dir, entry["path"]), entry["sha256"]) for entry in files)
         return whole and not manifest["quarantined"]
 
-    def _identity(self, made_from: dict[str, Any]) -> dict[str, Any]:
+    def _identity(self, key: dict[str, Any]) -> dict[str, Any]:
         """All that decides the shard: its note's folder is named by a fingerprint of recipe and logic."""
-        return {**made_from, "recipe": self._note.parent.name, "shard": self._note.stem}
+        return {**key, "recipe": self._note.parent.name, "shard": self._note.stem}
 
 
 def _cache_files(manifest: dict[str, Any]) -> list[dict[str, str]]:

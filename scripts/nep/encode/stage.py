@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import ProcessorMixin
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.encode.features import FeatureEncoder
 from nep.encode.frames import ClipTask, read_clip
 from nep.encode.kept import KeptShard
@@ -65,9 +66,9 @@ def encode_shard(
     if isinstance(resizing, OwnSize):
         print(f"{name}: the model takes frames of its own size, vision.*_pixels do not count", file=sys.stderr)
     digests = _digests(needed, run_dir)
-    made_from = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
+    key = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
     kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, resizing, code) / f"{name}.json", run_dir)
-    if (manifest := kept.manifest(made_from)) is not None:
+    if (manifest := kept.manifest(key)) is not None:
         write_json(out, manifest)
         return
     clips = kept.clips(digests)
@@ -90,7 +91,7 @@ def encode_shard(
         "frames": _save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
         "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
     }
-    kept.store(clips, digests, made_from, manifest)
+    kept.store(clips, digests, key, manifest)
     write_json(out, manifest)
 
 

@@ -10,7 +10,8 @@ from lmms_eval.api.instance import Instance
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.encode.features import DTYPES
 from nep.encode.frames import decode_clip
 from nep.model.family import Placeholder, encoder_outputs, placeholder_of, resizing_of, vision_features

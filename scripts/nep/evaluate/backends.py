@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nep.config import Endpoint, Evaluate, Vision
+from nep.config.endpoint import Endpoint
+from nep.config.evaluate import Evaluate
+from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.questions import count_frames
 from nep.files import read_json
@@ -18,6 +20,7 @@ FAMILY_WRAPPER = "nep_family"
 OPENAI_KEY = "OPENAI_API_KEY"
 # Questions that are asked at once of an engine which makes batches of its own.
 ENGINE_CHUNK = 256
+DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 # Separators and quotes in lmms-eval's `--model_args`.
 _SIGNS_OF_MODEL_ARGS = ",'\"{}[]"
 
@@ -32,6 +35,7 @@ class Backend:
         batch_size: questions of one forward pass.
         chunk: questions that are asked at a time, and lost where the process is killed meanwhile.
         processes: processes that share the questions.
+        exact: whether the weights are loaded in fp32, by a wrapper that cannot be told so.
         environment: variables of the process.
         comparable: whether the model's logits can be compared with those of the vision cache.
         seen: what the report says about frames and pixels.
@@ -42,6 +46,7 @@ class Backend:
     batch_size: int
     chunk: int
     processes: int = 1
+    exact: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     comparable: bool = False
     seen: Mapping[str, Any] = field(default_factory=dict)
@@ -151,6 +156,7 @@ def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate,
         batch_size=batch_size,
         chunk=batch_size,
         processes=evaluate.processes,
+        exact=evaluate.precision == "fp32",
         comparable=True,
         seen=vision.model_dump(),
     )
@@ -159,7 +165,12 @@ def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate,
 def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
     return Backend(
         model=FAMILY_WRAPPER,
-        arguments={"pretrained": model_dir.resolve(), **vision.model_dump(), **evaluate.model_args},
+        arguments={
+            "pretrained": model_dir.resolve(),
+            **vision.model_dump(),
+            "dtype": DTYPES[evaluate.precision],
+            **evaluate.model_args,
+        },
         batch_size=evaluate.batch_size,
         chunk=evaluate.batch_size,
         processes=evaluate.processes,

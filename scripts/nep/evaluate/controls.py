@@ -1,4 +1,4 @@
-"""Control videos: the first parts of the evaluation questions without their order in time.
+"""Control videos: first parts of the evaluation questions with their frames shuffled, or one frame repeated.
 
 A model that answers them as well as the real ones answers from the text or from single frames.
 """
@@ -16,7 +16,7 @@ from av.codec.context import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from nep.config import VideoControl
+from nep.config.questions import VideoControl
 from nep.errors import InputError
 from nep.evaluate.questions import first_part_paths, read_questions
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json

@@ -38,7 +38,7 @@ def planned_external(
 
     Data must have been fetched (rule fetch_benchmark) when `offline`; a task that always asks a judge, or that needs a
     further model, is left out. The tasks that ask a judge only for answers that their rules cannot read do run
-    (`external_surroundings`).
+    (`external_env`).
     """
     run: list[ExternalTask] = []
     left_out: list[LeftOut] = []
@@ -74,7 +74,7 @@ def write_repairs(folder: Path, tasks: Iterable[ExternalTask]) -> None:
             write_text(folder / f"{task.asked_as}.yaml", yaml.safe_dump(definition))
 
 
-def external_surroundings(benchmarks: Path, offline: bool) -> dict[str, str]:
+def external_env(benchmarks: Path, offline: bool) -> dict[str, str]:
     """Environment of lmms-eval for these tasks, to be laid over the usual one.
 
     Offline, the judge's address is a closed port of this machine: an answer that the rules of TempCompass cannot read

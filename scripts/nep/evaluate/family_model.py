@@ -12,10 +12,11 @@ from PIL.Image import Image
 from transformers import AutoModelForImageTextToText
 from transformers.video_utils import VideoMetadata
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.model.clip import Clip
 from nep.model.family import load_processor, resizing_of
+from nep.model.plain_text import PlainText
 from nep.model.resizing import WithinBudget
 from nep.model.samples import end_tokens
 
@@ -46,6 +47,7 @@ class FamilyModel(lmms):
             pretrained, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, local_files_only=True
         )
         self.model = model.eval().to(self.device)
+        self._plain = PlainText(self.processor.tokenizer)
         self.batch_size = int(batch_size)
         self._vision = Vision(sampling=sampling, frames=frames, fps=fps, min_pixels=min_pixels, max_pixels=max_pixels)
         self._resizing = resizing_of(self.processor)
@@ -87,7 +89,10 @@ class FamilyModel(lmms):
     def _inputs(self, conversations: Sequence[list[dict[str, Any]]]) -> Any:
         texts = [
             self.processor.apply_chat_template(
-                [{**turn, "content": [_for_the_template(part) for part in turn["content"]]} for turn in conversation],
+                [
+                    {**turn, "content": [self._for_the_template(part) for part in turn["content"]]}
+                    for turn in conversation
+                ],
                 tokenize=False,
                 add_generation_prompt=True,
             )
@@ -118,9 +123,8 @@ class FamilyModel(lmms):
             return {}
         return {"min_pixels": self._vision.min_pixels, "max_pixels": self._vision.max_pixels}
 
-
-def _for_the_template(part: dict[str, Any]) -> dict[str, Any]:
-    return part if part["type"] == "text" else {"type": part["type"]}
+    def _for_the_template(self, part: dict[str, Any]) -> dict[str, Any]:
+        return {**part, "text": self._plain(part["text"])[0]} if part["type"] == "text" else {"type": part["type"]}
 
 
 def _metadata(clip: Clip) -> VideoMetadata:

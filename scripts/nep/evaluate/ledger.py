@@ -1,4 +1,4 @@
-"""What a model has said to each question of each task: written as it comes, so that a killed evaluation goes on."""
+"""A model's answer to each question of each task: written as it comes, so that a killed evaluation goes on."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ PROGRESS = "answers"
 
 
 @dataclass(frozen=True)
-class Said:
+class Answer:
     """The completion to document `doc` of `task`, or why there is none."""
 
     task: str
@@ -34,31 +34,31 @@ class Ledger:
         """Read what earlier processes have written; the line that one was killed at counts as not written."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._said: dict[Key, Said] = {}
+        self._answers: dict[Key, Answer] = {}
         for path in sorted(folder.glob("*.jsonl")):
             complete, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-            self._remember(Said(**json.loads(line)) for line in complete.splitlines())
+            self._remember(Answer(**json.loads(line)) for line in complete.splitlines())
 
     def __contains__(self, key: object) -> bool:
         """Whether the question has a completion: one that failed is asked again by the next process."""
-        said = self._said.get(key)
-        return said is not None and said.error is None
+        answer = self._answers.get(key)
+        return answer is not None and answer.error is None
 
-    def __getitem__(self, key: Key) -> Said:
-        return self._said[key]
+    def __getitem__(self, key: Key) -> Answer:
+        return self._answers[key]
 
     def errors(self) -> dict[Key, str]:
         """Why questions have no completion."""
-        return {key: said.error for key, said in self._said.items() if said.error is not None}
+        return {key: answer.error for key, answer in self._answers.items() if answer.error is not None}
 
-    def write(self, file: str, rows: Iterable[Said]) -> None:
+    def write(self, file: str, rows: Iterable[Answer]) -> None:
         """Add completions to this process's `file`."""
         rows = list(rows)
         with (self._folder / file).open("a", encoding="utf-8") as stream:
             stream.writelines(to_json_line(asdict(row)) for row in rows)
         self._remember(rows)
 
-    def _remember(self, rows: Iterable[Said]) -> None:
+    def _remember(self, rows: Iterable[Answer]) -> None:
         for row in rows:
             if row.key not in self:
-                self._said[row.key] = row
+                self._answers[row.key] = row

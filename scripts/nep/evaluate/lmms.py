@@ -1,4 +1,4 @@
-"""One run of lmms-eval in a process of its own: its arguments, its surroundings, what it logged."""
+"""One run of lmms-eval in a process of its own: its arguments, its environment, what it logged."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 from nep.errors import InputError
 from nep.evaluate.backends import Backend
-from nep.evaluate.external import external_surroundings
+from nep.evaluate.external import external_env
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.tasks.multiple_choice.utils import METRIC
 from nep.files import read_jsonl, write_json
@@ -30,7 +30,7 @@ class LmmsEvalError(InputError):
 
 
 @dataclass(frozen=True)
-class Order:
+class LmmsEvalRun:
     """What lmms-eval is asked for: tasks, some of them defined in `folder / "tasks"`, and where its answers go.
 
     `check` names the document whose logits are compared, and what the vision cache would do with it; `benchmarks` is
@@ -58,39 +58,39 @@ class Order:
         return self.folder / "check.json"
 
 
-def run_lmms_eval(order: Order, backend: Backend) -> None:
+def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
     """Load the model once and run all tasks, logging samples below `folder / "out"`.
 
     Raises LmmsEvalError if it ends with an error. It also ends with status 0 after one, so see `logged_samples`.
     """
-    settings = order.folder / "settings.json"
-    check = order.check and {**order.check, "out": str(order.check_file.resolve())}
-    recording = {"ledger": str(order.ledger.resolve()), "chunk": backend.chunk, "check": check}
+    settings = run.folder / "settings.json"
+    check = run.check and {**run.check, "out": str(run.check_file.resolve())}
+    recording = {"ledger": str(run.ledger.resolve()), "chunk": backend.chunk, "exact": backend.exact, "check": check}
     write_json(settings, {"model": backend.model, **recording})
     arguments = {
         "--model": backend.model,
         "--model_args": backend.argument_text,
-        "--tasks": ",".join(order.tasks),
-        "--include_path": str((order.folder / "tasks").resolve()),
-        "--output_path": str((order.folder / "out").resolve()),
+        "--tasks": ",".join(run.tasks),
+        "--include_path": str((run.folder / "tasks").resolve()),
+        "--output_path": str((run.folder / "out").resolve()),
         "--batch_size": str(backend.batch_size),
-        "--device": order.device,
-        "--seed": str(order.seed),
+        "--device": run.device,
+        "--seed": str(run.seed),
         # Where a judge is asked, most of the time is waiting.
-        "--process_docs_parallel": str(JUDGING_THREADS if order.benchmarks else 1),
+        "--process_docs_parallel": str(JUDGING_THREADS if run.benchmarks else 1),
         # Thoughts stay in the samples: the report shows them, and `parse` knows where they end.
         "--reasoning_tags": "none",
-        **({"--limit": str(order.limit)} if order.limit else {}),
+        **({"--limit": str(run.limit)} if run.limit else {}),
     }
     words = [word for pair in arguments.items() for word in pair]
-    command = [*_launcher(backend.processes, order.device), str(_SCRIPT), str(settings.resolve()), *words]
-    log = order.folder / LOG_NAME
-    print(f"lmms-eval: {len(order.tasks)} tasks, {backend.model}, log {log}", file=sys.stderr)
+    command = [*_launcher(backend.processes, run.device), str(_SCRIPT), str(settings.resolve()), *words]
+    log = run.folder / LOG_NAME
+    print(f"lmms-eval: {len(run.tasks)} tasks, {backend.model}, log {log}", file=sys.stderr)
     with log.open("wb") as stream:
         done = subprocess.run(
             [*command, "--log_samples"],
-            cwd=order.folder,
-            env={**surroundings(order), **backend.environment},
+            cwd=run.folder,
+            env={**subprocess_env(run), **backend.environment},
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -112,9 +112,9 @@ def _launcher(processes: int, device: str) -> list[str]:
     return [sys.executable, "-m", "accelerate.commands.launch", *where, *words]
 
 
-def surroundings(order: Order) -> dict[str, str]:
+def subprocess_env(run: LmmsEvalRun) -> dict[str, str]:
     """Environment of the process: offline, caches below its folder, `nep` importable, a fixed number of threads."""
-    caches = order.folder.resolve() / "cache"
+    caches = run.folder.resolve() / "cache"
     library = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
     own = {
@@ -130,26 +130,26 @@ def surroundings(order: Order) -> dict[str, str]:
         "MPLCONFIGDIR": str(caches / "matplotlib"),
         "TRITON_CACHE_DIR": str(caches / "triton"),
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
-        "OMP_NUM_THREADS": str(order.threads),
-        "MKL_NUM_THREADS": str(order.threads),
+        "OMP_NUM_THREADS": str(run.threads),
+        "MKL_NUM_THREADS": str(run.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "FORCE_QWENVL_VIDEO_READER": "decord",
     }
-    if order.benchmarks:
-        own |= external_surroundings(order.benchmarks, order.offline)
-    if order.device == "cpu":
+    if run.benchmarks:
+        own |= external_env(run.benchmarks, run.offline)
+    if run.device == "cpu":
         own |= {"CUDA_VISIBLE_DEVICES": "", "DS_ACCELERATOR": "cpu"}
     return {**os.environ, **own}
 
 
-def logged_samples(order: Order, task: str, questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Samples that lmms-eval logged for a task of ours, in the order of `questions`.
 
     Each has the `error` that the model raised at it, else None. Raises LmmsEvalError if there is no log or the samples
     are not exactly one for each question.
     """
-    log = sample_log(order, task)
-    errors = Ledger(order.ledger).errors()
+    log = sample_log(run, task)
+    errors = Ledger(run.ledger).errors()
     samples: dict[str, dict[str, Any]] = {}
     for row in read_jsonl(log):
         sample = {key: value for key, value in row[METRIC].items() if key != "score"}
@@ -160,16 +160,16 @@ def logged_samples(order: Order, task: str, questions: Sequence[Mapping[str, Any
     if missing or len(samples) != len(questions):
         raise LmmsEvalError(
             f"{log}: {len(samples)} samples for {len(questions)} questions, without {missing[:3]}; "
-            f"see {order.folder / LOG_NAME}"
+            f"see {run.folder / LOG_NAME}"
         )
     return [samples[row["id"]] for row in questions]
 
 
-def sample_log(order: Order, task: str) -> Path:
+def sample_log(run: LmmsEvalRun, task: str) -> Path:
     """The file of a task's samples. Raises LmmsEvalError, with the end of the log, if there is not one."""
-    logs = sorted((order.folder / "out").rglob(f"*_samples_{task}.jsonl"))
+    logs = sorted((run.folder / "out").rglob(f"*_samples_{task}.jsonl"))
     if len(logs) != 1:
-        raise LmmsEvalError(f"lmms-eval logged no samples of task {task}\n{_end_of(order.folder / LOG_NAME)}")
+        raise LmmsEvalError(f"lmms-eval logged no samples of task {task}\n{_end_of(run.folder / LOG_NAME)}")
     return logs[0]
 
 

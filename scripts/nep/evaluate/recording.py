@@ -12,10 +12,12 @@ from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
 from lmms_eval.models.registry_v2 import ModelManifest
 from tqdm import tqdm
+from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
-from nep.evaluate.ledger import PROGRESS, Key, Ledger, Said
+from nep.evaluate.ledger import PROGRESS, Answer, Key, Ledger
 from nep.files import write_json
+from nep.workflow.bf16 import say_what_bf16_costs
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
@@ -23,25 +25,34 @@ FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_
 _ERROR_LENGTH = 500
 
 
-def register(name: str, ledger: Path, chunk: int, check: Check | None) -> None:
+def register(name: str, ledger: Path, chunk: int, exact: bool, check: Check | None) -> None:
     """Put a recorded form of the model `name` into its place in lmms-eval's registry.
 
-    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process.
+    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process. With `exact` the
+    weights are fp32.
     """
     MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
     model = get_model(name)
-    globals()["Recorded"] = recorded(model, ledger, chunk, check)
+    globals()["Recorded"] = recorded(model, ledger, chunk, exact, check)
     kind = "simple_class_path" if model.is_simple else "chat_class_path"
     MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, **{kind: f"{__name__}.Recorded"}), overwrite=True)
 
 
-def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -> type[lmms]:
+def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Check | None) -> type[lmms]:
     """A subclass of a model of lmms-eval that keeps its completions in the ledger in `folder`."""
 
     class Recorded(model):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            if exact:
+                load_exact(self.model, Path(options["pretrained"]))
+
         def generate_until(self, requests: list[Instance]) -> list[str]:
             """Completions in the order of `requests`; an empty one where the model failed."""
             rank = int(os.environ.get("RANK", 0))
+            # Not behind an API.
+            if rank == 0 and isinstance(computing := getattr(self, "model", None), torch.nn.Module):
+                say_what_bf16_costs(computing.dtype, computing.device)
             ledger = Ledger(folder)
             if check is not None and rank == 0 and not check.out.exists():
                 write_json(check.out, self._compared(requests))
@@ -62,10 +73,10 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
                 print(f"no logits are compared: {type(error).__name__}: {error}", flush=True)
                 return {}
 
-        def _answers(self, batch: list[Instance]) -> list[Said]:
+        def _answers(self, batch: list[Instance]) -> list[Answer]:
             try:
                 outputs = super().generate_until(batch)
-                return [said(request, output) for request, output in zip(batch, outputs, strict=True)]
+                return [answer_of(request, output) for request, output in zip(batch, outputs, strict=True)]
             # Whatever a model raises at a question is that question's outcome.
             except Exception as error:
                 failed = f"{type(error).__name__}: {error}"[:_ERROR_LENGTH]
@@ -75,10 +86,18 @@ def recorded(model: type[lmms], folder: Path, chunk: int, check: Check | None) -
             if len(batch) == 1:
                 task, doc = key_of(batch[0])
                 print(f"task {task}, document {doc}: {failed}", flush=True)
-                return [Said(task, doc, "", failed)]
+                return [Answer(task, doc, "", failed)]
             return [row for request in batch for row in self._answers([request])]
 
     return Recorded
+
+
+def load_exact(model: PreTrainedModel, folder: Path) -> None:
+    """Give a model the weights of its checkpoint in fp32: lmms-eval's wrapper loads them in bfloat16, whatever it is
+    told, which a CPU without such instructions computes with many times slower."""
+    if model.dtype != torch.float32:
+        weights = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True).state_dict()
+        model.float().load_state_dict(weights)
 
 
 def batches(requests: Sequence[Instance], size: int) -> Iterator[list[Instance]]:
@@ -101,8 +120,8 @@ def settings_of(request: Instance) -> dict[str, Any]:
     return next(argument for argument in request.args[1:3] if isinstance(argument, dict))
 
 
-def said(request: Instance, output: Any) -> Said:
+def answer_of(request: Instance, output: Any) -> Answer:
     """A model's output as a row of the ledger."""
     text, _ = unwrap_generation_output(output)
     task, doc = key_of(request)
-    return Said(task, doc, "", text[:_ERROR_LENGTH]) if text.startswith(NO_ANSWER) else Said(task, doc, text)
+    return Answer(task, doc, "", text[:_ERROR_LENGTH]) if text.startswith(NO_ANSWER) else Answer(task, doc, text)

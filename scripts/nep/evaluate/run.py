@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from nep.benchmarks.registry import ExternalTask, fetched_commit
-from nep.config import SEEDBENCH, Encode, Evaluate, Vision
+from nep.config.encode import Encode
+from nep.config.evaluate import Evaluate
+from nep.config.seedbench import SEEDBENCH
+from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.backends import Backend
 from nep.evaluate.external import REPAIRS, external_rows, left_out_rows, planned_external, read_external, write_repairs
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.lmms import (
     LmmsEvalError,
-    Order,
+    LmmsEvalRun,
     lmms_eval_version,
     logged_samples,
     run_lmms_eval,
@@ -75,22 +78,22 @@ def evaluate_model(job: Job) -> None:
         raise InputError(f"evaluate.tasks: all are left out; the first, as it {left_out[0].reason}")
     backend = job.backend(videos, bool(external))
 
-    made_from = what_decides(job, asked, external)
+    key = cache_key_inputs(job, asked, external)
     shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
-    if shelf.take(made_from) is not None:
+    if shelf.fetch(key) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
         return
-    order = _order(job, asked, external, backend, work_folder(job, made_from))
+    run = _lmms_eval_run(job, asked, external, backend, work_folder(job, key))
     for left in ("tasks", "out"):
-        shutil.rmtree(order.folder / left, ignore_errors=True)
-    write_task_folder(order.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
-    write_repairs(order.folder / "tasks", external)
-    run_lmms_eval(order, backend)
+        shutil.rmtree(run.folder / left, ignore_errors=True)
+    write_task_folder(run.folder / "tasks", asked, job.prompts, job.evaluate, job.run_dir)
+    write_repairs(run.folder / "tasks", external)
+    run_lmms_eval(run, backend)
 
-    own = {one.task: logged_samples(order, one.task.name, one.questions) for one in asked}
-    others = _external_samples(order, external)
+    own = {one.task: logged_samples(run, one.task.name, one.questions) for one in asked}
+    others = _external_samples(run, external)
     samples = [row for rows in (*own.values(), *others.values()) for row in rows]
-    _check_failures(job, samples, order)
+    _check_failures(job, samples, run)
     write_jsonl(job.out_dir / "samples.jsonl", samples)
     scores = {
         "model": job.name,
@@ -103,7 +106,7 @@ def evaluate_model(job: Job) -> None:
             "batch_size": backend.batch_size,
             "max_new_tokens": {variant: job.evaluate.max_new_tokens[variant] for variant in job.evaluate.variants},
         },
-        "cache_check": read_json(order.check_file) if order.check_file.exists() else None,
+        "cache_check": read_json(run.check_file) if run.check_file.exists() else None,
         "left_out": left_out_rows(left_out),
         "scores": [
             *(row for task, rows in own.items() for row in score_rows(task, rows)),
@@ -111,8 +114,8 @@ def evaluate_model(job: Job) -> None:
         ],
     }
     write_json(job.out_dir / "scores.json", scores)
-    shelf.publish(made_from, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
-    shutil.rmtree(order.folder / "cache", ignore_errors=True)
+    shelf.publish(key, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
+    shutil.rmtree(run.folder / "cache", ignore_errors=True)
 
 
 def score_rows(task: Task, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -134,7 +137,7 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
+def cache_key_inputs(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
     """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
     shown = [path for one in asked for path in one.videos.values() if path is not None]
     shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
@@ -160,14 +163,16 @@ def what_decides(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTa
     }
 
 
-def work_folder(job: Job, made_from: Mapping[str, Any]) -> Path:
+def work_folder(job: Job, key: Mapping[str, Any]) -> Path:
     """Where a job's task folder, completions, caches and log lie: one folder for each model, recipe and data, so that
     jobs which run at the same time do not meet, and a killed one goes on."""
-    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(made_from)[:16]}"
+    return job.run_dir / "work" / STAGE / f"{job.name}-{sha256_of_json(key)[:16]}"
 
 
-def _order(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask], backend: Backend, folder: Path) -> Order:
-    return Order(
+def _lmms_eval_run(
+    job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask], backend: Backend, folder: Path
+) -> LmmsEvalRun:
+    return LmmsEvalRun(
         folder=folder,
         tasks=[*(one.task.name for one in asked), *(task.asked_as for task in external)],
         seed=job.seed,
@@ -209,17 +214,17 @@ def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mappin
     return control_paths(questions, job.run_dir, job.controls_dir / f"{task.control}.json")
 
 
-def _external_samples(order: Order, external: Sequence[ExternalTask]) -> dict[str, list[dict[str, Any]]]:
+def _external_samples(run: LmmsEvalRun, external: Sequence[ExternalTask]) -> dict[str, list[dict[str, Any]]]:
     """Samples by benchmark, over all of its tasks."""
-    errors = Ledger(order.ledger).errors()
+    errors = Ledger(run.ledger).errors()
     samples: dict[str, list[dict[str, Any]]] = {}
     for task in external:
-        rows, _ = read_external(sample_log(order, task.asked_as), task, errors)
+        rows, _ = read_external(sample_log(run, task.asked_as), task, errors)
         samples.setdefault(task.benchmark, []).extend(rows)
     return samples
 
 
-def _check_failures(job: Job, samples: Sequence[dict[str, Any]], order: Order) -> None:
+def _check_failures(job: Job, samples: Sequence[dict[str, Any]], run: LmmsEvalRun) -> None:
     failed = [row for row in samples if row["error"] is not None]
     for row in failed:
         print(f"{STAGE}: {job.name}, {row['task']}, question {row['question_id']}: {row['error']}", file=sys.stderr)
@@ -227,5 +232,5 @@ def _check_failures(job: Job, samples: Sequence[dict[str, Any]], order: Order) -
         raise LmmsEvalError(
             f"{job.name} failed at {len(failed)} of {len(samples)} questions, more than evaluate.max_failed_fraction "
             f"({job.evaluate.max_failed_fraction:g}) allows; the first: {failed[0]['error']}; the others' completions "
-            f"are kept in {order.ledger}, and a further run asks the failed ones again"
+            f"are kept in {run.ledger}, and a further run asks the failed ones again"
         )

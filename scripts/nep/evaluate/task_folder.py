@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from nep.config import SEEDBENCH, Control, Evaluate, Variant
+from nep.config.evaluate import Evaluate
+from nep.config.questions import Control, Variant
+from nep.config.seedbench import SEEDBENCH
 from nep.evaluate.tasks.multiple_choice import utils as multiple_choice
 from nep.files import confined, write_jsonl, write_text
 

@@ -4,7 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from nep.config import Experiment, Grpo, Sft, Vision
+from nep.config.experiment import Experiment
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.vision import Vision
 from nep.data.selection import Row, select_grpo, select_sft
 from nep.errors import InputError
 from nep.files import read_json, write_text

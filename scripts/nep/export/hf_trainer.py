@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nep.config import Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import read_json
 

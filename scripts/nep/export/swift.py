@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from nep.config import Training
+from nep.config.training import Training
 from nep.data.selection import Row
 from nep.errors import InputError
 from nep.export.experiment import BASE_MODEL, ExperimentExport, write_readme, write_reward

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.data.selection import Row
 from nep.errors import InputError
 from nep.export.experiment import ExperimentExport, write_readme, write_reward

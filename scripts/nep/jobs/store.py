@@ -2,7 +2,7 @@
 
 `NEP_STORE` names the folder; without it nothing is looked up and nothing is shared. Where results are shared is how a
 run is run, and no part of any key. An entry is a folder `<stage>/<k>/<key>` that holds the files and `entry.json`:
-`{"made_from", "value", "outputs": [path], "files": {path: {"sha256", "linked"}}}`, paths relative to the shelf's root.
+`{"key", "value", "outputs": [path], "files": {path: {"sha256", "linked"}}}`, paths relative to the shelf's root.
 
 It gets its name by one rename when it is whole and is never changed, so that writers and readers need no lock; of two
 who publish the same, the first one stays. What is taken is checked file by file before it gets its place. An entry
@@ -54,12 +54,12 @@ class Shelf:
     run: Path
     root: Path
 
-    def take(self, made_from: dict[str, Any]) -> Any | None:
+    def fetch(self, key: dict[str, Any]) -> Any | None:
         """Put the files of the result that was made from the same into their places; return its value.
 
         None where there is none, or none that can be used: then the result is to be made.
         """
-        entry = self._entry(made_from)
+        entry = self._entry(key)
         if entry is None or not entry.is_dir():
             return None
         scratch = self.run / "work/store"
@@ -69,14 +69,14 @@ class Shelf:
                 return self._taken(entry, Path(workspace))
         except DamagedEntryError as damage:
             place = _quarantine(entry)
-            _tell(f"{entry} is damaged ({damage}); {place}; it is not used, {self.stage} makes the result anew")
+            _tell(f"{entry} is damaged ({damage}); {place}; it is not used, {self.stage} makes the result again")
         except OSError as error:
-            _tell(f"{entry} cannot be read ({error}); {self.stage} makes the result anew")
+            _tell(f"{entry} cannot be read ({error}); {self.stage} makes the result again")
         return None
 
     def publish(
         self,
-        made_from: dict[str, Any],
+        key: dict[str, Any],
         beside: Sequence[Path] = (),
         outputs: Sequence[Path] = (),
         value: Any = True,
@@ -86,18 +86,18 @@ class Shelf:
         What lies `beside` is hard-linked where it can be and becomes read-only; `outputs`, which a workflow may touch,
         are copied. Where it cannot be shared, a message says so: the run has its result.
         """
-        entry = self._entry(made_from)
+        entry = self._entry(key)
         if entry is None or entry.exists():
             return
         try:
-            self._put(entry, {"made_from": made_from, "value": value}, beside, outputs)
+            self._put(entry, {"key": key, "value": value}, beside, outputs)
         except OSError as error:
             _tell(f"{entry} cannot be written ({error}); the result of {self.stage} is not shared")
 
-    def _entry(self, made_from: dict[str, Any]) -> Path | None:
+    def _entry(self, key: dict[str, Any]) -> Path | None:
         store = store_folder()
-        key = sha256_of_json({"stage": self.stage, "made_from": made_from})
-        return store and store / self.stage / key[:2] / key
+        digest = sha256_of_json({"stage": self.stage, "key": key})
+        return store and store / self.stage / digest[:2] / digest
 
     def _taken(self, entry: Path, workspace: Path) -> Any:
         content = _content(entry)

@@ -12,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import PreTrainedModel
 
-from nep.config import Lora
+from nep.config.training import Lora
 from nep.errors import InputError
 from nep.model.param_groups import is_adapter, part_of
 

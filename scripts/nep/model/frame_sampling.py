@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from nep.config import Vision
+from nep.config.vision import Vision
 
 FRAME_FACTOR = 2
 FPS_MIN_FRAMES = 4

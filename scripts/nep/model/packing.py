@@ -138,7 +138,7 @@ def pack_row(trees: Sequence[Tree], visuals: Visuals, packs: bool, device: torch
     return PackedRow(inputs, torch.cat(rows).to(device), torch.cat(targets).to(device))
 
 
-def deal_packs(items: Sequence[Item], ranks: int, limit: int, length: Callable[[Item], int]) -> list[list[list[Item]]]:
+def pack_bins(items: Sequence[Item], ranks: int, limit: int, length: Callable[[Item], int]) -> list[list[list[Item]]]:
     """By rank, its packs: sums of lengths at most `limit` (but for a single longer item), as even as they can be made.
 
     All ranks get equally many packs, as ZeRO's collectives need; a pack may be empty.

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from nep.config import Part, Training
+from nep.config.training import Part, Training
 from nep.errors import InputError
 
 PROJECTOR_MODULES = {

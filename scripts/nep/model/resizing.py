@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torchvision.transforms.functional import InterpolationMode, resize
 from transformers import BaseVideoProcessor
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.model.frame_sampling import frame_budget, resized_size
 
 

@@ -6,6 +6,7 @@
 4. Rotary positions come from the model's own rope-index function.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from nep.errors import InputError
 from nep.model.family import Placeholder
+from nep.model.plain_text import PlainText
 
 VIDEO_MARK = "<video>"
 
@@ -62,26 +64,32 @@ def video_keys(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 class SampleBuilder:
-    """Builds samples with one checkpoint's processor and model."""
+    """Builds samples with one checkpoint's processor and model.
+
+    Control tokens of the tokenizer are taken out of the messages' texts; `altered` has those of each row, by its id.
+    """
 
     def __init__(self, processor: ProcessorMixin, model: PreTrainedModel, shapes: VideoShapes) -> None:
         self._processor = processor
         self._tokenizer = processor.tokenizer
         self._shapes = shapes
         self._rope_index: Callable[..., Any] | None = getattr(model.model, "get_rope_index", None)
+        self._plain = PlainText(processor.tokenizer)
+        self.altered: dict[str, list[str]] = {}
         self.end_tokens = end_tokens(model, processor)
 
     def prompt(self, identity: str, messages: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Sample:
         """A prompt that ends where the assistant's turn begins. Raises InputError naming the row."""
-        text = self._expand(identity, self._render(messages, generate=True), keys)
+        text = self._expand(identity, self._render(self._structured(identity, messages), generate=True), keys)
         return self._sample(identity, self._tokenize(text), [], keys)
 
     def dialogue(self, identity: str, messages: Sequence[Mapping[str, str]], keys: Sequence[str]) -> Sample:
         """A prompt and the answer in the last message; the answer and its end token are labelled."""
         if not messages or messages[-1]["role"] != "assistant":
             raise InputError(f"record {identity}: the last message must be the assistant's answer")
-        prompt = self._render(messages[:-1], generate=True)
-        whole = self._render(messages, generate=False)
+        turns = self._structured(identity, messages)
+        prompt = self._render(turns[:-1], generate=True)
+        whole = self._render(turns, generate=False)
         if not whole.startswith(prompt):
             raise InputError(f"record {identity}: the chat template renders the answer apart from its prompt")
         answer = self._tokenize(whole[len(prompt) :])
@@ -107,9 +115,18 @@ class SampleBuilder:
         visual = {self._shapes.placeholder(key).token_id(self._processor) for key in keys}
         return max((place + 1 for place, token in enumerate(prompt) if token in visual), default=0)
 
-    def _render(self, messages: Sequence[Mapping[str, str]], generate: bool) -> str:
-        structured = [{"role": turn["role"], "content": content_parts(turn["content"])} for turn in messages]
-        return self._processor.apply_chat_template(structured, tokenize=False, add_generation_prompt=generate)
+    def _structured(self, identity: str, messages: Sequence[Mapping[str, str]]) -> list[dict[str, Any]]:
+        turns = [{"role": turn["role"], "content": content_parts(turn["content"])} for turn in messages]
+        found = []
+        for part in (part for turn in turns for part in turn["content"] if part["type"] == "text"):
+            part["text"], removed = self._plain(part["text"])
+            found += removed
+        if found:
+            self.altered[identity] = found
+        return turns
+
+    def _render(self, turns: Sequence[Mapping[str, Any]], generate: bool) -> str:
+        return self._processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=generate)
 
     def _expand(self, identity: str, text: str, keys: Sequence[str]) -> str:
         pieces = text.split(self._processor.video_token)
@@ -148,6 +165,12 @@ def content_parts(content: str) -> list[dict[str, str]]:
         if text:
             parts.append({"type": "text", "text": text})
     return parts
+
+
+def say_altered(altered: Mapping[str, Sequence[str]]) -> None:
+    """Print which rows have had control tokens in their texts."""
+    for identity, found in altered.items():
+        print(f"record {identity}: control tokens were taken out of its texts: {' '.join(found)}", file=sys.stderr)
 
 
 def end_tokens(model: PreTrainedModel, processor: ProcessorMixin) -> frozenset[int]:

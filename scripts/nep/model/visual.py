@@ -1,13 +1,12 @@
 """The visual inputs of a batch: cached features where the vision side is frozen, else pixels of the cached frames."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from nep.config import Training
 from nep.errors import InputError
 from nep.model.family import encoder_outputs, joined, video_tensors, vision_features
 from nep.model.samples import Sample
@@ -20,11 +19,13 @@ TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
 class Visuals:
     """Model inputs for the videos of a batch, in the order of their placeholders."""
 
-    def __init__(self, cache: VisionCache, processor: ProcessorMixin, training: Training, device: torch.device) -> None:
+    def __init__(
+        self, cache: VisionCache, processor: ProcessorMixin, freeze: Collection[str], device: torch.device
+    ) -> None:
         self._cache = cache
         self._processor = processor
         self._device = device
-        frozen = {"vision_tower", "projector"} <= set(training.freeze)
+        frozen = {"vision_tower", "projector"} <= set(freeze)
         self._from_features = frozen and cache.has_features
 
     def inputs(self, keys: Sequence[str]) -> dict[str, Any]:
@@ -52,7 +53,7 @@ class Visuals:
         bound = TOLERANCE[self._cache.features(key).dtype] + TOLERANCE[computed.dtype]
         if cached.shape != computed.shape or (cached - computed).norm() > bound * computed.norm():
             raise InputError(
-                f"vision cache, clip {key!r}: its features are not those of this model's vision tower; "
+                f"vision cache, clip {key!r}: its cached features do not match this model's vision tower; "
                 "encode again with it, or set encode.features to false where the tower has been trained"
             )
 

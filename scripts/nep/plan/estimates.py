@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
 from nep.plan.training import TrainingCost, VisualShape

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from huggingface_hub import is_offline_mode
 
-from nep.config import Config, Model
+from nep.config.model import Model
+from nep.config.whole import Config
 from nep.download.dataset import list_source
 from nep.download.model import wanted_files
 from nep.download.open_place import open_place
@@ -110,7 +111,7 @@ def _archives(config: Config) -> list[int]:
     try:
         return [entry["size"] for entry in list_source(config.source)["archives"]]
     except InputError:
-        # What the hub says to that is for the checks of the ground.
+        # What the hub says to that is for the checks.
         return []
 
 

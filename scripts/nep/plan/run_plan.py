@@ -1,4 +1,4 @@
-"""The plan of a run: its jobs by stage, what they will cost, and whether the ground holds."""
+"""The plan of a run: its jobs by stage, what they will cost, and whether it can succeed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from nep.config import Config
-from nep.plan import ground
+from nep.config.whole import Config
+from nep.plan import checks as preflight
+from nep.plan.checks import Check
 from nep.plan.dry_run import DryRun, Job
 from nep.plan.estimates import Costs, Estimate, estimate, expected_bytes
 from nep.plan.facts import Facts, read_facts, size_of
-from nep.plan.ground import Check
 from nep.plan.reasons import Reason
 from nep.plan.training import VisualShape, training_cost, visual_shape
 
@@ -66,7 +66,7 @@ class RunPlan:
 
 
 def plan_run(dry: DryRun, config: Config, root: Path) -> RunPlan:
-    """Weigh the jobs of a dry run of the run in `root`, and check the ground for those that would run."""
+    """Weigh the jobs of a dry run of the run in `root`, and check what those that would run need."""
     with TemporaryDirectory() as scratch:
         return _plan(dry, read_facts(root, config, Path(scratch)))
 
@@ -89,7 +89,7 @@ def _costs(jobs: Sequence[Job], facts: Facts, visual: VisualShape | None) -> Cos
         return {}
     return {
         (job.stage, job.wildcards["experiment"]): training_cost(
-            facts.model, ground.training_of(job, facts.config), visual
+            facts.model, preflight.training_of(job, facts.config), visual
         )
         for job in jobs
         if job.rule in TRAININGS
@@ -99,13 +99,13 @@ def _costs(jobs: Sequence[Job], facts: Facts, visual: VisualShape | None) -> Cos
 def _gpus(jobs: Sequence[Job], dry: DryRun, config: Config) -> dict[str, int]:
     """GPUs of each job: those that it asks of a scheduler, else those of this machine that its script takes."""
     if not dry.on_this_machine:
-        return {job.name: ground.gpus_asked(job) for job in jobs}
+        return {job.name: preflight.gpus_asked(job) for job in jobs}
     return {job.name: _taken_here(job, config) if torch.cuda.is_available() else 0 for job in jobs}
 
 
 def _taken_here(job: Job, config: Config) -> int:
     if job.rule in TRAININGS:
-        return ground.training_of(job, config).processes
+        return preflight.training_of(job, config).processes
     if job.rule == "evaluate_model":
         return config.evaluate.processes if config.evaluate.device.startswith("cuda") else 0
     return int(job.rule == "encode_shard" and config.encode.features)
@@ -147,7 +147,7 @@ def _disk(
 
 def _cached(stage: str, jobs: Sequence[Job], facts: Facts, there: int) -> str:
     """What the stage's jobs will find of earlier runs."""
-    parts = [f"{ground.in_gib(there)} there"] if there else []
+    parts = [f"{preflight.in_gib(there)} there"] if there else []
     work = facts.root / "work"
     if stage in ("split", "hash"):
         videos = sum(1 for _ in (work / stage).glob("*/*.json"))
@@ -166,18 +166,18 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
     rules = {job.rule for job in jobs}
     local = dry.on_this_machine
     unknown = [row.stage for row in stages if row.growth is None]
-    checks = [ground.check_disk(facts.root, sum(row.growth or 0 for row in stages), unknown)]
+    checks = [preflight.check_disk(facts.root, sum(row.growth or 0 for row in stages), unknown)]
     if local:
-        checks += ground.check_local_gpus(jobs, config, torch.cuda.device_count())
+        checks += preflight.check_local_gpus(jobs, config, torch.cuda.device_count())
     else:
-        checks += ground.check_submitted_gpus(jobs, config)
+        checks += preflight.check_submitted_gpus(jobs, config)
     for job in jobs:
         if job.rule in TRAININGS:
             cost = costs.get((job.stage, job.wildcards["experiment"]))
-            checks.append(ground.check_memory(job, ground.training_of(job, config), cost, local))
-    checks += [*ground.check_keys(jobs, config), *ground.check_hub(config, rules), *ground.check_codecs(rules)]
+            checks.append(preflight.check_memory(job, preflight.training_of(job, config), cost, local))
+    checks += [*preflight.check_keys(jobs, config), *preflight.check_hub(config, rules), *preflight.check_codecs(rules)]
     if dry.executor.startswith("slurm"):
-        checks += ground.check_partitions(jobs)
+        checks += preflight.check_partitions(jobs)
     elif not local:
         checks.append(Check("unknown", "scheduler", f"what '{dry.executor}' offers is not looked up"))
     return checks

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from nep.plan.ground import Check, in_gib
+from nep.plan.checks import Check, in_gib
 from nep.plan.reasons import Reason
 from nep.plan.run_plan import RuleRow, RunPlan, StageRow
 
@@ -14,7 +14,7 @@ SMALLEST_HOURS = 0.01
 
 
 def plan_text(plan: RunPlan) -> str:
-    """Jobs by stage, why they run, what is there already, and the ground."""
+    """Jobs by stage, why they run, what is there already, and the checks."""
     if not plan.to_run:
         return f"Plan of run '{plan.run}': nothing to do, every result is up to date."
     done = sum(row.done for stage in plan.stages for row in stage.rules)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import torch
 
-from nep.config import Grpo, Sft, Vision
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.vision import Vision
 from nep.files import read_json
 from nep.model.packing import Branch, Tree
 from nep.train.engine import deepspeed_config

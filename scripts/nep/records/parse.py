@@ -8,8 +8,10 @@ from typing import Any
 
 from nep.errors import InputError
 from nep.files import confined, read_list, sha256_of_file, write_json, write_jsonl
+from nep.records.marks import marks_in
 from nep.records.schema import (
     CUT_FOLDER,
+    PUBLISHED_PREFIXES,
     Question,
     Record,
     bare_record,
@@ -33,6 +35,13 @@ class Parsed:
     questions: list[Question] = field(default_factory=list)
     seedbench: list[SeedQuestion] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    # Marks that were taken out of texts, by the id of the record or question.
+    altered: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def note_marks(self, identity: str, row: Any) -> None:
+        """Note what is taken out of the texts of a row."""
+        if marks := marks_in(row):
+            self.altered[identity] = marks
 
 
 def parse_files(
@@ -67,11 +76,13 @@ def write_parsed(parsed: Parsed, out_dir: Path) -> None:
 
 
 def find_video(videos: Path, video_path: str) -> str:
-    """The path below `videos` of an annotation's video: the whole path, else without its first component.
+    """The path below `videos` of an annotation's video: the whole path, else without a prefix of the published layout.
 
     Raises Rejection: bad_record for a path (or a link) that leaves `videos`, missing_video, empty_video.
     """
-    candidates = [video_path, PurePosixPath(*PurePosixPath(video_path).parts[1:]).as_posix()]
+    first, *rest = PurePosixPath(video_path).parts
+    # Any other first component is a folder of the user's: without it, the file is another video.
+    candidates = [video_path, *([PurePosixPath(*rest).as_posix()] if rest and first in PUBLISHED_PREFIXES else [])]
     for candidate in candidates:
         try:
             file = confined(videos, candidate)
@@ -80,7 +91,7 @@ def find_video(videos: Path, video_path: str) -> str:
         if file.is_file():
             if file.stat().st_size == 0:
                 raise Rejection(Reason.EMPTY_VIDEO, f"{candidate!r} has no bytes")
-            return PurePosixPath(candidate).as_posix()
+            return candidate
     raise Rejection(Reason.MISSING_VIDEO, f"no file {' or '.join(map(repr, candidates))} below the video folder")
 
 
@@ -95,6 +106,7 @@ def _parse_annotations(rows: list[Any], name: str, videos: Path, parsed: Parsed)
         else:
             places[record.video] = place
             parsed.records.append(record)
+            parsed.note_marks(record.id, row)
 
 
 def _record(row: Any, videos: Path, places: dict[str, str]) -> Record:
@@ -120,6 +132,7 @@ def _parse_questions(rows: list[Any], name: str, videos: Path, parsed: Parsed) -
             continue
         seen.add(question.id)
         parsed.questions.append(question)
+        parsed.note_marks(question.id, row)
         if record.video not in records:
             records[record.video] = record
             parsed.records.append(record)
@@ -184,6 +197,7 @@ def _manifest(parsed: Parsed, sha256: dict[str, str]) -> dict[str, Any]:
         "rejected_by_reason": count_reasons(parsed.rejected),
         "records_by_source": _counts(record.source for record in parsed.records),
         "questions_by_kind": _counts(question.kind for question in parsed.questions),
+        "altered": {identity: dict(marks) for identity, marks in parsed.altered.items()},
     }
 
 

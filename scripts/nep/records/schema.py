@@ -12,11 +12,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nep.errors import InputError
+from nep.records.marks import without_marks
 from nep.records.times import parse_scene_number, parse_split_scene, parse_split_time
 from nep.rows.quarantine import Reason, Rejection
 
 CUT_FOLDER = "first_part_video"
 VIDEO_FOLDERS = ("video_dataset", CUT_FOLDER)
+# What may stand before the path that an archive has for a video.
+PUBLISHED_PREFIXES = ("V1-33K", *VIDEO_FOLDERS)
 UNKNOWN_SOURCE = "unknown"
 SLUG_LENGTH = 40
 NAME_BYTES = 255
@@ -25,8 +28,6 @@ LETTERS = ("A", "B", "C", "D")
 KINDS = {"hop1": "hop1", "hop2": "hop2", "hop3": "hop3", "hop5": "interpolation", "interpolation": "interpolation"}
 CONCLUSIONS = ("right", "wrong")
 
-# Media placeholders and chat control tokens: in a text they would break the match of tokens and features.
-PLACEHOLDER = re.compile(r"<(?:image|video|audio)>|<\|[a-z_]+\|>")
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 INLINE_OPTIONS = re.compile(
     r"(?:^|[\s(?.:])A([).:])\s*(?P<A>\S.*?)\s*[\s(]B\1\s*(?P<B>\S.*?)\s*[\s(]C\1\s*(?P<C>\S.*?)\s*[\s(]D\1\s*(?P<D>\S.*?)\s*$",
@@ -131,7 +132,7 @@ def source_of(video_path: str) -> str:
 
 
 def check_video_path(value: Any) -> str:
-    """A relative POSIX path that stays below its root. Raises Rejection (bad_record)."""
+    """A relative POSIX path that stays below its root, in its shortest spelling. Raises Rejection (bad_record)."""
     if not isinstance(value, str) or not value.strip():
         raise Rejection(Reason.BAD_RECORD, f"video_path must be a path, found {value!r}")
     path = PurePosixPath(value)
@@ -143,7 +144,7 @@ def check_video_path(value: Any) -> str:
         raise Rejection(
             Reason.BAD_RECORD, f"video_path {value[:60]!r}… is too long (a name has {NAME_BYTES} bytes at most)"
         )
-    return value
+    return path.as_posix()
 
 
 def parse_record(row: Any, video_path: str, video: str, already_cut: bool) -> Record:
@@ -216,10 +217,10 @@ def question_identity(row: dict[str, Any]) -> str:
 
 
 def clean_text(value: Any) -> str | None:
-    """A text without media placeholders, broken Unicode and outer white space; None where nothing is left."""
+    """A text without marks, broken Unicode and outer white space; None where nothing is left."""
     if not isinstance(value, str):
         return None
-    return LONE_SURROGATE.sub("\ufffd", PLACEHOLDER.sub("", value)).strip() or None
+    return LONE_SURROGATE.sub("\ufffd", without_marks(value)[0]).strip() or None
 
 
 def slug(text: str) -> str:

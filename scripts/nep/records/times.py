@@ -1,6 +1,7 @@
 """Time stamps of annotations: the forms in which models wrote them, and the split time that they give."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 from nep.rows.quarantine import Reason, Rejection
@@ -57,11 +58,16 @@ def parse_split_time(scenes_timestep: Any) -> float:
 
 
 def parse_split_scene(scenes_timestep: Any) -> int | None:
-    """The last scene of the first part (1-based): what the first key of item [0] names; None where it names none."""
+    """The last scene of the first part (1-based): what the first key of item [0] names; None where it names none.
+
+    Raises Rejection (bad_record) for a table's `split_scene` that is no number.
+    """
     items = _single_scenes(scenes_timestep)
     item = items[0] if items else None
     if not isinstance(item, dict):
         return None
+    if "split_scene" in item:
+        raise Rejection(Reason.BAD_RECORD, f"split_scene must be a whole number from 1, found {item['split_scene']!r}")
     return parse_scene_number(next(iter(item))) or parse_scene_number(item.get("scene"))
 
 
@@ -69,8 +75,8 @@ def _clock_seconds(hours: str | None, minutes: str, seconds: str) -> float | Non
     if float(seconds) >= SECONDS_A_MINUTE or (hours is not None and int(minutes) >= SECONDS_A_MINUTE):
         return None
     whole = int(hours or 0) * SECONDS_A_MINUTE**2 + int(minutes) * SECONDS_A_MINUTE
-    # Rounded to the microsecond: the sum of a clock time must not differ from the same time written in seconds.
-    return round(whole + float(seconds), 6)
+    # Added as decimals: a clock time must not differ from the same time written in seconds.
+    return float(whole + Decimal(seconds))
 
 
 def _single_scenes(scenes_timestep: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from nep.config import Config
+from nep.config.whole import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
 from nep.report.benchmarks import is_own

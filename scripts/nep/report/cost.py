@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nep.report.collect import Job, Run
-from nep.workflow.picture import without_implied
+from nep.workflow.rule_graph import without_implied
 
 # The rules of each stage, in the order of the workflow; a test compares both with Snakemake's own graph of rules.
 STAGE_RULES = {

@@ -33,7 +33,7 @@ TEXTS = {
 }
 PLOTTED_TEXTS = ("caption", "caption_part1", "caption_part2")
 WAY_NAMES = {
-    "copy": "Packets copied, pictures around the cut encoded",
+    "copy": "Packets copied, frames around the cut re-encoded",
     "whole": "Published already cut, all packets copied",
     "encode": "Whole video encoded",
 }
@@ -77,11 +77,11 @@ class TextRow:
 
 @dataclass(frozen=True)
 class WayRow:
-    """Videos cut in one way, their pictures, and how many of these were encoded anew."""
+    """Videos cut in one way, their frames, and how many of these were re-encoded."""
 
     way: str
     videos: int
-    pictures: int
+    frames: int
     encoded: int
 
 
@@ -254,7 +254,7 @@ def way_rows(card: CardData) -> list[WayRow]:
         WayRow(
             way=WAY_NAMES[way],
             videos=len(rows),
-            pictures=sum(row["source_frames"] for row in rows),
+            frames=sum(row["source_frames"] for row in rows),
             encoded=sum(row["encoded_frames"] for row in rows),
         )
         for way, rows in by_way.items()
@@ -269,9 +269,9 @@ def why_counts(card: CardData) -> list[tuple[str, int]]:
 
 
 def encoded_histogram(card: CardData) -> Histogram | None:
-    """Which share of a video's pictures was encoded anew, of the videos that were cut here."""
+    """Which share of a video's frames was re-encoded, of the videos that were cut here."""
     shares = [row["encoded_frames"] / row["source_frames"] for row in card.cuts.values() if row["second"]]
-    return share_histogram("Pictures encoded anew", "share of each video's pictures", shares) if shares else None
+    return share_histogram("Re-encoded frames", "share of each video's frames", shares) if shares else None
 
 
 def set_rows(files: dict[str, Row]) -> list[SetRow]:

@@ -15,22 +15,21 @@ from nep.files import confined
 from nep.report.collect import ModelName, Row, Run, Stage
 from nep.report.results_table import answers_to, headline_variants, result_tables
 from nep.video.orientation import orientation_of
-from nep.video.probe import open_video
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
 THUMBNAIL_SIZE = (224, 168)
 JPEG_QUALITY = 82
 LONGEST_COMPLETION = 1600
-# Characters of data URIs on a page; examples after that have no pictures.
-MOST_PICTURES = 8_000_000
+# Characters of data URIs on a page; examples after that have no images.
+IMAGE_CHARACTERS = 8_000_000
 # What the last model did against the one before it. Shares keep failures on the page when successes abound.
 OUTCOME_SHARES = {"gained": 0.5, "kept": 0.25, "lost": 0.125, "missed": 0.125}
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A picture as a data URI; `seconds` from the start of its part."""
+    """A frame as a data URI; `seconds` from the start of its part."""
 
     uri: str
     seconds: float
@@ -86,9 +85,9 @@ class Example:
 def select_examples(run: Run) -> list[Example]:
     """`report.examples` questions of each benchmark's headline variant, the same ones for the same run.
 
-    The first have pictures, as many as `MOST_PICTURES` lets onto a page.
+    The first have frames, as many as `IMAGE_CHARACTERS` lets onto a page.
     """
-    examples, left = [], MOST_PICTURES
+    examples, left = [], IMAGE_CHARACTERS
     for task, variant in headline_variants(result_tables(run)).items():
         answers = [answers_to(model, task, variant) for model in run.models]
         for question, outcome in _chosen(run, answers):
@@ -138,11 +137,11 @@ def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int
 def frames_of(path: Path, count: int) -> list[Frame]:
     """`count` frames at equal distances, the first and the last among them, as small JPEG data URIs.
 
-    Empty when the file is absent or cannot be decoded: a picture must not end a report.
+    Empty when the file is absent or cannot be decoded: a missing frame must not end a report.
     """
     try:
         return _decode_frames(path, count)
-    except (av.FFmpegError, ValueError, OSError):
+    except (av.FFmpegError, OSError):
         return []
 
 
@@ -178,7 +177,8 @@ def _chosen(run: Run, answers: list[dict[str, Row]]) -> list[tuple[str, str]]:
 
 
 def _decode_frames(path: Path, count: int) -> list[Frame]:
-    with open_video(path) as (container, stream):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
         stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
         if not stamps:
             return []

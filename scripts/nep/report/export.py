@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from nep.files import atomic_path, write_text
 from nep.report.benchmarks import benchmark_of, split_name
 from nep.report.collect import REFERENCE, EvaluatedModel, ModelName
-from nep.report.results_table import CSV_COLUMNS, STAGE_NAMES, Cell, ResultTable, TableRow, score_rows
+from nep.report.results_table import CSV_COLUMNS, STAGE_NAMES, Cell, ResultTable, TableRow, score_table
 
 SCHEMA = pa.schema(
     [
@@ -32,10 +32,10 @@ SPECIAL = str.maketrans(
 
 def write_parquet(path: Path, models: list[EvaluatedModel]) -> None:
     """The rows of `results.csv`, with accuracies unrounded."""
-    rows = score_rows(models)
-    columns = {name: [row[place] for row in rows] for place, name in enumerate(CSV_COLUMNS)}
+    table = pa.Table.from_pandas(score_table(models), SCHEMA, preserve_index=False)
     with atomic_path(path) as out:
-        pq.write_table(pa.table(columns, schema=SCHEMA), out)
+        # Without pandas's own metadata, which holds its version.
+        pq.write_table(table.replace_schema_metadata(), out)
 
 
 def write_latex(path: Path, tables: list[ResultTable]) -> None:

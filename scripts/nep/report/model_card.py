@@ -4,7 +4,9 @@ from typing import Any
 
 import yaml
 
-from nep.config import Config, Grpo, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.whole import Config
 from nep.report.benchmarks import OVERALL, benchmark_of, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
 from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables

@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
-from nep.config import HOW_IT_IS_RUN, Block, Config, Model, Source
+from nep.config.base import EXECUTION_ONLY, Block
+from nep.config.model import Model
+from nep.config.source import Source
+from nep.config.whole import Config
 from nep.report.collect import Job, Run
 from nep.workflow.machine import Machine
 
@@ -27,7 +30,7 @@ class Change:
 def config_changes(config: Config) -> list[Change]:
     """Keys that differ from the defaults of nep.config, in its order; an experiment's against the run's own blocks.
 
-    Keys that only say how a stage is run (`HOW_IT_IS_RUN`) are no part of a run's recipe and are left out.
+    Keys that only say how a stage is run (`EXECUTION_ONLY`) are no part of a run's recipe and are left out.
     """
     changes = list(_changes(config, type(config), ""))
     for name, experiment in config.experiments.items():
@@ -92,7 +95,7 @@ def _times(jobs: list[Job]) -> list[tuple[str, str]]:
 def _changes(block: Block, kind: type[Block], prefix: str) -> Iterator[Change]:
     """Against the defaults that the class of the block declares."""
     for name, value in block:
-        if name in HOW_IT_IS_RUN or (kind is Config and name == "experiments"):
+        if name in EXECUTION_ONLY or (kind is Config and name == "experiments"):
             continue
         field = kind.model_fields[name]
         default = None if field.is_required() else field.get_default()
@@ -108,7 +111,7 @@ def _differences(block: Block, other: Block, prefix: str) -> Iterator[Change]:
     """Against another block of the same class."""
     for name, value in block:
         default = getattr(other, name)
-        if name in HOW_IT_IS_RUN or value == default:
+        if name in EXECUTION_ONLY or value == default:
             continue
         if isinstance(value, Block) and isinstance(default, Block):
             yield from _differences(value, default, f"{prefix}{name}.")

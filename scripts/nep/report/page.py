@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.files import write_text
 from nep.report import comparison, cost, curves, overview, published, results_table
 from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order, task_order

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from nep.config import Config
+from nep.config.whole import Config
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, ModelName
 

@@ -1,11 +1,10 @@
 """Scores as a CSV file and as the tables of the page: one over all benchmarks, one for each way of asking."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+
+import pandas as pd
 
 from nep.report.benchmarks import OVERALL, benchmark_of, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Quarantined, Row, Run, Score, Stage
@@ -15,12 +14,11 @@ CSV_COLUMNS = (
     *("experiment", "stage", "task", "variant", "split", "n"),
     *("accuracy", "ci_low", "ci_high", "unreadable", "failed"),
 )
+NUMBERS = {"n": "int64", **dict.fromkeys(CSV_COLUMNS[6:9], "float64"), **dict.fromkeys(CSV_COLUMNS[9:], "Int64")}
 STAGE_NAMES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated", "text_only": "No video"}
 # With more splits than this, a table has a row for each of them and a column for each model.
 MOST_COLUMNS = 8
-
-ScoreRow = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -104,25 +102,22 @@ class ParsingRow:
     legacy: Score | None
 
 
-def score_rows(models: Iterable[EvaluatedModel]) -> list[ScoreRow]:
-    """Every score of every model in the order of `CSV_COLUMNS`, legacy and control variants among them.
+def score_table(models: Iterable[EvaluatedModel]) -> pd.DataFrame:
+    """Every score of every model as a row of `CSV_COLUMNS`, legacy and control variants included; in percent.
 
-    Models keep their order; within one, rows are sorted by task, variant and split.
+    Models keep their order; within one, rows are sorted by task, variant and split. Intervals may be NaN, counts NA.
     """
-    return [
+    rows = [
         (model.experiment, model.stage, *(getattr(score, name) for name in CSV_COLUMNS[2:]))
         for model in models
         for score in sorted(model.scores, key=_score_order)
     ]
+    return pd.DataFrame(rows, columns=CSV_COLUMNS).astype(NUMBERS)
 
 
 def results_csv(models: Iterable[EvaluatedModel]) -> str:
-    """`score_rows` as CSV; accuracies in percent, two decimals; empty where there is no interval or nothing is read."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
-    writer.writerows([*row[:6], *map(_decimals, row[6:9]), *row[9:]] for row in score_rows(models))
-    return text.getvalue()
+    """`score_table` as CSV; accuracies with two decimals; empty where there is no interval or nothing is read."""
+    return score_table(models).to_csv(index=False, float_format="%.2f", lineterminator="\n")
 
 
 def result_tables(run: Run) -> list[ResultTable]:
@@ -244,11 +239,7 @@ def find_score(model: EvaluatedModel, task: str, variant: str, split: str) -> Sc
     return next((score for score in model.scores if (score.task, score.variant, score.split) == wanted), None)
 
 
-def _decimals(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _score_order(score: Score) -> tuple[Any, ...]:
+def _score_order(score: Score) -> tuple[tuple[int, str], str, tuple[int, str]]:
     return (task_order(score.task), score.variant, split_order(score.split))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import av
 
-from nep.config import Split
+from nep.config.split import Split
 from nep.errors import InputError
 from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
 from nep.jobs.ledger import Ledger
@@ -60,7 +60,7 @@ def split_shard(
         given = inputs[task.identity]
         if row := ledger.find(task.identity, given):
             rows.append(row)
-        elif row := shelf.take({"id": task.identity, "recipe": fingerprint, **given}):
+        elif row := shelf.fetch({"id": task.identity, "recipe": fingerprint, **given}):
             ledger.store(task.identity, given, row)
             rows.append(row)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nep.errors import InputError
-from nep.train.distributed import World
+from nep.train.distributed import DistributedContext
 from nep.train.runtime.metrics import StepLog
 
 MOST_IN_A_ROW = 3
@@ -15,9 +15,9 @@ MOST_IN_A_ROW = 3
 class Anomalies:
     """The steps that the engine has skipped, in `anomalies.jsonl` with the records of their batches."""
 
-    def __init__(self, path: Path, start: int, world: World) -> None:
-        self.log = StepLog(path, start, world.leads)
-        self._leads = world.leads
+    def __init__(self, path: Path, start: int, distributed: DistributedContext) -> None:
+        self.log = StepLog(path, start, distributed.is_main_process)
+        self._is_main_process = distributed.is_main_process
         self._steps = list(self.log.kept_steps)
 
     def __len__(self) -> int:
@@ -30,7 +30,7 @@ class Anomalies:
         # As text: JSON has no NaN.
         self.log.write({"step": step, "loss": str(loss), "grad_norm": str(norm), "records": list(records)})
         self._steps.append(step)
-        if self._leads:
+        if self._is_main_process:
             print(f"step {step} skipped: loss {loss}, gradient norm {norm}; see {self.log.path}", file=sys.stderr)
         if self._steps[-MOST_IN_A_ROW:] == list(range(step - MOST_IN_A_ROW + 1, step + 1)):
             raise InputError(

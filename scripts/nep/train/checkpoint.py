@@ -33,15 +33,15 @@ class Checkpoints:
         self._measure = measure
         self._choose = {"lowest": min, "highest": max}[best]
         self._measured: dict[int, float] = {}
-        self._world = engine.world
+        self._distributed = engine.distributed
         self._writer = BackgroundWriter()
         self._engine.deepspeed.checkpoint_engine.save = self._writer.save
         self._engine.deepspeed.module.register_state_dict_post_hook(_drop_frozen)
         self._unfinished: int | None = None
-        if self._world.leads:
+        if self._distributed.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             clear_leftovers(folder)
-        self._world.barrier()
+        self._distributed.barrier()
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
@@ -77,7 +77,7 @@ class Checkpoints:
     def _restore(self, step: int) -> None:
         folder = self._folder / f"{PREFIX}{step}"
         writers = len(list(folder.glob("*_optim_states.pt")))
-        if writers in (0, self._world.size):
+        if writers in (0, self._distributed.size):
             self._load(folder)
         else:
             self._load_resized(folder)
@@ -93,15 +93,15 @@ class Checkpoints:
     def _load_resized(self, folder: Path) -> None:
         """Load what another number of processes has written, by way of DeepSpeed's universal form."""
         universal = self._folder / WORKSPACE / folder.name
-        if self._world.leads:
+        if self._distributed.is_main_process:
             _convert(folder, universal)
-        self._world.barrier()
+        self._distributed.barrier()
         config = self._engine.deepspeed._config
         config.load_universal_checkpoint = True
         self._load(universal)
         config.load_universal_checkpoint = False
-        self._world.barrier()
-        if self._world.leads:
+        self._distributed.barrier()
+        if self._distributed.is_main_process:
             shutil.rmtree(self._folder / WORKSPACE)
 
     def after_step(self, step: int, steps: int) -> None:
@@ -110,7 +110,7 @@ class Checkpoints:
         Raises Preempted when the run was told to stop, and InputError when a checkpoint could not be written.
         """
         training = self._engine.training
-        stop, busy = self._world.total([is_requested(), self._writer.is_busy])
+        stop, busy = self._distributed.all_reduce_sum([is_requested(), self._writer.is_busy])
         if not busy:
             self._finish()
         to_compare = training.publish == "best" and is_due(step, training.validate_every, steps)
@@ -119,8 +119,8 @@ class Checkpoints:
         if stop or step == steps:
             self._finish()
         if stop:
-            if self._world.leads:
-                print(f"stopped after step {step} of {steps}; the same command goes on from there", file=sys.stderr)
+            if self._distributed.is_main_process:
+                print(f"stopped after step {step} of {steps}; run the same command to resume", file=sys.stderr)
             raise Preempted
 
     def save(self, step: int) -> None:
@@ -138,7 +138,7 @@ class Checkpoints:
         step, self._unfinished = self._unfinished, None
         self._writer.wait()
         self._raise_together(self._writer.error(), step)
-        if self._world.leads:
+        if self._distributed.is_main_process:
             workspace, name = self._folder / WORKSPACE, f"{PREFIX}{step}"
             _flush(workspace / name)
             (workspace / name).rename(self._folder / name)
@@ -153,7 +153,7 @@ class Checkpoints:
         return [step for step in self.steps()[: -self._engine.training.keep_checkpoints] if step != best]
 
     def _raise_together(self, error: BaseException | None, step: int) -> None:
-        (failures,) = self._world.total([error is not None])
+        (failures,) = self._distributed.all_reduce_sum([error is not None])
         if not failures:
             return
         kept = f"the checkpoint of step {self.steps()[-1]} stays valid" if self.steps() else "there is none before it"

@@ -17,25 +17,25 @@ NEVER = -1
 
 
 @dataclass(frozen=True)
-class World:
-    """This process's place among all of them, and its device."""
+class DistributedContext:
+    """This process's rank among all of them, and its device."""
 
     rank: int
     size: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
-        """Whether this is the one process that writes files and shows progress."""
+    def is_main_process(self) -> bool:
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
-    def total(self, values: Sequence[float]) -> list[float]:
+    def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         """Element-wise sum of `values` over all processes, in fp64."""
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(summed)
         return summed.tolist()
 
-    def largest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         """The largest `value` of all processes."""
         found = torch.tensor(value, device=self.device)
         dist.all_reduce(found, op=dist.ReduceOp.MAX)
@@ -46,7 +46,7 @@ class World:
         dist.barrier()
 
 
-def start_world(threads: int) -> World:
+def start_distributed(threads: int) -> DistributedContext:
     """Join the process group, and make torch deterministic with `threads` CPU threads."""
     torch.set_num_threads(threads)
     disable_progress_bar()
@@ -64,7 +64,7 @@ def start_world(threads: int) -> World:
     if not dist.is_initialized():
         _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
     deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
-    return World(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
+    return DistributedContext(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
 
 
 def _keep_freed_memory() -> None:
@@ -87,8 +87,22 @@ def import_deepspeed() -> ModuleType:
     if on_cpu:
         # Not on CUDA, which has no such op: the table is made by trying to build all ops there are.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    _import_muon_uncompiled()
     logger.setLevel(logging.WARNING)
     return deepspeed
+
+
+def _import_muon_uncompiled() -> None:
+    """Have DeepSpeed's Muon at hand, as it asks of each optimizer whether it is one, without torch's compiler, whose
+    import takes two seconds: no training here uses it."""
+    from deepspeed.runtime import compiler
+
+    compiles = compiler.compile
+    compiler.compile = lambda: lambda function: function
+    try:
+        import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
+    finally:
+        compiler.compile = compiles
 
 
 def _make_deterministic(cuda: bool) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Sft, Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import read_json
 from nep.model.adapters import add_adapters, merge_adapters, without_adapters
@@ -20,8 +20,9 @@ from nep.model.attention import can_pack
 from nep.model.packing import PackedRow
 from nep.model.param_groups import freeze, parameter_groups
 from nep.model.scoring import Policy, Scorer
-from nep.train.distributed import World, import_deepspeed
+from nep.train.distributed import DistributedContext, import_deepspeed
 from nep.train.runtime.preflight import check_memory
+from nep.workflow.bf16 import say_what_bf16_costs
 
 STAGES = (0, 1, 2, 3)
 LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}
@@ -42,17 +43,19 @@ def load_model(folder: Path, training: Training, device: torch.device) -> PreTra
 class Engine:
     """The model under training.
 
-    Attributes: `world`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
+    Attributes: `distributed`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
     """
 
-    def __init__(self, folder: Path, training: Sft | Grpo, world: World, seed: int) -> None:
-        self.world = world
+    def __init__(self, folder: Path, training: Training, distributed: DistributedContext, seed: int) -> None:
+        self.distributed = distributed
         self.training = training
         self._folder = folder
         self._seed = seed
         self._plain_copy: PreTrainedModel | None = None
         config = deepspeed_config(training)
-        check_memory(folder, training, config, world.size, world.leads)
+        check_memory(folder, training, config, distributed.size, distributed.is_main_process)
+        if distributed.is_main_process:
+            say_what_bf16_costs(DTYPES[training.precision], distributed.device)
         model = self._start_model()
         if training.gradient_checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -93,11 +96,11 @@ class Engine:
         """Add the gradient of `loss` to that of the effective batch; `last` closes the batch.
 
         The gradient of the step is the SUM of the accumulated ones over rows and processes: DeepSpeed
-        averages over processes, which the factor `world.size` undoes. A loss that is not finite makes the whole
+        averages over processes, which the factor `distributed.size` undoes. A loss that is not finite makes the whole
         gradient so, on all processes, even where its own derivative is finite.
         """
         self.deepspeed.set_gradient_accumulation_boundary(last)
-        factor = torch.where(loss.detach().isfinite(), float(self.world.size), torch.nan)
+        factor = torch.where(loss.detach().isfinite(), float(self.distributed.size), torch.nan)
         self.deepspeed.backward(loss * factor.to(loss))
 
     def step(self, rate: float) -> float:
@@ -147,7 +150,7 @@ class Engine:
         return model
 
     def _start_model(self) -> PreTrainedModel:
-        model = load_model(self._folder, self.training, self.world.device)
+        model = load_model(self._folder, self.training, self.distributed.device)
         if self.training.lora:
             add_adapters(model, self.training.lora, self._seed)
         freeze(model, self.training)
@@ -169,7 +172,7 @@ def deepspeed_config(training: Training) -> dict[str, Any]:
     for key, lowest in LOWEST_STAGE_TO_OFFLOAD.items():
         device = zero.get(key, {}).get("device", "none")
         if device not in ("none", "cpu"):
-            raise InputError(f"{path}: {key}.device is {device!r}; 'cpu' and 'none' can be had")
+            raise InputError(f"{path}: {key}.device is {device!r}; supported: 'cpu', 'none'")
         if device == "cpu" and zero["stage"] < lowest:
             raise InputError(f"{path}: {key} needs ZeRO stage {lowest} or more, found stage {zero['stage']}")
     return {

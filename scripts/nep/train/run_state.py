@@ -6,14 +6,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nep.config import Grpo, Sft, Training
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import Shelf
 from nep.model_manifest import model_manifest
 from nep.train.checkpoint import clear_leftovers
-from nep.train.distributed import World
+from nep.train.distributed import DistributedContext
 from nep.train.engine import Engine
 from nep.train.runtime.metrics import StepLog
 from nep.train.runtime.options import RunPaths
@@ -64,24 +64,24 @@ class SharedTraining:
     One that calls the user's own reward functions is not: what these import and read is not known.
     """
 
-    def __init__(self, stage: str, training: Sft | Grpo, fingerprint: str, paths: RunPaths) -> None:
+    def __init__(self, stage: str, fingerprint: str, paths: RunPaths, may_be_shared: bool = True) -> None:
         self._shelf = Shelf(stage, run=paths.run, root=paths.out)
-        self._made_from = {"fingerprint": fingerprint}
+        self._key = {"fingerprint": fingerprint}
         self._out = paths.out
-        self._may_be_shared = not (isinstance(training, Grpo) and training.reward_modules)
+        self._may_be_shared = may_be_shared
 
-    def take(self, world: World) -> bool:
+    def fetch(self, distributed: DistributedContext) -> bool:
         """Whether the outputs could be taken from the store. All processes must call it."""
-        found = self._may_be_shared and world.leads and self._shelf.take(self._made_from) is not None
+        found = self._may_be_shared and distributed.is_main_process and self._shelf.fetch(self._key) is not None
         if found:
             print(f"{self._shelf.stage}: taken from the store, nothing is trained", file=sys.stderr)
-        return world.total([found]) == [1]
+        return distributed.all_reduce_sum([found]) == [1]
 
     def publish(self, logs: list[str]) -> None:
         """Put the outputs into the store. For the leading process, at the end."""
         if self._may_be_shared:
             outputs = [self._out / name for name in (*logs, MANIFEST)]
-            self._shelf.publish(self._made_from, beside=[self._out / MODEL], outputs=outputs)
+            self._shelf.publish(self._key, beside=[self._out / MODEL], outputs=outputs)
 
 
 def publish(
@@ -89,7 +89,7 @@ def publish(
 ) -> None:
     """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`; share them."""
     model = engine.published_model()
-    if engine.world.leads:
+    if engine.distributed.is_main_process:
         paths.out.mkdir(parents=True, exist_ok=True)
         clear_leftovers(paths.out)
         with atomic_path(paths.out / MODEL) as folder:
@@ -100,7 +100,7 @@ def publish(
                 shutil.copyfile(log.path, target)
         write_json(paths.out / MANIFEST, {**model_manifest(paths.out / MODEL), **manifest})
         shared.publish([log.path.name for log in logs])
-    engine.world.barrier()
+    engine.distributed.barrier()
 
 
 def _copy_companions(source: Path, target: Path) -> None:

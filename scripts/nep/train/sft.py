@@ -10,18 +10,18 @@ import torch
 from tqdm import tqdm
 from transformers import AutoProcessor
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, trees_of
-from nep.model.samples import Sample, SampleBuilder, video_keys
+from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
+from nep.model.samples import Sample, SampleBuilder, say_altered, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.anomalies import Anomalies, finite
 from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
-from nep.train.distributed import start_world
+from nep.train.distributed import start_distributed
 from nep.train.engine import Engine
 from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
 from nep.train.runtime.meter import Meter
@@ -35,40 +35,43 @@ STAGE = "sft"
 
 def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
-    world = start_world(sft.threads)
+    distributed = start_distributed(sft.threads)
     files = dataset_files(sft, paths.convert)
     fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
-    shared = SharedTraining(STAGE, sft, fingerprint, paths)
-    if shared.take(world):
+    shared = SharedTraining(STAGE, fingerprint, paths)
+    if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
     processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-    engine = Engine(paths.model, sft, world, seed)
+    engine = Engine(paths.model, sft, distributed, seed)
     cache = VisionCache(paths.encode)
     builder = SampleBuilder(processor, engine.model, cache)
     samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)
-    held_out, _ = load_samples(sft, select_sft_validation(files, sft, seed), builder, cache)
+    held_out, _ = load_samples(sft, select_sft_validation(files, sft.validation_samples, seed), builder, cache)
+    if distributed.is_main_process:
+        say_altered(builder.altered)
     if not samples:
         raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
     if sft.publish == "best" and not held_out:
         raise InputError("sft.publish: 'best' needs held-out samples, and there are none; use 'last'")
-    visuals = Visuals(cache, processor, sft, world.device)
+    visuals = Visuals(cache, processor, sft.freeze, distributed.device)
     visuals.check(engine.model, samples)
 
     checkpoints = Checkpoints(work, engine, "loss", "lowest")
     start = checkpoints.restore()
     metrics, validation, timings = (
-        StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
+        StepLog(work / f"{name}.jsonl", start, distributed.is_main_process)
+        for name in ("metrics", "validation", "timings")
     )
     for row in validation.kept:
         checkpoints.validated(row)
     tracked = Tracked(paths.run, experiment, STAGE, fingerprint, sft.result_settings())
-    tracker = start_tracker(sft.tracker, tracked, world.leads)
+    tracker = start_tracker(sft.tracker, tracked, distributed.is_main_process)
     tracker.follow(metrics, validation, timings)
-    anomalies = Anomalies(work / "anomalies.jsonl", start, world)
+    anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
     plan = SftPlan(len(samples), sft, seed)
-    meter = Meter(engine.model, visuals, world.device, world.size)
+    meter = Meter(engine.model, visuals, distributed.device, distributed.size)
 
     def validate(step: int) -> None:
         row = {"step": step, "loss": validation_loss(held_out, sft, visuals, engine)}
@@ -80,11 +83,18 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
 
     if is_due(start, sft.validate_every, plan.steps) and start not in validation.kept_steps:
         validate(start)
-    bar = tqdm(total=plan.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
+    bar = tqdm(
+        total=plan.steps,
+        initial=start,
+        desc=STAGE,
+        unit="step",
+        file=sys.stderr,
+        disable=not distributed.is_main_process,
+    )
     for step, batch in meter.timed(prepared_ahead(range(start, plan.steps), prepare)):
         rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
         own_loss, norm = sft_step(batch, engine, rate)
-        (loss_value,) = world.total([own_loss])
+        (loss_value,) = distributed.all_reduce_sum([own_loss])
         anomalies.check(step + 1, loss_value, norm, [samples[index].id for index in plan.batch(step)])
         metrics.write(
             {
@@ -106,7 +116,8 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     tracker.close()
     results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], {**results, **skipped}, shared)
+    results |= {**skipped, "altered": builder.altered}
+    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
 @dataclass(frozen=True)
@@ -126,19 +137,19 @@ class SftBatch:
 
 def sft_batch(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine) -> SftBatch:
     """Pack a batch. A process without samples gets one that does not count, as it takes part in the collectives."""
-    world = engine.world
+    distributed = engine.distributed
     limit = sft.pack_tokens if engine.packs else 1
     trees = trees_of(samples, limit)
-    packs = deal_packs(trees, world.size, limit, len)[world.rank]
+    packs = pack_bins(trees, distributed.size, limit, len)[distributed.rank]
     own = [pack for pack in packs if pack]
     others = [trees[:1]] * (len(packs) - len(own))
-    rows = [pack_row(pack, visuals, engine.packs, world.device) for pack in [*own, *others]]
+    rows = [pack_row(pack, visuals, engine.packs, distributed.device) for pack in [*own, *others]]
     return SftBatch(rows, len(own), trees, len(samples))
 
 
 def sft_step(batch: SftBatch, engine: Engine, rate: float) -> tuple[float, float]:
     """One optimiser step at learning rate `rate`: this process's share of the loss, and the gradient norm."""
-    own_loss = torch.zeros((), dtype=torch.float64, device=engine.world.device)
+    own_loss = torch.zeros((), dtype=torch.float64, device=engine.distributed.device)
     for index, row in enumerate(batch.rows):
         loss = -engine.score(row).sum() / batch.labelled * (index < batch.own)
         engine.accumulate(loss, last=index == len(batch.rows) - 1)
@@ -155,7 +166,7 @@ def validation_loss(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engin
         return None
     batch = sft_batch(samples, sft, visuals, engine)
     losses = [-engine.score(row).sum().item() * (index < batch.own) for index, row in enumerate(batch.rows)]
-    return engine.world.total([sum(losses)])[0] / batch.labelled
+    return engine.distributed.all_reduce_sum([sum(losses)])[0] / batch.labelled
 
 
 class SftPlan:

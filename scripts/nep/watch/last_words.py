@@ -1,7 +1,8 @@
 """What a run that has failed says at its end: the last lines of each failed job's log, and the command to read on."""
 
 import shlex
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nep.watch.progress import tail
@@ -10,6 +11,12 @@ from nep.watch.snakemake_log import Job, parse_log
 # As many as stand in the place of a log that a cluster's job has not written (nep/slurm/commands.py).
 LAST_LINES = 40
 MOST_JOBS = 5
+
+
+def print_failure_summary(snakemake_logs: Iterable[str]) -> None:
+    """Print the last words of a run that has failed."""
+    for path in snakemake_logs:
+        print(f"\n{last_words(Path(path))}\n", file=sys.stderr)
 
 
 def last_words(snakemake_log: Path) -> str:

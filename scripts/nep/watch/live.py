@@ -106,7 +106,7 @@ def _last_part(text: str) -> str:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether the process ends within the time of one picture."""
+    """Whether the process ends within the time of one view."""
     try:
         process.wait(REDRAW_S)
     except subprocess.TimeoutExpired:

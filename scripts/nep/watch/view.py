@@ -71,7 +71,7 @@ def _standing(snapshot: Snapshot) -> str:
     note = snapshot.note
     began = datetime.fromisoformat(note["began"]).strftime("%Y-%m-%d %H:%M")
     who = f"{note['user']} on {note['host']}, process {note['process']}, since {began}"
-    words = {"died": "DIED", "unknown": "cannot be seen from this machine whether it lives"}
+    words = {"died": "DIED", "unknown": "cannot be checked from this host"}
     return f"{words.get(snapshot.standing, snapshot.standing)} ({who})"
 
 
@@ -98,6 +98,6 @@ def _last_words(snapshot: Snapshot) -> Iterator[str]:
     for job in snapshot.failed:
         yield f"failed: {job.name}, its log: {job.log}"
     if snapshot.is_over and snapshot.done < snapshot.total and not snapshot.failed:
-        yield "the same command goes on from here"
+        yield "run the same command to resume"
     if snapshot.report is not None and snapshot.done == snapshot.total:
         yield f"report: {snapshot.report}"

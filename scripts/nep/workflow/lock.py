@@ -137,8 +137,8 @@ def _explanation(run: str, path: Path, note: dict[str, Any] | None) -> str:
     if note["host"] == socket.gethostname():
         return f"run {run!r} is under way: started {who}; wait for it, end it, or give this one another `run:`"
     return (
-        f"run {run!r} was started {who} and has not ended; whether it lives cannot be seen from here. "
-        f"Look there. If it is dead: rm {path}"
+        f"run {run!r} was started {who} and has not ended; it cannot be checked from this host. "
+        f"Check there; if it is dead: rm {path}"
     )
 
 

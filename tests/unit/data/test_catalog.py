@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.data.convert import convert_run
 from nep.errors import InputError

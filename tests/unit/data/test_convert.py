@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from datasets import load_dataset
 
-from nep.config import Convert
+from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
+from nep.config.convert import Convert
 from nep.data.convert import convert_run
 from nep.data.draw import take_first_by_hash
 from nep.data.prompts import Prompts
@@ -23,7 +24,6 @@ from nep.records.parse import parse_files, write_parsed
 from nep.records.seedbench import SeedQuestion
 
 REPO = Path(__file__).parents[3]
-V1_MINI = REPO / "../shared/v1_mini"
 Make = Callable[..., Any]
 CONFIG = Convert(prompts=str(REPO / "config/prompts.yaml"), validation_fraction=0.2, hops=[1, 2])
 
@@ -271,13 +271,13 @@ def test_a_missing_prompts_file_is_bad_input_and_nothing_is_written(
     assert not list(tmp_path.glob("out*"))
 
 
-@pytest.mark.skipif(not V1_MINI.is_dir(), reason=f"no {V1_MINI}")
 def test_the_script_converts_the_real_annotations(tmp_path: Path, split_row: Make) -> None:
-    for row in json.loads((V1_MINI / "next_event_prediction.json").read_text(encoding="utf-8")):
+    mini = mini_folder()
+    for row in json.loads((mini / ANNOTATIONS).read_text(encoding="utf-8")):
         video = tmp_path / "videos" / row["video_path"]
         video.parent.mkdir(parents=True, exist_ok=True)
         video.write_bytes(b"video")
-    parsed = parse_files(V1_MINI / "next_event_prediction.json", V1_MINI / "futurebench.json", tmp_path / "videos")
+    parsed = parse_files(mini / ANNOTATIONS, mini / QUESTIONS, tmp_path / "videos")
     write_parsed(parsed, tmp_path)
     write_jsonl(tmp_path / "split.jsonl", (split_row(record) for record in parsed.records))
     config = {"hold_out_evaluation_videos": False, "validation_fraction": 0.0, "hops": [1]}

@@ -3,7 +3,16 @@ import random
 
 import pytest
 
-from nep.data.leakage import BIAS_BOUND, MAX_QUESTIONS, MIN_VIDEOS, Choice, choice, option_bias, say_biased, text_only
+from nep.data.leakage import (
+    BIAS_BOUND,
+    MAX_QUESTIONS,
+    MIN_VIDEOS,
+    Choice,
+    choice,
+    option_bias,
+    text_only,
+    warn_option_bias,
+)
 from nep.records.schema import LETTERS
 
 WORDS = [f"word{number}" for number in range(400)]
@@ -51,9 +60,9 @@ def test_a_set_is_biased_only_where_its_whole_interval_lies_outside(capsys: pyte
     assert biased["longest"]["ci_low"] > 100 * BIAS_BOUND[1]
     assert biased["shortest"]["ci_high"] < 100 * BIAS_BOUND[0]
     assert all(found["within_bound"] for found in option_bias(drawn(2, tell="and more words")).values())
-    say_biased("grpo/x.jsonl", fair)
+    warn_option_bias("grpo/x.jsonl", fair)
     assert capsys.readouterr().err == ""
-    say_biased("grpo/x.jsonl", biased)
+    warn_option_bias("grpo/x.jsonl", biased)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "grpo/x.jsonl: the longest option is the right one in 100 %" in lines[0]

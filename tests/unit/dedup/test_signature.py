@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from nep.config import Convert, DemoVideos
+from nep.config.convert import Convert
+from nep.config.demo_videos import DemoVideos
 from nep.dedup.frames import area_average, signature_of, without_bars
 from nep.dedup.signature import GRID, TIMES_S, Signature, from_json, near_duplicates, to_json
 from nep.dedup.stage import SignTask, files_by_id, hash_shard, merge_hashes
@@ -48,8 +49,8 @@ def write_clip(path: Path, seed: int, seconds: float = 6.5) -> Path:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=12, options={"preset": "veryfast", "crf": "18"})
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for picture in scene(seed, seconds):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")))
+        for image in scene(seed, seconds):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")))
         container.mux(stream.encode(None))
     return path
 
@@ -100,15 +101,15 @@ def test_the_demos_look_alikes_are_told_apart_and_their_copies_found(tmp_path: P
     assert [pair.training for pair in found] == ["7"]
 
 
-def test_pictures_are_means_over_the_half_second_before_a_time(tmp_path: Path) -> None:
+def test_images_are_means_over_the_half_second_before_a_time(tmp_path: Path) -> None:
     path = tmp_path / "ramp.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 64, "bgr0"
         for index in range(25):
-            picture = np.full((64, 64, 3), 10 * index, np.uint8)
-            picture[:, :32] = 250
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.full((64, 64, 3), 10 * index, np.uint8)
+            image[:, :32] = 250
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     found = signature_of(path)
     assert list(found) == [0.5, 1.0, 2.0]
@@ -123,8 +124,8 @@ def test_a_video_of_half_a_minute_is_read_at_all_times(tmp_path: Path) -> None:
         stream = container.add_stream("libx264", rate=4, options={"g": "20", "crf": "0"})
         stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv444p"
         for index in range(4 * 33):
-            picture = np.full((64, 64, 3), 60 + index, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            image = np.full((64, 64, 3), 60 + index, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
     found = signature_of(path)
     assert tuple(found) == TIMES_S
@@ -133,26 +134,26 @@ def test_a_video_of_half_a_minute_is_read_at_all_times(tmp_path: Path) -> None:
 
 
 def test_area_average_equals_block_means() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (3, 48, 60, 3)).astype(np.uint8)
-    blocks = pictures.reshape(3, GRID, 8, GRID, 10, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(area_average(pictures, GRID), blocks)
-    uneven = area_average(pictures[:, :47, :59], GRID)
-    np.testing.assert_allclose(uneven.mean(axis=(1, 2)), pictures[:, :47, :59].mean(axis=(1, 2)))
+    images = np.random.default_rng(0).integers(0, 256, (3, 48, 60, 3)).astype(np.uint8)
+    blocks = images.reshape(3, GRID, 8, GRID, 10, 3).mean(axis=(2, 4))
+    np.testing.assert_allclose(area_average(images, GRID), blocks)
+    uneven = area_average(images[:, :47, :59], GRID)
+    np.testing.assert_allclose(uneven.mean(axis=(1, 2)), images[:, :47, :59].mean(axis=(1, 2)))
 
 
-def test_bars_go_and_dark_pictures_stay() -> None:
-    pictures = np.full((2, 64, 64, 3), 4, np.uint8)
-    assert without_bars(pictures).shape == (2, 64, 64, 3)
-    pictures[0, 6:, :, 1] = 90
+def test_bars_go_and_dark_images_stay() -> None:
+    images = np.full((2, 64, 64, 3), 4, np.uint8)
+    assert without_bars(images).shape == (2, 64, 64, 3)
+    images[0, 6:, :, 1] = 90
     # One more line goes where a bar is: it may hold parts of both.
-    assert without_bars(pictures).shape == (2, 57, 64, 3)
-    pictures[0, 58:] = 4
-    assert without_bars(pictures).shape == (2, 50, 64, 3)
-    pictures[0, 2, 5:9] = 60
-    assert without_bars(pictures).shape == (2, 50, 64, 3), "a little noise in a bar"
-    pictures[:] = 4
-    pictures[0, 30:40] = 90
-    assert without_bars(pictures).shape == (2, 64, 64, 3)
+    assert without_bars(images).shape == (2, 57, 64, 3)
+    images[0, 58:] = 4
+    assert without_bars(images).shape == (2, 50, 64, 3)
+    images[0, 2, 5:9] = 60
+    assert without_bars(images).shape == (2, 50, 64, 3), "a little noise in a bar"
+    images[:] = 4
+    images[0, 30:40] = 90
+    assert without_bars(images).shape == (2, 64, 64, 3)
 
 
 def constant(values: np.ndarray, times: tuple[float, ...] = TIMES_S[:4]) -> Signature:
@@ -177,7 +178,7 @@ def test_distances_equal_a_plain_computation() -> None:
         assert distance == pytest.approx(max(values), abs=2e-4)
 
 
-def test_flat_pictures_and_a_single_time_decide_nothing() -> None:
+def test_flat_images_and_a_single_time_decide_nothing() -> None:
     rng = np.random.default_rng(2)
     grid = rng.integers(0, 256, (GRID, GRID, 3)).astype(np.uint8)
     flat = np.full_like(grid, 7)

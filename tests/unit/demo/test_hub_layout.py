@@ -7,7 +7,7 @@ import av
 import pytest
 from av.video.frame import PictureType
 
-from nep.config import DemoVideos
+from nep.config.demo_videos import DemoVideos
 from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub
 from nep.files import read_json, sha256_of_file

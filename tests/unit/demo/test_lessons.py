@@ -5,18 +5,22 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from nep.config import TinyModel
+from nep.config.tiny_model import TinyModel
 from nep.data.prompts import Prompts, load_prompts
 from nep.demo.pretrain import (
     StillFrames,
     StillShapes,
     _phases,
+    batch_loss,
     build_optimizers,
     corpus,
+    draw_choosing,
+    draw_describing,
     draw_guessing,
     draw_lesson,
     draw_matching,
@@ -24,6 +28,9 @@ from nep.demo.pretrain import (
     still_key,
 )
 from nep.demo.tiny_checkpoint import build_processor
+from nep.demo.world import tell
+from nep.model.samples import SampleBuilder
+from nep.model.scoring import Scorer
 
 SIZE = 56
 
@@ -38,23 +45,62 @@ def options_of(question: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])
-def test_a_matching_lesson_goes_on_with_the_letter_of_the_given_thought(prompts: Prompts, length: int) -> None:
+def test_a_matching_lesson_gives_every_option_as_a_thought_and_goes_on_with_its_letter(
+    prompts: Prompts, length: int
+) -> None:
     for seed in range(50):
         lesson = draw_matching(random.Random(seed), prompts, length)
-        thought = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n", lesson.given)[1]
         options = options_of(lesson.question)
-        assert options[lesson.answer] == thought
+        thoughts = [re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n", answer.given)[1] for answer in lesson.answers]
+        assert {answer.learned: thought for answer, thought in zip(lesson.answers, thoughts, strict=True)} == options
         whole = draw_matching(random.Random(seed), prompts, length, whole=True)
-        assert whole == replace(lesson, answer=f"{lesson.answer}\n</answer>")
+        ended = tuple(replace(answer, learned=f"{answer.learned}\n</answer>") for answer in lesson.answers)
+        assert whole == replace(lesson, answers=ended)
         assert len({text.split(";")[0] for text in options.values()}) == 4
 
 
-def test_a_guess_is_well_formed_and_its_letter_is_that_of_its_thought(prompts: Prompts) -> None:
+def test_a_guess_has_every_option_once_and_each_letter_is_that_of_its_thought(prompts: Prompts) -> None:
     for seed in range(50):
         lesson = draw_guessing(random.Random(seed), prompts, 2)
         options = options_of(lesson.question)
-        reasoned = re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", lesson.answer)
-        assert lesson.answer in options if reasoned is None else options[reasoned[2]] == reasoned[1]
+        said = [answer.learned for answer in lesson.answers]
+        reasoned = [re.fullmatch(r"<think>\n(.+)\n</think>\n<answer>\n([A-D])\n</answer>", text) for text in said]
+        if all(reasoned):
+            assert {found[2]: found[1] for found in reasoned} == options
+        else:
+            assert sorted(said) == sorted(options)
+
+
+def test_a_still_is_answered_by_the_lamp_that_is_lit_in_it(prompts: Prompts) -> None:
+    for seed in range(50):
+        lesson = draw_choosing(random.Random(seed), prompts, SIZE)
+        frame, lit, colours = draw_still(random.Random(seed), SIZE)
+        assert np.array_equal(lesson.frame, frame)
+        options = options_of(lesson.question)
+        assert sorted(options.values()) == sorted(colour.capitalize() for colour in colours)
+        (answer,) = lesson.answers
+        letter = re.search(r"([A-D])(?:\n</answer>)?$", answer.learned)[1]
+        assert options[letter] == lit.capitalize()
+
+
+def test_a_description_names_the_lamps_by_their_places_and_not_by_their_order_in_time(prompts: Prompts) -> None:
+    for seed in range(20):
+        frame, _, colours = draw_still(random.Random(seed), SIZE)
+        lesson = draw_describing(random.Random(seed), SIZE)
+        assert np.array_equal(lesson.frame, frame)
+        assert [answer.learned for answer in lesson.answers] == [f"{tell(colours)}."]
+
+
+def test_the_answers_of_a_question_are_branches_of_one_sequence(prompts: Prompts, tiny_checkpoint: Path) -> None:
+    processor = AutoProcessor.from_pretrained(tiny_checkpoint)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint).eval()
+    scorer, builder = Scorer(model), SampleBuilder(processor, model, StillShapes(SIZE, processor))
+    lesson = draw_matching(random.Random(1), prompts, 2)
+    apart = [replace(lesson, answers=(answer,)) for answer in lesson.answers]
+    with torch.no_grad():
+        together = batch_loss(scorer, processor, builder, [lesson])
+        alone = [batch_loss(scorer, processor, builder, [each]) for each in apart]
+    torch.testing.assert_close(together, torch.stack(alone).mean())
 
 
 def test_phases_take_all_steps_and_only_the_last_one_shows_stills(prompts: Prompts) -> None:

@@ -60,7 +60,13 @@ def test_compressions(tmp_path: Path, mode: str) -> None:
         (member("video_dataset/../../escape.mp4", VIDEO), "leaves the extraction root"),
         (member("/tmp/escape.mp4", VIDEO), "leaves the extraction root"),
         (member("link.mp4", kind=tarfile.SYMTYPE, link="/etc/passwd"), "is a link to '/etc/passwd'"),
-        (member("hard.mp4", kind=tarfile.LNKTYPE, link="video_dataset/ok.mp4"), "is a link to"),
+        (
+            member("hard.mp4", kind=tarfile.LNKTYPE, link="/etc/passwd"),
+            "hard link to '/etc/passwd', which is no file of",
+        ),
+        (member("hard.mp4", kind=tarfile.LNKTYPE, link="../secret.mp4"), "is no file of this archive before it"),
+        (member("hard.mp4", kind=tarfile.LNKTYPE, link="hard.mp4"), "is no file of this archive before it"),
+        (member("../hard.mp4", kind=tarfile.LNKTYPE, link="video_dataset/ok.mp4"), "leaves the extraction root"),
         (member("pipe.mp4", kind=tarfile.FIFOTYPE), "neither a plain file nor a folder"),
         (member("device.mp4", kind=tarfile.CHRTYPE), "neither a plain file nor a folder"),
         (member("disk.mp4", kind=tarfile.BLKTYPE), "neither a plain file nor a folder"),
@@ -80,6 +86,24 @@ def test_unsafe_member_is_refused_and_named(tmp_path: Path, bad: tuple, words: s
     files = {path.relative_to(tmp_path / "videos").as_posix() for path in (tmp_path / "videos").rglob("*.mp4")}
     assert files == {"video_dataset/ok.mp4"}
     assert not list(tmp_path.rglob("escape.mp4")) and not Path("/tmp/escape.mp4").exists()
+
+
+def test_a_second_name_of_a_file_is_that_file(tmp_path: Path) -> None:
+    long = "v/" + "x" * 251 + ".mp4"
+    archive = make_archive(
+        tmp_path / "a.tar.gz",
+        member("v/a.mp4", VIDEO),
+        member("./v/b.mp4", kind=tarfile.LNKTYPE, link="./v/a.mp4"),
+        member(long, kind=tarfile.LNKTYPE, link="v/b.mp4"),
+    )
+    members = extract(archive, tmp_path)
+    assert [(item.path, item.size) for item in members] == [(name, len(VIDEO)) for name in ("v/a.mp4", "v/b.mp4", long)]
+    assert len({item.sha256 for item in members}) == 1
+    assert all((tmp_path / "videos" / item.path).read_bytes() == VIDEO for item in members)
+    (tmp_path / "videos/v/b.mp4").unlink()
+    assert extract(archive, tmp_path) == members
+    assert (tmp_path / "videos/v/b.mp4").read_bytes() == VIDEO
+    assert not [path for path in (tmp_path / "videos").rglob("*") if path.name.startswith(".")]
 
 
 def test_a_link_already_in_the_tree_is_not_followed(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.entry_points import run_script
 
-from nep.config import Source
+from nep.config.source import Source
 from nep.download.dataset import drop_archive, fetch_archive, finish_download, list_source
 from nep.errors import InputError
 from nep.files import write_json

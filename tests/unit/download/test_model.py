@@ -8,7 +8,7 @@ from safetensors.numpy import save, save_file
 from support.entry_points import run_script
 from support.hub_server import HubFile, HubServer
 
-from nep.config import Model
+from nep.config.model import Model
 from nep.download.hub import HubPlace
 from nep.download.model import check_family, fetch_model, wanted_files
 from nep.errors import InputError

@@ -5,6 +5,7 @@ import datetime
 import decimal
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from nep.config import Source
+from nep.config.source import Source
 from nep.download.dataset import finish_download, list_source
 from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, write_jsonl
-from nep.records.parse import parse_files
+from nep.records.parse import parse_files, write_parsed
 from nep.records.schema import Event, QuestionAnswer
+from nep.records.times import parse_split_time
+from nep.video.timeline import Timeline, cut_pts
 
 ROWS = [
     {
@@ -63,6 +66,10 @@ def folder(tmp_path: Path) -> Path:
     (folder / "kitchen/egg.mp4").write_bytes(b"egg")
     (folder / "hall.mp4").write_bytes(b"hall")
     return folder
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    return read_table(table, {})
 
 
 def download(folder: Path, run: Path, **changes: Any) -> dict[str, Any]:
@@ -112,6 +119,47 @@ def test_types_that_json_lacks_become_text(folder: Path) -> None:
     assert [split["scenes_timestep"] for split in found] == [[{"end": "00:00:07.500000"}], [{"end": "7.5"}]]
 
 
+@pytest.mark.parametrize("kind", ["float16", "float32", "float64", "dictionary of float32"])
+def test_a_narrow_number_cuts_at_the_frame_that_its_decimal_names(folder: Path, kind: str) -> None:
+    frames = {0.4: 10, 0.6: 15, 1.2: 30, 2.2: 55}
+    values = pa.array(list(frames), kind.rpartition(" ")[2])
+    values = values.dictionary_encode() if kind.startswith("dictionary") else values
+    table = pa.table({"video_path": ["a.mp4"] * len(frames), "split_time": values})
+    pyarrow.parquet.write_table(table, folder / "narrow.parquet")
+    seconds = [parse_split_time(row["video_split"]["scenes_timestep"]) for row in rows_of(folder / "narrow.parquet")]
+    assert seconds == list(frames)
+    timeline = Timeline(pts=tuple(range(100)), last_duration=1, time_base=Fraction(1, 25))
+    assert [cut_pts(timeline, time) for time in seconds] == list(frames.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "ticks", "written", "seconds"),
+    [
+        (pa.duration("s"), 90000, "90000", 90000.0),
+        (pa.duration("ms"), 7500, "7.500", 7.5),
+        (pa.duration("us"), 400000, "0.400000", 0.4),
+        (pa.duration("ns"), 1500000001, "1.500000001", 1.500000001),
+        (pa.time64("ns"), 7500000001, "00:00:07.500000001", 7.500000001),
+        (pa.time32("ms"), 3723400, "01:02:03.400", 3723.4),
+    ],
+)
+def test_times_of_any_unit_keep_their_digits(
+    folder: Path, kind: pa.DataType, ticks: int, written: str, seconds: float
+) -> None:
+    table = pa.table({"video_path": ["a.mp4", "b.mp4"], "split_time": pa.array([ticks, None], kind)})
+    pyarrow.parquet.write_table(table, folder / "times.parquet")
+    first, second = (row["video_split"]["scenes_timestep"] for row in rows_of(folder / "times.parquet"))
+    assert (first, second) == ([{"end": written}], [])
+    assert parse_split_time(first) == seconds
+
+
+def test_no_number_of_numpy_is_no_value(folder: Path) -> None:
+    table = pa.table({"video_path": ["a.mp4"], "split_time": [2.0], "split_scene": [float("nan")]})
+    pyarrow.parquet.write_table(table, folder / "nan.parquet")
+    (row,) = rows_of(folder / "nan.parquet")
+    assert row["video_split"]["scenes_timestep"] == [{"end": 2.0}]
+
+
 @pytest.mark.parametrize(
     ("header", "columns", "message"),
     [
@@ -124,6 +172,57 @@ def test_a_missing_column_is_named(folder: Path, header: str, columns: dict, mes
     (folder / "clips.csv").write_text(f"{header}\nhall.mp4,2\n")
     with pytest.raises(InputError, match=rf"clips\.csv: {message}"):
         read_table(folder / "clips.csv", columns)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "video_path,split_time,caption\nhall.mp4,2,A door, then a cup.\n",
+            r"row 0 \(it ends in line 2\): 4 fields for 3 columns: ' then a cup.' is behind the last column, 'caption'",
+        ),
+        (
+            'video_path,caption,split_time\na.mp4,"two\nlines",1\n\nb.mp4,x\n',
+            r"row 1 \(it ends in line 5\): 2 fields for 3 columns: none for 'split_time'",
+        ),
+        ("video_path,split_time,caption,caption\na.mp4,1,x,y\n", "column 'caption' occurs twice"),
+        (
+            "video_path,split_time,Caption_Part2\na.mp4,1,x\n",
+            r"column 'Caption_Part2' is not read; did you mean 'caption_part2'\? .*{caption_part2: Caption_Part2}",
+        ),
+        ("video_path,split_time,event\na.mp4,1,x\n", r"column 'event' is not read; did you mean 'events'\?"),
+    ],
+)
+def test_a_table_that_would_lose_text_is_refused(folder: Path, content: str, message: str) -> None:
+    (folder / "clips.csv").write_text(content)
+    with pytest.raises(InputError, match=rf"clips\.csv: {message}"):
+        rows_of(folder / "clips.csv")
+
+
+def test_a_column_twice_in_parquet_is_refused_and_columns_of_other_names_are_not(folder: Path) -> None:
+    twice = pa.Table.from_arrays([pa.array(["a.mp4"])] * 3, names=["video_path", "split_time", "split_time"])
+    pyarrow.parquet.write_table(twice, folder / "twice.parquet")
+    with pytest.raises(InputError, match="column 'split_time' occurs twice"):
+        rows_of(folder / "twice.parquet")
+    write_csv(folder / "clips.csv", [{**dict(ROWS[1]), "caption": "x", "captions": "y", "notes": "z"}])
+    assert rows_of(folder / "clips.csv")[0]["caption"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("scene", "number"), [(2, 2), (2.0, 2), ("2", 2), ("2.0", 2), ("Scene 2", 2), ("two", None), (0, None), (2.5, None)]
+)
+def test_a_scene_without_a_number_rejects_the_row_for_what_it_is(
+    folder: Path, tmp_path: Path, scene: object, number: int | None
+) -> None:
+    (folder / "clips.json").write_text(json.dumps([{"video_path": "hall.mp4", "split_time": 1, "split_scene": scene}]))
+    download(folder, tmp_path / "run", annotations="clips.json")
+    annotations = tmp_path / "run/download/annotations/next_event_prediction.json"
+    parsed = parse_files(annotations, None, tmp_path / "run/download/videos")
+    assert [record.split_scene for record in parsed.records] == ([] if number is None else [number])
+    message = f"split_scene must be a whole number from 1, found {scene!r}"
+    assert [(row["reason"], message in row["detail"]) for row in parsed.rejected] == (
+        [("bad_record", True)] if number is None else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,6 +257,47 @@ def test_bad_rows_are_rejected_and_no_file_outside_the_folder_is_linked(folder: 
     reasons = {row["detail"].partition(":")[0].partition("[")[2][:-1]: row["reason"] for row in parsed.rejected}
     assert list(reasons.values()).count("bad_record") == 5 and len(reasons) == 8
     assert (reasons["2"], reasons["4"], reasons["6"]) == ("missing_video", "missing_video", "missing_split_time")
+
+
+def test_no_row_ends_the_run(folder: Path, tmp_path: Path) -> None:
+    long = "x" * 251 + ".mp4"
+    (folder / long).write_bytes(b"long")
+    broken = {"video_path": "hall.mp4", "split_time": 1, "caption": "A \ud800 cup", "events": "\ud800"}
+    rows = [
+        {**broken, "events": ["A \ud800 door"]},
+        {**broken, "video_path": "\ud800.mp4"},
+        {**broken, "video_path": long},
+    ]
+    (folder / "clips.json").write_text(json.dumps(rows))
+    download(folder, tmp_path / "run", annotations="clips.json")
+    parsed = parse_files(
+        tmp_path / "run/download/annotations/next_event_prediction.json", None, tmp_path / "run/download/videos"
+    )
+    write_parsed(parsed, tmp_path / "records")
+    assert [record.caption for record in parsed.records] == ["A \ufffd cup"]
+    assert [row["reason"] for row in parsed.rejected] == ["bad_record", "bad_record"]
+
+
+def test_a_table_of_long_cells_is_read(folder: Path) -> None:
+    rows = [{"video_path": "a.mp4", "split_time": "1", "caption": "word " * 40_000}]
+    write_csv(folder / "clips.csv", rows)
+    assert rows_of(folder / "clips.csv")[0]["caption"] == rows[0]["caption"]
+
+
+def test_a_caption_keeps_its_own_video(folder: Path, tmp_path: Path) -> None:
+    names = ["missing/hall.mp4", "hall.mp4", "./kitchen//egg.mp4", "kitchen/egg.mp4"]
+    write_jsonl(folder / "clips.jsonl", [{"video_path": name, "split_time": 1, "caption": name} for name in names])
+    summary = download(folder, tmp_path / "run", annotations="clips.jsonl")
+    videos = tmp_path / "run/download/videos"
+    parsed = parse_files(tmp_path / "run/download/annotations/next_event_prediction.json", None, videos)
+    assert summary["videos"]["count"] == 2
+    assert {record.caption: record.video for record in parsed.records} == {
+        "hall.mp4": "hall.mp4",
+        "./kitchen//egg.mp4": "kitchen/egg.mp4",
+    }
+    found = {row["detail"].partition(":")[0]: row["reason"] for row in parsed.rejected}
+    file = "next_event_prediction.json"
+    assert found == {f"{file}[0]": "missing_video", f"{file}[3]": "duplicate_record"}
 
 
 def test_videos_are_linked_and_the_users_own_stay(folder: Path, tmp_path: Path) -> None:

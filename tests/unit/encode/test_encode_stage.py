@@ -13,7 +13,8 @@ from qwen_vl_utils import process_vision_info
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.encode.frames import ClipTask
 from nep.encode.index import merge_encode
 from nep.encode.needed import needed_clips

@@ -10,7 +10,7 @@ from qwen_vl_utils import fetch_video
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import ClipTask, Unreadable, decode_clip, read_clip
 from nep.model.clip import Clip
 from nep.model.frame_sampling import fps_count, uniform_count

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from support.evaluation_run import write_clip
 
-from nep.config import Endpoint, Evaluate, Vision
+from nep.config.endpoint import Endpoint
+from nep.config.evaluate import Evaluate
+from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.backends import backend_for, endpoint_backend, frames_for_all, safe_batch_size
 from nep.files import write_json

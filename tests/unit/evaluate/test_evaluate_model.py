@@ -113,7 +113,7 @@ def test_samples_join_scores_and_two_runs_are_the_same_bytes(run_with_controls: 
 def test_two_processes_with_our_wrapper_answer_as_one_with_lmms_evals_and_a_failure_is_an_outcome(
     run_dir: Path, tiny_checkpoint: Path
 ):
-    # Such a picture has no size within the budget: qwen_vl_utils raises an error at it, and so do we.
+    # Such an image has no size within the budget: qwen_vl_utils raises an error at it, and so do we.
     run_ffmpeg(["-v", "error", "-f", "lavfi", "-i", "color=s=402x2:r=12:d=1", str(run_dir / "segments/first/v2.mp4")])
     write_jsonl(run_dir / "convert/futurebench.jsonl", [question(number) for number in range(5)])
     Image.new("RGB", (60, 40), "red").save(run_dir / "now.png")

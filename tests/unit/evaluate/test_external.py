@@ -45,7 +45,7 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "home"
 
 
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_what_is_left_out_is_answers(tmp_path: Path) -> None:
     run, left_out = planned_external(["futurebench", "videomme", "tempcompass", "temporalbench"], True, tmp_path)
     assert run == []
     reasons = {row["task"]: row["reason"] for row in left_out_rows(left_out)}

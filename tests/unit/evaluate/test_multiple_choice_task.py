@@ -7,7 +7,7 @@ import yaml
 from PIL import Image
 from support.evaluation_run import question
 
-from nep.config import Evaluate
+from nep.config.evaluate import Evaluate
 from nep.data.prompts import load_prompts
 from nep.evaluate.task_folder import TEMPLATE, Asked, Task, document, planned_tasks, write_task_folder
 from nep.evaluate.tasks.multiple_choice import utils

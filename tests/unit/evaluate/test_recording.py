@@ -3,14 +3,17 @@
 from pathlib import Path
 
 import pytest
+import torch
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
+from transformers import Qwen2_5_VLForConditionalGeneration
 
-from nep.config import Encode, Vision
+from nep.config.encode import Encode
+from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
-from nep.evaluate.ledger import Ledger, Said
-from nep.evaluate.recording import batches, recorded, register, said
+from nep.evaluate.ledger import Answer, Ledger
+from nep.evaluate.recording import answer_of, batches, load_exact, recorded, register
 from nep.files import read_json
 
 FEW, MANY = {"max_new_tokens": 4}, {"max_new_tokens": 64}
@@ -49,7 +52,7 @@ class Echo(lmms):
 
 
 def model(folder: Path, chunk: int = 2, check: Check | None = None, **attributes):
-    return recorded(type("Model", (Echo,), attributes), folder, chunk, check)()
+    return recorded(type("Model", (Echo,), attributes), folder, chunk, False, check)()
 
 
 def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Path):
@@ -57,7 +60,7 @@ def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Pa
     requests = [request(0), request(1, MANY), request(2), request(3)]
     assert echo.generate_until(requests) == ["said 0", "said 1", "said 2", "said 3"]
     assert echo.asked == [[0, 2], [3], [1]], "one batch has one length of generation"
-    assert Ledger(tmp_path)["task", 2] == Said("task", 2, "said 2")
+    assert Ledger(tmp_path)["task", 2] == Answer("task", 2, "said 2")
 
 
 def test_where_a_batch_fails_its_questions_are_asked_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture):
@@ -90,7 +93,7 @@ def test_a_killed_evaluation_goes_on_with_whole_batches_and_asks_failed_question
 
 
 def test_a_line_that_a_process_was_killed_at_counts_as_not_written(tmp_path: Path):
-    Ledger(tmp_path).write("0-0.jsonl", [Said("task", 0, "whole"), Said("task", 1, "torn")])
+    Ledger(tmp_path).write("0-0.jsonl", [Answer("task", 0, "whole"), Answer("task", 1, "torn")])
     file = tmp_path / "0-0.jsonl"
     file.write_bytes(file.read_bytes()[:-5])
     ledger = Ledger(tmp_path)
@@ -100,8 +103,8 @@ def test_a_line_that_a_process_was_killed_at_counts_as_not_written(tmp_path: Pat
 
 def test_what_an_endpoint_says_in_the_place_of_an_answer_is_a_failure():
     text = "[LMMS_EVAL_REQUEST_FAILED after 5 retries] Error code: 400"
-    assert said(request(3), text) == Said("task", 3, "", text)
-    assert said(request(3), "[B]") == Said("task", 3, "[B]")
+    assert answer_of(request(3), text) == Answer("task", 3, "", text)
+    assert answer_of(request(3), "[B]") == Answer("task", 3, "[B]")
 
 
 def test_batches_keep_settings_apart():
@@ -113,9 +116,21 @@ def test_batches_keep_settings_apart():
 def test_lmms_eval_gets_the_recorded_form_by_the_models_own_name(name: str, tmp_path: Path):
     before = MODEL_REGISTRY_V2._manifests.copy(), MODEL_REGISTRY_V2._alias_to_model_id.copy()
     try:
-        register(name, tmp_path, 1, None)
+        register(name, tmp_path, 1, False, None)
         found = get_model(name)
         assert found.__name__ == "Recorded"
         assert issubclass(found, lmms)
     finally:
         MODEL_REGISTRY_V2._manifests, MODEL_REGISTRY_V2._alias_to_model_id = before
+
+
+def test_exact_weights_are_those_of_the_checkpoint_and_not_rounded(tiny_checkpoint: Path):
+    expected = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=torch.float32)
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(tiny_checkpoint, dtype=torch.bfloat16)
+    load_exact(model, tiny_checkpoint)
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    for (name, found), wanted in zip(model.named_parameters(), expected.parameters(), strict=True):
+        assert torch.equal(found, wanted), name
+    tokens = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(model(input_ids=tokens).logits, expected(input_ids=tokens).logits)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.model.family import load_processor, placeholder_of, resizing_of
 

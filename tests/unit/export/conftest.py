@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from nep.config import Convert, DemoVideos, Experiment, Grpo, Sft, Vision
+from nep.config.convert import Convert
+from nep.config.demo_videos import DemoVideos
+from nep.config.experiment import Experiment
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.vision import Vision
 from nep.data.convert import convert_run
 from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub

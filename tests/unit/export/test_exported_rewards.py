@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.export import reward as exported
 from nep.train.rl.rewards import Rewards, format_reward, letter_reward
 

@@ -10,7 +10,7 @@ from nep.errors import InputError
 from nep.jobs import store as shelf_module
 from nep.jobs.store import VARIABLE, Shelf, store_folder
 
-MADE_FROM = {"recipe": "r", "seed": 3}
+KEY = {"recipe": "r", "seed": 3}
 ROUNDS = 10
 
 
@@ -39,7 +39,7 @@ def make(run: Path, weights: bytes = b"weights") -> tuple[list[Path], list[Path]
 def published(run: Path) -> Path:
     """A run whose result is in the store; returns the file of the store that holds its weights."""
     beside, outputs = make(run)
-    shelf_of(run).publish(MADE_FROM, beside=beside, outputs=outputs, value={"steps": 2})
+    shelf_of(run).publish(KEY, beside=beside, outputs=outputs, value={"steps": 2})
     (weights,) = (Path(os.environ[VARIABLE]) / "train").rglob("weights.bin")
     return weights
 
@@ -53,24 +53,24 @@ def test_another_run_takes_what_was_published(store: Path, tmp_path: Path) -> No
     stale = tmp_path / "b/out/model/old.bin"
     stale.parent.mkdir(parents=True)
     stale.touch()
-    assert shelf_of(tmp_path / "b").take(MADE_FROM) == {"steps": 2}
+    assert shelf_of(tmp_path / "b").fetch(KEY) == {"steps": 2}
     assert contents(tmp_path / "b/out") == contents(tmp_path / "a/out")
     assert not list((tmp_path / "b/work/store").iterdir())
 
 
-@pytest.mark.parametrize("made_from", [{"recipe": "other", "seed": 3}, {"recipe": "r", "seed": 4}, {"recipe": "r"}])
-def test_what_was_made_from_something_else_is_not_taken(store: Path, tmp_path: Path, made_from: dict) -> None:
+@pytest.mark.parametrize("key", [{"recipe": "other", "seed": 3}, {"recipe": "r", "seed": 4}, {"recipe": "r"}])
+def test_what_was_made_from_something_else_is_not_taken(store: Path, tmp_path: Path, key: dict) -> None:
     published(tmp_path / "a")
-    assert shelf_of(tmp_path / "b").take(made_from) is None
-    assert Shelf("other", run=tmp_path / "b", root=tmp_path / "b").take(MADE_FROM) is None
+    assert shelf_of(tmp_path / "b").fetch(key) is None
+    assert Shelf("other", run=tmp_path / "b", root=tmp_path / "b").fetch(KEY) is None
     assert not (tmp_path / "b").exists()
 
 
 def test_without_a_store_nothing_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     beside, outputs = make(tmp_path / "a")
-    shelf_of(tmp_path / "a").publish(MADE_FROM, beside=beside, outputs=outputs)
-    assert shelf_of(tmp_path / "a").take(MADE_FROM) is None
+    shelf_of(tmp_path / "a").publish(KEY, beside=beside, outputs=outputs)
+    assert shelf_of(tmp_path / "a").fetch(KEY) is None
     assert {path.name for path in tmp_path.iterdir()} == {"a"}
 
 
@@ -82,7 +82,7 @@ def test_a_store_that_does_not_exist_is_an_error(tmp_path: Path, monkeypatch: py
 
 def test_what_lies_beside_is_linked_and_outputs_are_copied(store: Path, tmp_path: Path) -> None:
     weights = published(tmp_path / "a")
-    shelf_of(tmp_path / "b").take(MADE_FROM)
+    shelf_of(tmp_path / "b").fetch(KEY)
     for run in ("a", "b"):
         assert (tmp_path / run / "out/model/deep/weights.bin").samefile(weights)
         output = tmp_path / run / "out/manifest.json"
@@ -98,7 +98,7 @@ def test_where_no_link_can_be_made_files_are_copied(
 
     monkeypatch.setattr(os, "link", refuse)
     weights = published(tmp_path / "a")
-    assert shelf_of(tmp_path / "b").take(MADE_FROM) == {"steps": 2}
+    assert shelf_of(tmp_path / "b").fetch(KEY) == {"steps": 2}
     assert contents(tmp_path / "b/out") == contents(tmp_path / "a/out")
     assert weights.stat().st_nlink == 1
 
@@ -136,15 +136,15 @@ def test_a_damaged_entry_is_set_aside_and_made_anew(
 ) -> None:
     harm(published(tmp_path / "a"))
     run = tmp_path / "b"
-    assert shelf_of(run).take(MADE_FROM) is None
+    assert shelf_of(run).fetch(KEY) is None
     assert not (run / "out").exists()
     message = capsys.readouterr().err
     assert "is damaged" in message
     assert "moved to" in message
     assert len(list((store / "quarantine").iterdir())) == 1
     beside, outputs = make(run)
-    shelf_of(run).publish(MADE_FROM, beside=beside, outputs=outputs)
-    assert shelf_of(tmp_path / "c").take(MADE_FROM) is True
+    shelf_of(run).publish(KEY, beside=beside, outputs=outputs)
+    assert shelf_of(tmp_path / "c").fetch(KEY) is True
     assert contents(tmp_path / "c/out") == contents(run / "out")
 
 
@@ -156,7 +156,7 @@ def test_a_result_that_cannot_be_shared_is_still_a_result(
 
     monkeypatch.setattr(shelf_module, "_place", full)
     beside, outputs = make(tmp_path / "a")
-    shelf_of(tmp_path / "a").publish(MADE_FROM, beside=beside, outputs=outputs)
+    shelf_of(tmp_path / "a").publish(KEY, beside=beside, outputs=outputs)
     assert "No space left on device" in capsys.readouterr().err
     assert not list((store / "train").rglob("entry.json"))
     assert not list((store / "tmp").iterdir())
@@ -167,11 +167,11 @@ def work_with_others(run: Path, barrier) -> None:
     for number in range(ROUNDS):
         folder = run / str(number)
         barrier.wait()
-        if shelf_of(folder).take({"round": number}) is None:
+        if shelf_of(folder).fetch({"round": number}) is None:
             beside, outputs = make(folder, f"weights {number}".encode())
             shelf_of(folder).publish({"round": number}, beside=beside, outputs=outputs)
         again = run / f"{number}-again"
-        assert shelf_of(again).take({"round": number}) is True
+        assert shelf_of(again).fetch({"round": number}) is True
         assert (again / "out/model/deep/weights.bin").read_bytes() == f"weights {number}".encode()
 
 

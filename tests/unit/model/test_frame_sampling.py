@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from qwen_vl_utils import vision_process
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.model.frame_sampling import (
     FRAME_FACTOR,
     PixelBudget,

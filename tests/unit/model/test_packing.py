@@ -11,7 +11,7 @@ from torch.nn.attention.flex_attention import create_mask
 
 from nep.model import scoring
 from nep.model.attention import can_pack, packing_of, tree_mask
-from nep.model.packing import PackedRow, Tree, common_prefix, deal_packs, pack_row, split_tree, tree_of, trees_of
+from nep.model.packing import PackedRow, Tree, common_prefix, pack_bins, pack_row, split_tree, tree_of, trees_of
 from nep.model.samples import Sample, SampleBuilder
 from nep.model.scoring import Scorer
 
@@ -177,7 +177,7 @@ def test_the_block_mask_of_a_row_is_that_of_its_trees() -> None:
 def test_packs_are_even_within_the_limit_and_lose_nothing(ranks: int, limit: int) -> None:
     draw = random.Random(f"{ranks}/{limit}")
     items = [draw.randint(10, 200) for _ in range(37)]
-    dealt = deal_packs(items, ranks, limit, lambda item: item)
+    dealt = pack_bins(items, ranks, limit, lambda item: item)
     assert len(dealt) == ranks
     assert len({len(packs) for packs in dealt}) == 1
     packs = [pack for of_rank in dealt for pack in of_rank]
@@ -189,7 +189,7 @@ def test_packs_are_even_within_the_limit_and_lose_nothing(ranks: int, limit: int
 
 
 def test_a_rank_without_items_gets_an_empty_pack() -> None:
-    assert deal_packs([7], 3, 10, lambda item: item) == [[[7]], [[]], [[]]]
+    assert pack_bins([7], 3, 10, lambda item: item) == [[[7]], [[]], [[]]]
 
 
 def test_a_tree_counts_what_is_fed_and_what_is_labelled(parts) -> None:

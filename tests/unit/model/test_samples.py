@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
 from nep.data.selection import select_sft
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json
@@ -89,7 +90,7 @@ def test_logits_from_cached_features_equal_the_models_own_on_pixels(parts) -> No
 
 def test_unfrozen_towers_get_pixels_with_the_same_result_and_a_gradient(parts) -> None:
     sample = parts.dialogues[0]
-    pixels = Visuals(parts.cache, parts.processor, Sft(freeze=[]), torch.device("cpu")).inputs(sample.video_keys)
+    pixels = Visuals(parts.cache, parts.processor, [], torch.device("cpu")).inputs(sample.video_keys)
     assert "pixel_values_videos" in pixels
     inputs = {"input_ids": sample.input_ids[None], "position_ids": sample.position_ids[:, None]}
     computed = parts.model(**inputs, **pixels).logits
@@ -106,7 +107,7 @@ def test_features_of_another_tower_are_refused(parts) -> None:
     original = weight.detach().clone()
     try:
         weight.data.mul_(1.1)
-        with pytest.raises(InputError, match=r"clip 'video-0/first': its features are not those of this model"):
+        with pytest.raises(InputError, match=r"clip 'video-0/first': its cached features do not match this model"):
             parts.visuals.check(parts.model, parts.dialogues)
     finally:
         weight.data.copy_(original)

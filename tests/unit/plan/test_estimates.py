@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.plan.dry_run import Job
 from nep.plan.estimates import Costs, Estimate, earlier_shards, estimate, expected_bytes
 from nep.plan.facts import Facts

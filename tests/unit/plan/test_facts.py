@@ -8,7 +8,10 @@ import pytest
 from huggingface_hub import constants
 from support.hub_server import HubFile, HubServer
 
-from nep.config import Config, Grpo, Sft, Vision, load_config
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.vision import Vision
+from nep.config.whole import Config, load_config
 from nep.plan.facts import read_facts, size_of
 from nep.plan.training import ANSWER_TOKENS, PROMPT_TOKENS, VisualShape, training_cost, visual_shape
 

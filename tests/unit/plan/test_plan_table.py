@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from nep.plan.checks import Check
 from nep.plan.estimates import Estimate
-from nep.plan.ground import Check
 from nep.plan.reasons import Reason
 from nep.plan.run_plan import RuleRow, RunPlan, StageRow
 from nep.plan.table import plan_text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nep.config import Config, load_config
+from nep.config.whole import Config, load_config
 from nep.plan.dry_run import DryRun, Job
 from nep.plan.reasons import Reason
 from nep.plan.run_plan import RunPlan, StageRow, plan_run

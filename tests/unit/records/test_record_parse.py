@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.records.parse import Parsed, parse_files, write_parsed
 from nep.records.schema import Record, record_id, rows_as, source_of
 
 REPO = Path(__file__).parents[3]
-V1_MINI = REPO / "../shared/v1_mini"
 PATH = "video_dataset/youtube/one.mp4"
 
 
@@ -214,9 +214,27 @@ def test_another_spelling_of_the_path_is_the_same_video(parse: Callable[..., Par
     assert rejection_of(parsed)[0] == "duplicate_record"
 
 
-def test_a_video_is_found_without_the_first_component_too(parse: Callable[..., Parsed]) -> None:
+def test_a_video_is_found_without_a_published_prefix_too(parse: Callable[..., Parsed]) -> None:
     (record,) = parse([annotation(f"V1-33K/{PATH}")]).records
     assert (record.video, record.source) == (PATH, "youtube")
+
+
+def test_a_video_is_found_without_its_published_folder_too(parse: Callable[..., Parsed]) -> None:
+    (record,) = parse([annotation()], files={"youtube/one.mp4": b"video"}).records
+    assert (record.video, record.source) == ("youtube/one.mp4", "youtube")
+
+
+def test_no_other_folder_is_dropped_from_a_path(parse: Callable[..., Parsed]) -> None:
+    parsed = parse([annotation("missing/y.mp4"), annotation("y.mp4", caption="Mine.")], files={"y.mp4": b"video"})
+    assert [(record.video, record.caption) for record in parsed.records] == [("y.mp4", "Mine.")]
+    assert rejection_of(parsed)[0] == "missing_video"
+    assert parsed.rejected[0]["id"] == record_id("missing/y.mp4")
+
+
+@pytest.mark.parametrize("spelt", [f"./{PATH}", PATH.replace("/", "//"), PATH.replace("/", "/./")])
+def test_every_spelling_of_a_path_is_one_record(parse: Callable[..., Parsed], spelt: str) -> None:
+    (record,) = parse([annotation(spelt)], [question()]).records
+    assert (record.id, record.video) == (record_id(PATH), PATH)
 
 
 def test_a_link_out_of_the_video_folder_is_rejected(parse: Callable[..., Parsed], tmp_path: Path) -> None:
@@ -229,6 +247,14 @@ def test_a_link_out_of_the_video_folder_is_rejected(parse: Callable[..., Parsed]
 def test_placeholders_and_broken_unicode_do_not_reach_a_text(parse: Callable[..., Parsed]) -> None:
     (record,) = parse([annotation(caption="<video>A <|video_pad|>cup\ud800<image>.")]).records
     assert record.caption == "A cup\ufffd."
+
+
+def test_what_is_taken_out_of_texts_is_counted_by_record(parse: Callable[..., Parsed], tmp_path: Path) -> None:
+    parsed = parse([annotation(caption="A <vid<video>eo> plays<|im_end|>")], [question()])
+    assert parsed.records[0].caption == "A  plays"
+    write_parsed(parsed, tmp_path / "out")
+    altered = json.loads((tmp_path / "out/manifest.json").read_text())["altered"]
+    assert altered == {record_id(PATH): {"<video>": 2, "<|im_end|>": 1}}
 
 
 @pytest.mark.parametrize(
@@ -382,14 +408,14 @@ def test_the_script_ends_with_one_line_on_bad_input(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(not V1_MINI.is_dir(), reason=f"no {V1_MINI}")
 def test_the_real_annotations_give_a_record_each(tmp_path: Path) -> None:
-    annotations = json.loads((V1_MINI / "next_event_prediction.json").read_text(encoding="utf-8"))
+    mini = mini_folder()
+    annotations = json.loads((mini / ANNOTATIONS).read_text(encoding="utf-8"))
     for row in annotations:
         video = tmp_path / "videos" / row["video_path"]
         video.parent.mkdir(parents=True, exist_ok=True)
         video.write_bytes(b"video")
-    parsed = parse_files(V1_MINI / "next_event_prediction.json", V1_MINI / "futurebench.json", tmp_path / "videos")
+    parsed = parse_files(mini / ANNOTATIONS, mini / QUESTIONS, tmp_path / "videos")
     assert parsed.rejected == []
     assert {record.video: (record.split_time, record.split_scene) for record in parsed.records} == {
         "video_dataset/youtube/three cups.mp4": (8.6, 2),

@@ -9,7 +9,7 @@ import yaml
 from support.html_page import Page
 from support.synthetic_run import OTHER_BENCHMARKS, SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import REFERENCE, LeftOut, ModelName, Run, collect_run
 from nep.report.comparison import breakdowns, comparisons, gain_marks
 from nep.report.examples import select_examples

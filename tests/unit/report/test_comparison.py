@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 from support.html_page import Page
 from support.synthetic_run import SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import Run, collect_run
 from nep.report.comparison import breakdowns, comparisons, holm
 from nep.report.page import render_page

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support.synthetic_run import SyntheticRun, write_lines
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import collect_run
 from nep.report.curves import HEIGHT, WIDTH, format_value, moving_mean, nice_ticks, series_colour, stage_panels, thin
 

@@ -135,7 +135,7 @@ def test_ways_of_cutting_are_told_apart(run: Path) -> None:
         {"why": "h263 in avi", "encoded_frames": 48},
     )
     card = collect_card(run)
-    found = {row.way.split(" ", 1)[0]: (row.videos, row.pictures, row.encoded) for row in way_rows(card)}
+    found = {row.way.split(" ", 1)[0]: (row.videos, row.frames, row.encoded) for row in way_rows(card)}
     assert found == {"Packets": (1, 48, 12), "Published": (1, 48, 0), "Whole": (5, 240, 168)}
     assert why_counts(card) == [("packet … is damaged", 2), ("h263 in avi", 1)]
     assert [bar.count for bar in encoded_histogram(card).bars if bar.count] == [3, 3]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support.synthetic_run import COLOURS, SyntheticRun, write_clip, write_lines
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.errors import InputError
 from nep.report.collect import collect_run
 from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, choose_questions, frames_of, select_examples
@@ -59,7 +59,7 @@ def test_frames_are_the_first_the_last_and_those_between(tmp_path: Path) -> None
     assert [disc_centre(frame) for frame in frames] == pytest.approx([0.2, 0.4, 0.6, 0.8], abs=0.02)
 
 
-def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
+def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4", COLOURS["red"], 0.2, 0.8, 3, 448)
     (first, *_) = frames_of(tmp_path / "clip.mp4", 2)
     assert pixels(first).shape == (168, 168, 3)
@@ -113,14 +113,14 @@ def test_a_question_of_seedbench_shows_its_video_and_its_image(tmp_path: Path, s
         assert pixels(example.first[-1])[28, 56].argmax() == 1
 
 
-def test_examples_beyond_the_pages_share_of_pictures_keep_their_text(
+def test_examples_beyond_the_pages_share_of_images_keep_their_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synthetic = SyntheticRun(videos=3)
     run = collect_run(synthetic.write(tmp_path), load_config(synthetic.config))
     first, second, *_ = select_examples(run)
     sizes = [sum(len(frame.uri) for frame in (*example.first, *example.second)) for example in (first, second)]
-    monkeypatch.setattr("nep.report.examples.MOST_PICTURES", sum(sizes))
+    monkeypatch.setattr("nep.report.examples.IMAGE_CHARACTERS", sum(sizes))
     bounded = select_examples(run)
     assert bounded[:2] == [first, second]
     assert [bool(example.first or example.second) for example in bounded] == [True, True, *[False] * 4]

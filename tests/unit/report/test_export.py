@@ -8,7 +8,7 @@ import pytest
 import yaml
 from support.synthetic_run import SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import Run, collect_run
 from nep.report.export import escape_latex, latex_table, write_parquet
 from nep.report.model_card import model_cards

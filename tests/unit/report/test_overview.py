@@ -6,7 +6,7 @@ import yaml
 from support.html_page import Page
 from support.synthetic_run import SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import collect_run
 from nep.report.overview import REQUIRED, config_changes, run_description
 from nep.report.page import render_page

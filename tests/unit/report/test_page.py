@@ -9,7 +9,7 @@ import pytest
 from support.html_page import Page, runs_one_known_script
 from support.synthetic_run import SyntheticRun, write_benchmark, write_lines
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.errors import InputError
 from nep.report.collect import Job, collect_run, read_jobs
 from nep.report.comparison import comparisons, gain_marks

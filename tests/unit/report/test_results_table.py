@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 from support.synthetic_run import SyntheticRun
 
-from nep.config import load_config
+from nep.config.whole import load_config
 from nep.report.collect import EvaluatedModel, Run, Score, collect_run
 from nep.report.results_table import control_rows, describe_control, parsing_rows, result_tables, results_csv
 

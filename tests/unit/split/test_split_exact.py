@@ -10,9 +10,9 @@ import av
 import decord
 import numpy as np
 import pytest
-from support.mini import MINI, MINI_SPLITS
 from support.splits import split
 
+from mini_clips import CLIPS, MiniClip
 from nep.files import sha256_of_file
 from nep.video.orientation import Orientation, orientation_of
 from nep.video.probe import decoded_frames, open_video, probe
@@ -81,14 +81,13 @@ def test_random_cuts(name: str, videos: dict[str, Path], tmp_path: Path) -> None
         check_parts(videos[name], time, row, tmp_path)
 
 
-@pytest.mark.skipif(not MINI.is_dir(), reason=f"{MINI} does not exist")
-@pytest.mark.parametrize("name", MINI_SPLITS)
-def test_real_clips(name: str, mini: Path, tmp_path: Path) -> None:
-    source = mini / name
-    row = split(source, MINI_SPLITS[name], tmp_path, crf=18)
+@pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.name)
+def test_real_clips(clip: MiniClip, mini: Path, tmp_path: Path) -> None:
+    source = mini / clip.name
+    row = split(source, clip.split_s, tmp_path, crf=18)
     assert row["status"] == "ok", row
     assert row["source_frames"] == row["first"]["frames"] + row["second"]["frames"]
-    check_parts(source, MINI_SPLITS[name], row, tmp_path)
+    check_parts(source, clip.split_s, row, tmp_path)
 
 
 def without_display_times(source: Path, path: Path) -> Path:

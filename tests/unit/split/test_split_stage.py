@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.config import Split
+from nep.config.split import Split
 from nep.errors import InputError
 from nep.files import read_jsonl, write_jsonl
 from nep.jobs.shards import check_complete, shard_of

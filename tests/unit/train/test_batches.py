@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.train.batches import draw, epoch_order, prepared_ahead
 from nep.train.sft import SftPlan
 

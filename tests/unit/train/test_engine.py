@@ -8,7 +8,9 @@ import torch
 from support.gradient_step import update_of
 from torch.nn import functional as F
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample

@@ -13,7 +13,10 @@ from torchvision.transforms.v2 import functional as transforms
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.video_utils import VideoMetadata
 
-from nep.config import Encode, Grpo, Sft, Vision
+from nep.config.encode import Encode
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.encode.index import merge_encode
 from nep.encode.stage import encode_shard
@@ -135,7 +138,7 @@ def test_tokens_positions_pixels_and_loss_are_those_of_the_family(run: Path) -> 
         weights = [weight for name, weight in model.named_parameters() if part_of(name) == "language_model"]
         wanted = torch.autograd.grad(expected.sum(), weights, allow_unused=True)
         for freeze in (Sft().freeze, []):
-            visuals = Visuals(cache, processor, Sft(freeze=freeze), torch.device("cpu"))
+            visuals = Visuals(cache, processor, freeze, torch.device("cpu"))
             packed = pack_row([tree_of([sample])], visuals, can_pack(model.config), torch.device("cpu"))
             scores = -Scorer(model)(packed.inputs, packed.rows, packed.targets)[0]
             torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
@@ -156,7 +159,7 @@ def test_greedy_completions_are_those_of_generate(run: Path) -> None:
     turns = [[{"role": "user", "content": row["problem"]}] for row in rows]
     prompts = [builder.prompt(row["id"], turn, video_keys(row)) for row, turn in zip(rows, turns, strict=True)]
     decoding = decoding_for(model, processor, temperature=1.0, limit=6)
-    visuals = Visuals(cache, processor, Grpo(), torch.device("cpu"))
+    visuals = Visuals(cache, processor, Grpo().freeze, torch.device("cpu"))
     rollout = Rollout(decoding, captured=False)
     found = rollout(model, prompts, visuals, draws=None)
     draws = torch.rand(len(prompts), 3, decoding.limit, dtype=torch.float64)

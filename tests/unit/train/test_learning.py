@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
 from nep.files import read_jsonl, write_json, write_jsonl
 from nep.train.rl.grpo import train_grpo
 from nep.train.sft import train_sft

@@ -11,7 +11,9 @@ from support.families import FAMILIES, save_family
 from support.training_process import run
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Lora, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Lora, Training
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
 from nep.model.adapters import add_adapters, merge_adapters, without_adapters

@@ -1,18 +1,25 @@
-"""The entry points as the workflow starts them: one or two processes, ZeRO 2 or 3, killed at any moment."""
+"""Trainings in one or two processes, ZeRO 2 or 3, killed at any moment; of each stage also as the workflow starts them.
+
+The others are forked from a process that has imported everything, and end in the same bytes."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from support.training_process import run, start, stop_when
 
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_jsonl, sha256_of_file
+from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[3]
 SFT = {"epochs": 4, "batch_size": 5, "pack_tokens": 200, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}
@@ -63,18 +70,34 @@ def curve(target: Path, stage: str) -> list[float]:
     return [row["loss"] for row in read_jsonl(target / "nep" / stage / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO), ("grpo", DAPO)])
+def recipe(stage: str, block: dict) -> Training:
+    return (Sft if stage == "sft" else Grpo)(**block)
+
+
+@pytest.fixture
+def places(paths_to: Callable[[Path], RunPaths], tmp_path: Path) -> Callable[[str, str], RunPaths]:
+    """Paths of a stage below a folder of this name, with the outputs where `command` has them."""
+    return lambda name, stage: replace(paths_to(tmp_path / name), out=tmp_path / name / "nep" / stage)
+
+
+@pytest.mark.parametrize(
+    ("stage", "block", "launched"), [("sft", SFT, (2, 3)), ("grpo", GRPO, (2, 2)), ("grpo", DAPO, None)]
+)
 def test_processes_and_zero_stages_give_the_same_loss_curve(
-    run_folder: Path, tmp_path: Path, stage: str, block: dict
+    run_folder: Path, places, tmp_path: Path, stage: str, block: dict, launched: tuple[int, int] | None
 ) -> None:
-    """Two processes with uneven shares: batches of 5 and 1 samples, 3 prompts."""
+    """Two processes with uneven shares: batches of 5 and 1 samples, 3 prompts. One of each stage by the launcher."""
     curves = {}
     for processes in (1, 2):
         for zero in (2, 3):
             target = tmp_path / f"{processes}-{zero}"
             settings = {**block, "deepspeed": f"config/deepspeed/zero{zero}.json"}
-            done = finish(command(stage, settings, run_folder, target, processes))
-            assert done.returncode == 0, done.stderr[-3000:]
+            if (processes, zero) == launched:
+                done = finish(command(stage, settings, run_folder, target, processes))
+                assert done.returncode == 0, done.stderr[-3000:]
+            else:
+                ended = run(recipe(stage, settings), places(target.name, stage), processes)
+                assert ended == [0] * processes, (target / "stderr.txt").read_text()[-3000:]
             curves[processes, zero] = curve(target, stage)
     reference = curves[1, 2]
     assert len(reference) == (8 if stage == "sft" else 6)
@@ -93,7 +116,7 @@ def entered(folder: Path, pattern: str) -> Callable[[], bool]:
 
 @pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO)])
 def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
-    run_folder: Path, tmp_path: Path, stage: str, block: dict
+    run_folder: Path, places, tmp_path: Path, stage: str, block: dict
 ) -> None:
     """SIGKILL while a checkpoint is written, between two, and while the final model is written."""
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
@@ -104,17 +127,10 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
         entered(killed, "step-4"),
         entered(killed / "nep", "model"),
     ]
-    for moment in moments:
-        process = subprocess.Popen(
-            command(stage, block, run_folder, killed), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + TIMEOUT_S
-        while not moment() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait(timeout=TIMEOUT_S)
-    done = finish(command(stage, block, run_folder, killed))
-    assert done.returncode == 0, done.stderr[-3000:]
+    paths = places(killed.name, stage)
+    kills = [stop_when(start(recipe(stage, block), paths), signal.SIGKILL, moment) for moment in moments]
+    assert kills == [[-signal.SIGKILL]] * len(moments)
+    assert run(recipe(stage, block), paths) == [0], (killed / "stderr.txt").read_text()[-3000:]
     assert outputs(killed, stage) == outputs(undisturbed, stage)
 
 

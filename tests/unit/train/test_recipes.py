@@ -6,7 +6,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from nep.config import Config, Grpo, load_config
+from nep.config.grpo import Grpo
+from nep.config.whole import Config, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))

@@ -9,7 +9,9 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText
 
-from nep.config import Grpo, Lora, Sft
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Lora
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
 from nep.train.checkpoint import Checkpoints

@@ -13,7 +13,7 @@ from support.gradient_step import update_of
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
@@ -119,9 +119,9 @@ def plain_loss(
             with torch.no_grad():
                 past = log_distribution(plain_logits(reference, visuals, prompt, tokens), decoding)
             for place, token in enumerate(tokens.tolist()):
-                spoken, before = distribution[place, token], past[place, token]
-                ratio = torch.exp(spoken - spoken.detach())
-                divergence = torch.exp(before - spoken) - (before - spoken) - 1
+                log_prob, before = distribution[place, token], past[place, token]
+                ratio = torch.exp(log_prob - log_prob.detach())
+                divergence = torch.exp(before - log_prob) - (before - log_prob) - 1
                 entropy = -(distribution[place].exp() * distribution[place]).sum()
                 advantage = (reward - mean) / (deviation + 1e-6)
                 terms.append(-advantage * ratio + grpo.kl_coef * divergence - grpo.entropy_coef * entropy)

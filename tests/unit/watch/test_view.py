@@ -54,7 +54,7 @@ def test_a_job_that_is_silent_says_so() -> None:
 
 def test_each_end_of_a_run_has_its_words() -> None:
     died = view(snapshot(job("stopped"), standing="died"))
-    assert "DIED" in died[0] and died[-1] == "the same command goes on from here"
+    assert "DIED" in died[0] and died[-1] == "run the same command to resume"
     failed = view(snapshot(job("failed", says="error: no"), standing="over", note=None))
     assert failed[0] == "run 'demo': failed, 3 of 9 jobs done"
     assert "error: no" in failed[2] and failed[3].startswith("failed: train_sft nep, its log: results/demo/logs")
@@ -65,4 +65,4 @@ def test_each_end_of_a_run_has_its_words() -> None:
         f"report: {page}",
     ]
     assert view(snapshot(standing="absent", note=None, done=0, total=0)) == ["run 'demo': not started in this folder"]
-    assert "cannot be seen" in view(snapshot(standing="unknown"))[0]
+    assert "cannot be checked from this host" in view(snapshot(standing="unknown"))[0]

@@ -5,7 +5,7 @@ import sys
 
 from support.entry_points import ROOT
 
-from nep.workflow.picture import rules_of
+from nep.workflow.rule_graph import rules_of
 
 
 def test_every_rule_is_listed_with_a_sentence() -> None:

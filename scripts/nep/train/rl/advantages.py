@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from nep.config import AdvantageName
+from nep.config.grpo import AdvantageName
 
 EPSILON = 1e-6
 

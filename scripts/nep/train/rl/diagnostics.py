@@ -1,4 +1,4 @@
-"""Signs of trouble in a GRPO run: completions that repeat each other, an entropy that collapses."""
+"""Diagnostics of a GRPO run: completions that repeat each other, an entropy that collapses."""
 
 import math
 from collections import Counter

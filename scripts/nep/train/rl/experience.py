@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.model.samples import Sample
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.batches import draw
-from nep.train.distributed import World
+from nep.train.distributed import DistributedContext
 from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import uniforms
 from nep.train.rl.diagnostics import repeated
@@ -75,7 +75,7 @@ class Collector:
         cache: VisionCache,
         processor: ProcessorMixin,
         rollout: RolloutEngine,
-        world: World,
+        distributed: DistributedContext,
     ) -> None:
         self._grpo = grpo
         self._seed = seed
@@ -84,15 +84,15 @@ class Collector:
         self._cache = cache
         self._processor = processor
         self._rollout = rollout
-        self._world = world
-        self._visuals = Visuals(cache, processor, grpo, world.device)
+        self._distributed = distributed
+        self._visuals = Visuals(cache, processor, grpo.freeze, distributed.device)
         self.records: list[str] = []
 
     def collect(self, model: PreTrainedModel, step: int) -> tuple[list[Experience], list[Experience], int]:
         """This process's groups as first rolled out, the groups to learn from, and how many all processes replaced."""
         grpo, count = self._grpo, len(self._questions)
         drawn = draw(count, grpo.prompts_per_step, self._seed, step)
-        own = range(self._world.rank, grpo.prompts_per_step, self._world.size)
+        own = range(self._distributed.rank, grpo.prompts_per_step, self._distributed.size)
         first = self._roll_out(model, step, {slot: drawn[slot] for slot in own}, "")
         kept, used, replaced = dict(first), set(drawn), 0
         for attempt in range(1, grpo.refill_rounds + 1):
@@ -116,7 +116,7 @@ class Collector:
         flags = [0.0] * self._grpo.prompts_per_step
         for slot, experience in experiences.items():
             flags[slot] = float(zero_variance(experience.rewards[None]).item())
-        return [slot for slot, flag in enumerate(self._world.total(flags)) if flag]
+        return [slot for slot, flag in enumerate(self._distributed.all_reduce_sum(flags)) if flag]
 
     def _roll_out(self, model: PreTrainedModel, step: int, drawn: dict[int, int], suffix: str) -> dict[int, Experience]:
         """Slot → experience for `drawn`, slot → question; `suffix` tells the draws of a slot's groups apart."""
@@ -127,7 +127,8 @@ class Collector:
         groups = self._sample(model, step, slots, questions, self._visuals, grpo.completions)
         shuffled: list[list[Completion]] = [[] for _ in questions]
         if grpo.shuffled_bonus:
-            visuals = Visuals(ShuffledCache(self._cache, self._seed, step), self._processor, grpo, self._world.device)
+            cache = ShuffledCache(self._cache, self._seed, step)
+            visuals = Visuals(cache, self._processor, grpo.freeze, self._distributed.device)
             slots = [f"{slot}/shuffled" for slot in slots]
             # Half as many, as published: they only decide whether the order of the frames helped.
             shuffled = self._sample(model, step, slots, questions, visuals, grpo.completions // 2)
@@ -168,8 +169,8 @@ class Collector:
         for values in shaped.values():
             totals = [total + value for total, value in zip(totals, values, strict=True)]
         # Not a number where the model's answer was none: a group without signal would be dropped and pass unnoticed.
-        spoken = torch.tensor([completion.log_probs.isfinite().all() for completion in completions])
-        rewards = torch.tensor(totals).where(spoken, torch.nan)
+        finite = torch.tensor([completion.log_probs.isfinite().all() for completion in completions])
+        rewards = torch.tensor(totals).where(finite, torch.nan)
         sums = {
             "reward": rewards.sum().item(),
             **_summed(scored, self._rewards.names),

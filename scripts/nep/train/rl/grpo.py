@@ -15,18 +15,18 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.data.selection import select_grpo
 from nep.errors import InputError
 from nep.files import read_jsonl
-from nep.model.packing import PackedRow, Tree, deal_packs, pack_row, split_tree
-from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
+from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
+from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, say_altered, video_keys
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.anomalies import Anomalies, finite
 from nep.train.checkpoint import Checkpoints
-from nep.train.distributed import World, start_world
+from nep.train.distributed import DistributedContext, start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.rl.advantages import advantages_of, zero_variance
 from nep.train.rl.decoding import decoding_for
@@ -51,31 +51,32 @@ Part = tuple[Tree, Tensor]
 
 def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
-    world = start_world(grpo.threads)
-    if grpo.prompts_per_step < world.size:
-        raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {world.size} processes")
+    distributed = start_distributed(grpo.threads)
+    if grpo.prompts_per_step < distributed.size:
+        raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {distributed.size} processes")
     files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
     fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
-    shared = SharedTraining(STAGE, grpo, fingerprint, paths)
-    if shared.take(world):
+    shared = SharedTraining(STAGE, fingerprint, paths, may_be_shared=not grpo.reward_modules)
+    if shared.fetch(distributed):
         return
     work = work_folder(paths, STAGE, experiment, fingerprint)
 
-    engine = Engine(paths.model, grpo, world, seed)
+    engine = Engine(paths.model, grpo, distributed, seed)
     trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
     checkpoints = Checkpoints(work, engine, "accuracy", "highest")
     start = checkpoints.restore()
     metrics, validation, timings = (
-        StepLog(work / f"{name}.jsonl", start, world.leads) for name in ("metrics", "validation", "timings")
+        StepLog(work / f"{name}.jsonl", start, distributed.is_main_process)
+        for name in ("metrics", "validation", "timings")
     )
-    entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if world.leads else []
+    entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if distributed.is_main_process else []
     watch = EntropyWatch(grpo.entropy_floor, [entropy for entropy in entropies if entropy is not None])
-    anomalies = Anomalies(work / "anomalies.jsonl", start, world)
+    anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
     for row in validation.kept:
         checkpoints.validated(row)
     tracked = Tracked(paths.run, experiment, STAGE, fingerprint, grpo.result_settings())
-    tracker = start_tracker(grpo.tracker, tracked, world.leads)
+    tracker = start_tracker(grpo.tracker, tracked, distributed.is_main_process)
     tracker.follow(metrics, validation, timings)
 
     def validate(step: int) -> None:
@@ -85,13 +86,20 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
 
     if is_due(start, grpo.validate_every, grpo.steps) and start not in validation.kept_steps:
         validate(start)
-    bar = tqdm(total=grpo.steps, initial=start, desc=STAGE, unit="step", file=sys.stderr, disable=not world.leads)
+    bar = tqdm(
+        total=grpo.steps,
+        initial=start,
+        desc=STAGE,
+        unit="step",
+        file=sys.stderr,
+        disable=not distributed.is_main_process,
+    )
     for step in range(start, grpo.steps):
         row, timing = trainer.step(step)
         anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.records)
         metrics.write({"step": step + 1, **{name: finite(value) for name, value in row.items()}})
         timings.write({"step": step + 1, **timing})
-        if world.leads and (warning := watch.warning(row["entropy"])):
+        if distributed.is_main_process and (warning := watch.warning(row["entropy"])):
             tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
         bar.update()
         bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
@@ -104,6 +112,7 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     final = read_jsonl(metrics.path)[-1]
     results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
     results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
+    results["altered"] = trainer.altered
     publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
@@ -116,18 +125,21 @@ class GrpoTrainer:
         self._grpo = grpo
         self._engine = engine
         self._rewards = rewards
-        self._world: World = engine.world
+        self._distributed: DistributedContext = engine.distributed
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
         cache = VisionCache(paths.encode)
-        self._visuals = Visuals(cache, processor, grpo, self._world.device)
+        self._visuals = Visuals(cache, processor, grpo.freeze, self._distributed.device)
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
+        self.altered = builder.altered
+        if self._distributed.is_main_process:
+            say_altered(self.altered)
         if grpo.publish == "best" and not self._validation:
             raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
         self._visuals.check(engine.model, [question.prompt for question in train])
-        self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._world.device.type == "cuda")
-        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._world)
+        self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._distributed.device.type == "cuda")
+        self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._reference = load_reference(paths.model, grpo, engine)
 
     def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
@@ -136,7 +148,7 @@ class GrpoTrainer:
         Rewards, accuracy, lengths and entropy are those of the groups as first rolled out, a fair sample of the policy.
         """
         began = time.monotonic()
-        grpo, world = self._grpo, self._world
+        grpo, distributed = self._grpo, self._distributed
         first, kept, replaced = self._collector.collect(self._decoding_model(), step)
         self._engine.model.train()
         rolled = time.monotonic()
@@ -144,11 +156,11 @@ class GrpoTrainer:
         totals = self._totals(first)
         least_entropy = self._least_entropy(first)
         flat = zero_variance(torch.stack([item.rewards for item in kept])).sum().item()
-        tokens, flat_groups = world.total([sum(item.sums["tokens"] for item in kept), flat])
+        tokens, flat_groups = distributed.all_reduce_sum([sum(item.sums["tokens"] for item in kept), flat])
         rate = learning_rate(step, grpo.steps, grpo.lr, grpo.warmup_ratio, grpo.schedule)
         sums = self._accumulate(self._groups(kept), tokens)
         norm = self._engine.step(rate)
-        loss, divergence = world.total(sums)
+        loss, divergence = distributed.all_reduce_sum(sums)
         ended = time.monotonic()
 
         number = grpo.prompts_per_step * grpo.completions
@@ -186,10 +198,10 @@ class GrpoTrainer:
 
         `text_only_accuracy` is that of the same questions without their video: what the texts alone give away.
         """
-        grpo, world = self._grpo, self._world
+        grpo, distributed = self._grpo, self._distributed
         model = self._decoding_model()
         rewards, accurate, guessed = 0.0, 0, 0
-        own = self._validation[world.rank :: world.size]
+        own = self._validation[distributed.rank :: distributed.size]
         for start in range(0, len(own), grpo.prompts_per_step):
             questions = own[start : start + grpo.prompts_per_step]
             seen = self._greedy(model, [question.prompt for question in questions])
@@ -199,7 +211,7 @@ class GrpoTrainer:
                 accurate += is_accurate(text, question.answer)
                 guessed += is_accurate(guess, question.answer)
         self._engine.model.train()
-        *sums, count = world.total([rewards, accurate, guessed, len(own)])
+        *sums, count = distributed.all_reduce_sum([rewards, accurate, guessed, len(own)])
         means = [value / count if count else None for value in sums]
         return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
 
@@ -215,13 +227,13 @@ class GrpoTrainer:
         """Sums over the completions of all processes, by the name of the metric."""
         names = list(experiences[0].sums)
         sums = [sum(item.sums[name] for item in experiences) for name in names]
-        return dict(zip(names, self._world.total(sums), strict=True))
+        return dict(zip(names, self._distributed.all_reduce_sum(sums), strict=True))
 
     def _least_entropy(self, experiences: list[Experience]) -> float:
         """The lowest mean entropy of a completion, over all processes."""
-        found = [0.0] * self._world.size
-        found[self._world.rank] = min(item.least_entropy for item in experiences)
-        return min(self._world.total(found))
+        found = [0.0] * self._distributed.size
+        found[self._distributed.rank] = min(item.least_entropy for item in experiences)
+        return min(self._distributed.all_reduce_sum(found))
 
     def _groups(self, experiences: list[Experience]) -> list[Group]:
         """The groups of this process with their advantages."""
@@ -254,13 +266,13 @@ class GrpoTrainer:
         limit = self._grpo.pack_tokens if self._engine.packs else 1
         penalised = self._grpo.kl_coef or self._grpo.entropy_coef
         parts = [part for group in groups if penalised or group.advantages.any() for part in _parts(group, limit)]
-        dealt = deal_packs(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
-        missing = max(1, self._world.largest(len(dealt))) - len(dealt)
+        dealt = pack_bins(parts, 1, limit, lambda part: len(part[0]))[0] if parts else []
+        missing = max(1, self._distributed.all_reduce_max(len(dealt))) - len(dealt)
         return [(pack, True) for pack in dealt] + [(_parts(groups[0], limit)[:1], False)] * missing
 
     def _scored(self, parts: list[Part]) -> CompletionTokens:
         """One row's tokens under the policy and the start model."""
-        device = self._world.device
+        device = self._distributed.device
         row = pack_row([tree for tree, _ in parts], self._visuals, self._engine.packs, device)
         # First, as it keeps nothing for the backward pass.
         reference = self._reference(row, self._decoding)[0] if self._reference else None
@@ -285,7 +297,7 @@ def load_reference(folder: Path, grpo: Grpo, engine: Engine) -> Callable[[Packed
         return None
     if grpo.trains_adapters_only:
         return engine.score_start
-    scorer = Scorer(load_model(folder, grpo, engine.world.device)).requires_grad_(False).eval()
+    scorer = Scorer(load_model(folder, grpo, engine.distributed.device)).requires_grad_(False).eval()
     return lambda row, policy: scorer(row.inputs, row.rows, row.targets, policy)
 
 

@@ -1,11 +1,11 @@
 """Sequences under way in a rollout: the key-value cache of prompts and completions, and the decode step over it.
 
-`SharedRows`: all n completions of a prompt are n queries of ONE row. The cache holds the prompt once, then the
-completions' tokens interleaved, and a mask lets each completion see the prompt and itself. `CapturedRows` are the same
+`SharedPromptCache`: all n completions of a prompt are n queries of ONE row. The cache holds the prompt once, then the
+completions' tokens interleaved, and a mask lets each completion see the prompt and itself. `CudaGraphCache` is the same
 in buffers of fixed size, so that the step can be one captured graph on CUDA.
 
-`OwnRows`: layers that carry state, or see a window only, can share no row and bear no pads. There each completion of
-one prompt goes on in a row of its own.
+`PerSequenceCache`: a row for each completion of one prompt, for layers that carry state or see only a window: they can
+neither share a row nor be padded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +38,7 @@ class Sequences(Protocol):
         """Go on with the rows (b,) bool only; False where this form cannot, and all go on."""
 
 
-class SharedRows:
+class SharedPromptCache:
     """A prompt a row; its completions are the queries of that row."""
 
     def __init__(
@@ -64,7 +64,7 @@ class SharedRows:
         return True
 
 
-class OwnRows:
+class PerSequenceCache:
     """A completion a row, all of one prompt."""
 
     def __init__(self, model: PreTrainedModel, prompt: Sample, width: int, visuals: Visuals, pad: int) -> None:
@@ -86,8 +86,8 @@ class OwnRows:
         return True
 
 
-class CapturedRows:
-    """`SharedRows` in buffers that are made once: `start` fills them again for other prompts.
+class CudaGraphCache:
+    """`SharedPromptCache` in buffers that are made once: `start` fills them again for other prompts.
 
     On CUDA the step is captured as a graph at the first start, and replayed from then on; elsewhere it is computed.
     The graph reads the model's weights where they lie, so that it follows an optimiser that writes them in place.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nep.config import Grpo, KlName, LossMean
+from nep.config.grpo import Grpo, KlName, LossMean
 
 KL_BOUND = 10.0
 # Beyond it k3 is above KL_BOUND on both sides; it keeps exp finite, whose infinite gradient times 0 would be NaN.

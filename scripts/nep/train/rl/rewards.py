@@ -13,9 +13,9 @@ from typing import Any
 
 from sacrebleu.metrics import CHRF
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.errors import InputError
-from nep.stats.answers import extract_answer_tag
+from nep.stats.answers import parse_answer
 
 Row = Mapping[str, Any]
 Reward = Callable[[str, str, Row], float]
@@ -33,8 +33,12 @@ def format_reward(completion: str, answer: str, row: Row) -> float:
 
 
 def letter_reward(completion: str, answer: str, row: Row) -> float:
-    """1 when the completion has the right form and the letter in it is the right one."""
-    return float(format_reward(completion, answer, row) == 1.0 and extract_answer_tag(completion) == answer)
+    """1 when the completion has the right form, no other answer tag among its thoughts, and the right letter."""
+    # A reward must not pay for several guesses.
+    tags = (completion.count("<answer>"), completion.count("</answer>"))
+    return float(
+        format_reward(completion, answer, row) == 1.0 and tags == (1, 1) and parse_answer(completion) == answer
+    )
 
 
 def think_length_reward(completion: str, answer: str, row: Row, bounds: tuple[int, int]) -> float:
@@ -67,8 +71,8 @@ def shuffled_bonuses(accurate: Sequence[bool], shuffled: Sequence[bool], bonus: 
 
 
 def is_accurate(completion: str, answer: str) -> bool:
-    """Whether the letter in the `<answer>` block is the right one, whatever the rest looks like."""
-    return extract_answer_tag(completion) == answer
+    """Whether the letter is the right one, read as the evaluation reads it."""
+    return parse_answer(completion) == answer
 
 
 @dataclass(frozen=True)

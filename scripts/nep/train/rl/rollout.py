@@ -19,7 +19,7 @@ from nep.model.log_probs import policy_logits, token_entropies, token_log_probs
 from nep.model.samples import Sample
 from nep.model.visual import Visuals
 from nep.train.rl.decoding import Decoding, pick
-from nep.train.rl.kv_cache import CapturedRows, OwnRows, Sequences, SharedRows
+from nep.train.rl.kv_cache import CudaGraphCache, PerSequenceCache, Sequences, SharedPromptCache
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Rollout:
         """`captured`: decode in buffers of fixed size, by a captured graph where the model is on CUDA."""
         self._decoding = decoding
         self._captured = captured
-        self._rows: CapturedRows | None = None
+        self._rows: CudaGraphCache | None = None
 
     @torch.no_grad()
     def __call__(
@@ -67,21 +67,21 @@ class Rollout:
             return _decode(self._shared_rows(model, prompts, width, visuals), self._decoding, draws)
         groups = []
         for index, prompt in enumerate(prompts):
-            rows = OwnRows(model, prompt, width, visuals, self._decoding.pad)
+            rows = PerSequenceCache(model, prompt, width, visuals, self._decoding.pad)
             completions = _decode(rows, self._decoding, None if draws is None else draws[index][:, None])
             groups.append([completion for (completion,) in completions])
         return groups
 
     def _shared_rows(
         self, model: PreTrainedModel, prompts: Sequence[Sample], width: int, visuals: Visuals
-    ) -> SharedRows | CapturedRows:
+    ) -> SharedPromptCache | CudaGraphCache:
         if not self._captured:
-            return SharedRows(model, prompts, width, visuals, self._decoding.pad)
-        shape = (len(prompts), width, CapturedRows.length_for(prompts, width, self._decoding.limit))
+            return SharedPromptCache(model, prompts, width, visuals, self._decoding.pad)
+        shape = (len(prompts), width, CudaGraphCache.length_for(prompts, width, self._decoding.limit))
         if self._rows is None or not self._rows.fits(model, *shape):
             # The old buffers go before the new ones come.
             self._rows = None
-            self._rows = CapturedRows(model, *shape)
+            self._rows = CudaGraphCache(model, *shape)
         self._rows.start(prompts, visuals, self._decoding.pad)
         return self._rows
 

@@ -1,4 +1,4 @@
-"""The videos of a step with their order in time destroyed, for rollouts to compare with (T-GRPO)."""
+"""The videos of a step with their frames shuffled, for T-GRPO's comparison of rollouts."""
 
 import random
 

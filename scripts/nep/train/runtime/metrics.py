@@ -16,7 +16,7 @@ BYTES_PER_RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 class StepLog:
-    """Rows with a key `step`, appended and flushed one by one. Only the leading process writes.
+    """Rows with a key `step`, appended and flushed one by one. Only the main process writes.
 
     Attributes: `kept`, the rows that an earlier run has left, on every process; `followers`, called with the log's name
     and each new row by the process that writes.

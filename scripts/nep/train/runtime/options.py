@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, get_args
 
-from nep.config import TrackerName, Training, load_block
-from nep.workflow.trackers import check_tracker
+from nep.config.base import load_block
+from nep.config.training import TrackerName, Training
 
 Recipe = TypeVar("Recipe", bound=Training)
 
@@ -39,7 +39,7 @@ class TrainingOptions(Generic[Recipe]):
 
 
 def read_training_options(description: str | None, block: type[Recipe]) -> TrainingOptions[Recipe]:
-    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`, or whose tracker is not installed."""
+    """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
     parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
@@ -64,5 +64,4 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     )
     how = {name: getattr(options, name) for name in ("checkpoint_every", "keep_checkpoints", "tracker")}
     recipe = load_block(block, options.recipe, **how)
-    check_tracker(block.__name__.lower(), recipe)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)

@@ -11,7 +11,9 @@ from typing import Any, Literal
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.model.adapters import add_adapters
 from nep.model.param_groups import freeze
@@ -91,8 +93,8 @@ def check(lines: list[Line], capacity: dict[Place, int]) -> None:
         if needed > available:
             largest = max(here, key=lambda line: line.bytes)
             raise InputError(
-                f"memory: {needed / GIB:.1f} GiB needed on the {place}, {available / GIB:.1f} GiB there; the largest "
-                f"part is {largest.name} with {largest.bytes / GIB:.1f} GiB: change {largest.smaller}"
+                f"memory: needs {needed / GIB:.1f} GiB of {place} memory; {available / GIB:.1f} GiB available. The "
+                f"largest part is {largest.name} with {largest.bytes / GIB:.1f} GiB: change {largest.smaller}"
             )
 
 

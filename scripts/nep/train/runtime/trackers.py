@@ -1,4 +1,4 @@
-"""Metrics for programs that draw them: TensorBoard, Weights & Biases, Trackio. Files below `trackers/`, no network.
+"""Metrics for programs that draw them: TensorBoard, Weights & Biases. Files below `trackers/`, no network.
 
 What a tracker holds is a copy of a training's logs: it begins anew at each start with the rows that the logs have kept,
 so that a run that goes on from a checkpoint has no step twice.
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nep.config import TrackerName
+from nep.config.training import TrackerName
 
 if TYPE_CHECKING:
-    # It needs torch, and trackio has an environment of its own.
+    # It needs torch.
     from nep.train.runtime.metrics import StepLog
 
 FOLDER = "trackers"
@@ -70,7 +70,7 @@ class Tracker(ABC):
 
 
 class NoTracker(Tracker):
-    """Takes nothing: none is asked for, or another process leads."""
+    """Takes nothing: none is asked for, or this is not the main process."""
 
     def __init__(self, tracked: Tracked) -> None:
         pass
@@ -132,38 +132,13 @@ class WandB(Tracker):
         self._run.finish()
 
 
-class Trackio(Tracker):
-    """A database of the run's trainings. To look: `TRACKIO_DIR=results/<run>/trackers/trackio trackio show`."""
-
-    def __init__(self, tracked: Tracked) -> None:
-        # Read when trackio is imported.
-        folder = (tracked.run / FOLDER / "trackio").resolve()
-        os.environ["TRACKIO_DIR"] = str(folder)
-        import trackio
-
-        project = tracked.run.name
-        # It raises where there is no project yet.
-        for earlier in trackio.Api().runs(project) if any(folder.glob("*.db")) else ():
-            if earlier.name == tracked.name:
-                earlier.delete()
-        quiet = {"embed": False, "auto_log_gpu": False, "auto_log_cpu": False}
-        self._run = trackio.init(project, name=tracked.name, config=dict(tracked.recipe), **quiet)
-
-    def write(self, step: int, figures: Mapping[str, float]) -> None:
-        self._run.log(dict(figures), step=step)
-
-    def close(self) -> None:
-        self._run.finish()
-
-
 KINDS: dict[TrackerName, type[Tracker]] = {
     "none": NoTracker,
     "tensorboard": TensorBoard,
     "wandb": WandB,
-    "trackio": Trackio,
 }
 
 
-def start_tracker(name: TrackerName, tracked: Tracked, leads: bool) -> Tracker:
-    """The tracker of this name; for a process that does not lead, none."""
-    return KINDS[name if leads else "none"](tracked)
+def start_tracker(name: TrackerName, tracked: Tracked, is_main_process: bool) -> Tracker:
+    """The tracker of this name; none except in the main process."""
+    return KINDS[name if is_main_process else "none"](tracked)

@@ -7,12 +7,12 @@ from threading import Barrier
 import pytest
 import torch
 
-from nep.config import Grpo, Sft
+from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file
 from nep.model.samples import end_tokens
 from nep.model.visual import Visuals
-from nep.train.distributed import World
+from nep.train.distributed import DistributedContext
 from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.experience import Collector, Experience, Question, refill
@@ -25,15 +25,15 @@ PARITY, NEVER = "support.own_rewards:parity", "support.own_rewards:never"
 STEPS = {"steps": 2, "prompts_per_step": 4, "completions": 2, "max_new_tokens": 4, "lr": 1e-3, "threads": 1}
 
 
-class ThreadWorld(World):
-    """A process of a world whose processes are threads."""
+class ThreadContext(DistributedContext):
+    """A distributed context whose processes are threads."""
 
     def __init__(self, rank: int, size: int, shared: list, barrier: Barrier) -> None:
         super().__init__(rank, size, torch.device("cpu"))
         object.__setattr__(self, "_shared", shared)
         object.__setattr__(self, "_barrier", barrier)
 
-    def total(self, values):
+    def all_reduce_sum(self, values):
         self._shared[self.rank] = list(values)
         self._barrier.wait(60)
         summed = [sum(column) for column in zip(*self._shared, strict=True)]
@@ -49,10 +49,10 @@ def collect(parts, processes: int, **settings) -> tuple[list[Experience], list[E
     shared, barrier = [None] * processes, Barrier(processes)
 
     def run(rank: int):
-        world = ThreadWorld(rank, processes, shared, barrier)
+        distributed = ThreadContext(rank, processes, shared, barrier)
         rewards = Rewards(grpo)
         collector = Collector(
-            grpo, 0, questions, rewards, parts.cache, parts.processor, Rollout(decoding, captured=False), world
+            grpo, 0, questions, rewards, parts.cache, parts.processor, Rollout(decoding, captured=False), distributed
         )
         return collector.collect(parts.model, 0)
 
@@ -131,7 +131,7 @@ def test_shuffled_features_are_those_of_shuffled_frames(parts) -> None:
     frames, original = cache.frames(key), parts.cache.frames(key)
     assert frames.tolist() == torch.cat([original[2:], original[:2]]).tolist()
     cpu = torch.device("cpu")
-    pixels = Visuals(cache, parts.processor, Sft(freeze=[]), cpu).inputs([key])
+    pixels = Visuals(cache, parts.processor, [], cpu).inputs([key])
     with torch.no_grad():
         computed = parts.model.model.get_video_features(**pixels).pooler_output[0]
     torch.testing.assert_close(cache.features(key), computed, atol=1e-4, rtol=1e-4)

@@ -13,7 +13,7 @@ from nep.model.samples import Sample
 from nep.model.scoring import Scorer
 from nep.train.rl import kv_cache
 from nep.train.rl.decoding import decoding_for, uniforms
-from nep.train.rl.kv_cache import CapturedRows
+from nep.train.rl.kv_cache import CudaGraphCache
 from nep.train.rl.rollout import Rollout
 
 LIMIT, WIDTH = 8, 2
@@ -37,7 +37,7 @@ class Operations(TorchDispatchMode):
         return made
 
 
-class TracedRows(CapturedRows):
+class TracedRows(CudaGraphCache):
     """Rows that trace the step in the place of the capture."""
 
     def _capture(self) -> None:
@@ -99,7 +99,7 @@ def test_buffers_serve_other_prompts_of_the_same_shape(parts) -> None:
 def test_the_step_of_fixed_buffers_reads_nothing_on_the_host(parts) -> None:
     """What a captured graph must not do."""
     prompts = parts.prompts[:3]
-    rows = CapturedRows(parts.model, 3, WIDTH, CapturedRows.length_for(prompts, WIDTH, LIMIT))
+    rows = CudaGraphCache(parts.model, 3, WIDTH, CudaGraphCache.length_for(prompts, WIDTH, LIMIT))
     with torch.no_grad():
         rows.start(prompts, parts.visuals, 0)
         with Operations() as operations:
@@ -118,7 +118,7 @@ def test_the_step_on_cuda_takes_nothing_from_the_host(tiny_checkpoint, monkeypat
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         with torch.device("cuda"):
             model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(tiny_checkpoint)).eval()
-        rows = TracedRows(Scorer(model).model, 2, WIDTH, CapturedRows.length_for(prompts, WIDTH, LIMIT))
+        rows = TracedRows(Scorer(model).model, 2, WIDTH, CudaGraphCache.length_for(prompts, WIDTH, LIMIT))
         rows.start(prompts, NoVisuals(), 0)
     assert rows.first.is_cuda
     assert len(rows.operations.names) > 100

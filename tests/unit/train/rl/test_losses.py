@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.model.log_probs import policy_logits, token_entropies, token_log_probs
 from nep.train.rl.advantages import ADVANTAGES, advantages_of, zero_variance
 from nep.train.rl.losses import CompletionTokens, StepTotals, k3_divergence, normalised, token_losses

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from nep.config import Grpo
+from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.train.rl.rewards import (
     Rewards,
@@ -29,7 +29,9 @@ RIGHT = "<think>\nThe ball rolls.\n</think>\n<answer>\nB\n</answer>"
         ("<think></think><answer>B</answer>", 1, 1, True),
         (RIGHT.replace("B\n", "C\n"), 1, 0, False),
         ("<answer>B</answer>", 0, 0, True),
-        ("B", 0, 0, False),
+        ("B", 0, 0, True),
+        ("<think>a<answer>B</answer></think><answer>B</answer>", 1, 0, True),
+        ("<think>a</think>Answer: A, B", 0, 0, False),
         (RIGHT + " B", 0, 0, True),
         ("so " + RIGHT, 0, 0, True),
         (RIGHT + "<answer>A</answer>", 0, 0, False),

@@ -3,7 +3,8 @@
 import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
-from nep.config import Lora, Sft
+from nep.config.sft import Sft
+from nep.config.training import Lora
 from nep.train.runtime.flops import training_flops
 from nep.train.sft import sft_batch
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from nep.config import Sft
+from nep.config.sft import Sft
 from nep.files import read_jsonl
 from nep.train.runtime.flops import training_flops
 from nep.train.runtime.meter import Meter
@@ -16,7 +16,7 @@ WAIT_S = 0.05
 def test_rates_are_counts_over_the_seconds_of_the_step(parts, engine_of) -> None:
     engine = engine_of(Sft())
     batch = sft_batch(parts.dialogues, Sft(), parts.visuals, engine)
-    meter = Meter(engine.model, parts.visuals, engine.world.device, engine.world.size)
+    meter = Meter(engine.model, parts.visuals, engine.distributed.device, engine.distributed.size)
 
     def late():
         time.sleep(WAIT_S)

@@ -6,7 +6,9 @@ import pytest
 import torch
 from support.engine_memory import held
 
-from nep.config import Grpo, Sft, Training
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.errors import InputError
 from nep.train.engine import Engine, deepspeed_config
 from nep.train.runtime.preflight import GIB, Line, ModelSize, check, host_memory, memory_lines, model_size, table
@@ -120,7 +122,9 @@ def test_grpo_holds_a_reference_and_a_cache() -> None:
 def test_what_cannot_fit_is_refused_with_its_largest_part() -> None:
     lines = memory_lines(LARGE, Sft(precision="bf16", gradient_checkpointing=True), zero(2), processes=1)
     check(lines, {"device": 80 * GIB, "host": 128 * GIB})
-    with pytest.raises(InputError, match=r"on the device, 40\.0 GiB there; the largest part is optimizer states"):
+    with pytest.raises(
+        InputError, match=r"of device memory; 40\.0 GiB available\. The largest part is optimizer states"
+    ):
         check(lines, {"device": 40 * GIB})
     shown = table(lines, {"device": 80 * GIB})
     assert f"{'optimizer states':<26}{'device':<8}{LARGE.trainable * 8 / GIB:>9.3f}" in shown

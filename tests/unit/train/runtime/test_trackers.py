@@ -11,7 +11,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
-from nep.config import HOW_IT_IS_RUN, Grpo, Sft, Training
+from nep.config.base import EXECUTION_ONLY
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
+from nep.config.training import Training
 from nep.files import read_jsonl
 from nep.train.runtime.trackers import Tracked, start_tracker
 
@@ -89,14 +92,14 @@ def test_a_tracker_has_each_step_of_a_killed_training_once(
 
 
 def test_which_tracker_is_no_part_of_the_recipe() -> None:
-    assert "tracker" in HOW_IT_IS_RUN
+    assert "tracker" in EXECUTION_ONLY
     assert Sft(tracker="wandb").result_settings() == Sft().result_settings()
 
 
 @pytest.mark.parametrize("name", ["none", "tensorboard"])
 def test_only_the_leading_process_writes(tmp_path: Path, name: str) -> None:
     tracked = Tracked(tmp_path, "nep", "sft", "0" * 16, {})
-    tracker = start_tracker(name, tracked, leads=False)
+    tracker = start_tracker(name, tracked, is_main_process=False)
     tracker.follow()
     tracker.write(1, {"metrics/loss": 1.0})
     tracker.close()

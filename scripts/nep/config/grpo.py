@@ -1,0 +1,118 @@
+"""The block `grpo`."""
+
+import re
+from typing import Literal, get_args
+
+from pydantic import Field, FiniteFloat, field_validator, model_validator
+
+from nep.config.base import Fraction
+from nep.config.training import (
+    CheckpointEvery,
+    Datasets,
+    LearningRate,
+    Schedule,
+    Training,
+    ValidateEvery,
+    WarmupRatio,
+    WeightDecay,
+)
+from nep.errors import did_you_mean
+
+AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
+LossMean = Literal["token", "sequence", "constant"]
+KlName = Literal["k1", "k2", "k3"]
+BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
+
+IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class Grpo(Training):
+    """Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) with the published settings as defaults."""
+
+    datasets: Datasets = Field({"next_event_mc": None})
+    lr: LearningRate = 1e-6
+    schedule: Schedule = "constant"
+    warmup_ratio: WarmupRatio = 0.0
+    weight_decay: WeightDecay = 0.01
+    steps: int = Field(125, ge=1, description="Number of steps.")
+    prompts_per_step: int = Field(16, ge=1, description="Questions in a step, over all processes.")
+    completions: int = Field(8, ge=2, description="Completions sampled for each question: the size of a group.")
+    temperature: float = Field(1.0, gt=0, description="Temperature of sampling.")
+    max_prompt_tokens: int = Field(4096, ge=16, description="Most tokens of a question; a longer one ends the run.")
+    max_new_tokens: int = Field(2048, ge=1, description="Most tokens of a completion.")
+    advantages: AdvantageName = Field(
+        "group_std",
+        description="How a group's rewards become advantages: less their mean and over their standard deviation, less "
+        "their mean (Dr. GRPO), or less the mean of the others (RLOO).",
+    )
+    loss_mean: LossMean = Field(
+        "token",
+        description="Over what the loss is averaged: all tokens of the step (DAPO), each sequence and then the "
+        "sequences (GRPO), or the constant completions · `max_new_tokens` (Dr. GRPO).",
+    )
+    ratio: Literal["token", "sequence"] = Field(
+        "token",
+        description="Importance ratio of each token, or of a whole sequence (GSPO), which needs a far smaller "
+        "`clip_low` and `clip_high`.",
+    )
+    clip_low: float = Field(0.2, gt=0, lt=1, description="The ratio is clipped below 1 - clip_low.")
+    clip_high: float = Field(0.2, gt=0, description="The ratio is clipped above 1 + clip_high.")
+    dual_clip: float | None = Field(
+        None,
+        gt=1,
+        description="Where the advantage is negative, the loss is at most this many times its size (dual-clip PPO; "
+        "null: no bound).",
+    )
+    kl: KlName = Field("k3", description="Estimator of the KL divergence from the start model.")
+    kl_coef: float = Field(1e-2, ge=0, description="Weight of the KL divergence in the loss.")
+    entropy_coef: float = Field(1e-3, ge=0, description="Weight of the entropy bonus in the loss.")
+    refill_rounds: int = Field(
+        0, ge=0, description="How often in a step groups without signal are replaced (DAPO's dynamic sampling)."
+    )
+    overlong_buffer: int = Field(
+        0, ge=0, description="Tokens before the limit over which a penalty grows to 1 (DAPO; 0: none)."
+    )
+    shuffled_bonus: float = Field(
+        0.0, ge=0, description="T-GRPO's reward for right answers that the order of the frames helped."
+    )
+    rewards: dict[str, FiniteFloat] = Field(
+        {"letter": 1.0},
+        description="Weights of rewards by name: `letter`, `format`, `think_length`, `similarity`, or "
+        "`package.module:function`, a Python function of (completion, answer, row) below the folder that the run is "
+        "started in.",
+    )
+    think_words: tuple[int, int] = Field((10, 300), description="Fewest and most words for the reward `think_length`.")
+    on_reward_error: Literal["stop", "zero"] = Field(
+        "stop", description="What an error in a reward function does: end the run, or count as reward 0."
+    )
+    entropy_floor: Fraction = Field(
+        0.1, description="Share of the first step's entropy below which a warning is printed."
+    )
+    validate_every: ValidateEvery = 25
+    checkpoint_every: CheckpointEvery = 25
+
+    @field_validator("rewards")
+    @classmethod
+    def _rewards_have_names(cls, rewards: dict[str, float]) -> dict[str, float]:
+        built_in = list(get_args(BuiltInReward))
+        for name in rewards:
+            if name not in built_in and not IMPORT_PATH.fullmatch(name):
+                hint = did_you_mean(name, built_in) or f"there are {', '.join(built_in)}"
+                raise ValueError(f"no reward {name!r}; {hint} (your own: package.module:function)")
+        return rewards
+
+    @model_validator(mode="after")
+    def _bounds_are_possible(self) -> "Grpo":
+        fewest, most = self.think_words
+        if not 0 <= fewest <= most:
+            raise ValueError(f"think_words {list(self.think_words)}: needs 0 <= fewest <= most")
+        if self.overlong_buffer > self.max_new_tokens:
+            raise ValueError(
+                f"overlong_buffer ({self.overlong_buffer}) must not exceed max_new_tokens ({self.max_new_tokens})"
+            )
+        return self
+
+    @property
+    def reward_modules(self) -> list[str]:
+        """Files of the user's own reward functions, relative to the folder that the run is started in."""
+        return sorted({name.partition(":")[0].replace(".", "/") + ".py" for name in self.rewards if ":" in name})

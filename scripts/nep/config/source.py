@@ -1,0 +1,54 @@
+"""The block `source`."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from nep.config.origin import Origin
+from nep.config.seedbench import SeedLevel
+
+Column = Literal[
+    "video_path",
+    "split_time",
+    "split_scene",
+    "caption",
+    "caption_part1",
+    "caption_part2",
+    "events",
+    "mc_qa",
+    "oe_qa",
+    "reasoning",
+    "prediction",
+    "critique",
+    "conclusion",
+]
+
+
+class Source(Origin):
+    """Where the data set comes from."""
+
+    kind: Literal["folder", "hub", "table"] = Field(
+        description="`hub`: a repository at a pinned revision. `folder`: a local folder in the hub's layout. `table`: "
+        "a local folder of plain video files with a table of annotations (CSV, JSON, JSONL, parquet)."
+    )
+    annotations: str = Field("next_event_prediction.json", description="File of annotations, below the source.")
+    questions: str | None = Field(
+        "futurebench.json", description="File of FutureBench's questions, below the source; null: there are none."
+    )
+    seedbench_r1: dict[SeedLevel, str] = Field(
+        {},
+        description="Annotation files of SeedBench-R1 by level; their videos and images lie where the others do.",
+    )
+    columns: dict[Column, str] = Field(
+        {}, description="Kind `table`: names of its columns where they differ from ours (ours: the table's)."
+    )
+    archives: list[str] = Field(
+        ["video_data_part*.tar.gz"], description="Archives of videos, as patterns of file names below the source."
+    )
+    keep_archives: bool = Field(True, description="Whether archives fetched from a hub stay once they are extracted.")
+
+    @model_validator(mode="after")
+    def _only_a_table_has_columns(self) -> "Source":
+        if self.columns and self.kind != "table":
+            raise ValueError("'columns' belongs to kind 'table'; the other kinds have the hub's layout")
+        return self
