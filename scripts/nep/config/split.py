@@ -24,8 +24,8 @@ class Split(Block):
     )
     incomplete: Literal["note", "quarantine"] = Field(
         "note",
-        description="A video that ends before its file says, or of which frames do not decode: `note` cuts it as far "
-        "as it goes and says so in the manifest, `quarantine` leaves it out.",
+        description="A video that ends before its file says, or has frames that do not decode: `note` cuts what is "
+        "there and says so in the manifest, `quarantine` leaves it out.",
     )
     max_quarantine_fraction: Fraction = Field(
         0.1, description="The run stops where a larger share of the videos cannot be used."

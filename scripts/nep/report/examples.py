@@ -15,7 +15,6 @@ from nep.files import confined
 from nep.report.collect import ModelName, Row, Run, Stage
 from nep.report.results_table import answers_to, headline_variants, result_tables
 from nep.video.orientation import orientation_of
-from nep.video.probe import open_video
 
 FIRST_FRAMES = 6
 SECOND_FRAMES = 4
@@ -142,7 +141,7 @@ def frames_of(path: Path, count: int) -> list[Frame]:
     """
     try:
         return _decode_frames(path, count)
-    except (av.FFmpegError, ValueError, OSError):
+    except (av.FFmpegError, OSError):
         return []
 
 
@@ -178,7 +177,8 @@ def _chosen(run: Run, answers: list[dict[str, Row]]) -> list[tuple[str, str]]:
 
 
 def _decode_frames(path: Path, count: int) -> list[Frame]:
-    with open_video(path) as (container, stream):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
         stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
         if not stamps:
             return []
