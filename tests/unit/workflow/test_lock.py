@@ -107,7 +107,7 @@ def leave_note(folder: Path, **changes: object) -> Path:
 
 def test_a_run_that_died_on_another_machine_is_explained_and_its_lock_stays(folder: Path) -> None:
     path = leave_note(folder, host="elsewhere")
-    with pytest.raises(LockedError, match=rf"started by ann on elsewhere .*If it is dead: rm {path}"):
+    with pytest.raises(LockedError, match=rf"started by ann on elsewhere .*if it is dead: rm {path}"):
         RunLock(folder, "demo")
     path.unlink()
     RunLock(folder, "demo").release()
