@@ -8,6 +8,8 @@ from nep.data.catalog import check_datasets, dataset_names
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
+from nep.layout.datasets import dataset_file, validation_file
+from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
@@ -54,7 +56,7 @@ def experiments_with(stage):
 
 def checkpoints_to_evaluate():
     """Names of the checkpoints to evaluate: the base, then each experiment's."""
-    return ["base", *CONFIG.trained_models]
+    return [BASE, *CONFIG.trained_models]
 
 
 def models():
@@ -62,33 +64,20 @@ def models():
     return [*checkpoints_to_evaluate(), *CONFIG.references]
 
 
-def manifest_of(model):
-    """Manifest file of a model."""
-    if model == "base":
-        return f"{RUN}/models/base.manifest.json"
-    experiment, stage = model.rsplit("-", 1)
-    return f"{RUN}/{experiment}/{stage}/manifest.json"
-
-
-def folder_of(model):
-    """Checkpoint folder of a model."""
-    if model == "base":
-        return f"{RUN}/models/base"
-    experiment, stage = model.rsplit("-", 1)
-    return f"{RUN}/{experiment}/{stage}/model"
+def below_run(path):
+    """A path of `nep.layout` in this run's folder."""
+    return f"{RUN}/{path}"
 
 
 def dataset_files(stage, experiment):
     """The data sets that an experiment's stage trains on."""
-    suffix = {"sft": "json", "grpo": "jsonl"}[stage]
-    return [
-        f"{RUN}/convert/{stage}/{name}.{suffix}" for name in getattr(CONFIG.experiments[experiment], stage).datasets
-    ]
+    names = getattr(CONFIG.experiments[experiment], stage).datasets
+    return [f"{RUN}/convert/{dataset_file(stage, name)}" for name in names]
 
 
 def validation_files(experiment):
     """The held-out samples of an experiment's SFT data sets."""
-    return [f"{RUN}/convert/sft/{name}.validation.json" for name in CONFIG.experiments[experiment].sft.datasets]
+    return [f"{RUN}/convert/{validation_file(name)}" for name in CONFIG.experiments[experiment].sft.datasets]
 
 
 def reward_files(grpo):
@@ -180,7 +169,7 @@ def archive_manifests(wildcards):
 
 def start_model(wildcards):
     """Name of the model that an experiment's GRPO starts from."""
-    return f"{wildcards.experiment}-sft" if wildcards.experiment in experiments_with("sft") else "base"
+    return model_name(wildcards.experiment, "sft") if wildcards.experiment in experiments_with("sft") else BASE
 
 
 # What starts a launcher on each node of a job.

@@ -16,9 +16,9 @@ checkpoint convert_datasets:
         signatures=signatures(),
         prompts=PROMPTS,
     output:
-        sft=[f"{RUN}/convert/sft/{name}.json" for name in DATASETS["sft"]],
-        validation=[f"{RUN}/convert/sft/{name}.validation.json" for name in DATASETS["sft"]],
-        grpo=[f"{RUN}/convert/grpo/{name}.jsonl" for name in DATASETS["grpo"]],
+        sft=[f"{RUN}/convert/{dataset_file('sft', name)}" for name in DATASETS["sft"]],
+        validation=[f"{RUN}/convert/{validation_file(name)}" for name in DATASETS["sft"]],
+        grpo=[f"{RUN}/convert/{dataset_file('grpo', name)}" for name in DATASETS["grpo"]],
         questions=f"{RUN}/convert/futurebench.jsonl",
         seedbench=f"{RUN}/convert/seedbench_r1.jsonl",
         manifest=f"{RUN}/convert/manifest.json",

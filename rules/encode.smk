@@ -5,7 +5,7 @@ ENCODE_SHARDS = [f"{shard}-of-{CONFIG.encode.shards}" for shard in range(1, CONF
 TRAINING_SETS = sorted(
     {
         file
-        for stage in ("sft", "grpo")
+        for stage in TRAINING_STAGES
         for experiment in experiments_with(stage)
         for file in dataset_files(stage, experiment)
     }

@@ -44,7 +44,7 @@ rule evaluate_model:
         seedbench=asked_seedbench,
         benchmarks=fetched_benchmarks,
         controls=[f"{RUN}/evaluate/controls/{control}.json" for control in CONFIG.evaluate.video_controls],
-        model=lambda wildcards: manifest_of(wildcards.model),
+        model=lambda wildcards: below_run(model_manifest(wildcards.model)),
         prompts=PROMPTS,
         tasks=TASK_FILES,
     output:
@@ -64,7 +64,7 @@ rule evaluate_model:
         recipe=recipe(CONFIG.evaluate),
         vision=recipe(CONFIG.vision),
         encode=recipe(CONFIG.encode, "dtype"),
-        folder=lambda wildcards: folder_of(wildcards.model),
+        folder=lambda wildcards: below_run(model_folder(wildcards.model)),
         seed=CONFIG.seed,
         code=code("evaluate_model.py", "run_lmms_eval.py"),
     shell:

@@ -31,7 +31,7 @@ rule export_experiment:
         run=run_folder,
         recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment]),
         vision=recipe(CONFIG.vision),
-        start=lambda wildcards: folder_of(start_model(wildcards)),
+        start=lambda wildcards: below_run(model_folder(start_model(wildcards))),
         seed=CONFIG.seed,
         code=code("export_experiment.py"),
     shell:

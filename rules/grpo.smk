@@ -7,7 +7,7 @@ rule train_grpo:
     input:
         datasets=lambda wildcards: dataset_files("grpo", wildcards.experiment),
         cache=f"{RUN}/encode/index.jsonl",
-        model=lambda wildcards: manifest_of(start_model(wildcards)),
+        model=lambda wildcards: below_run(model_manifest(start_model(wildcards))),
         rewards=of_training("grpo", reward_files),
         deepspeed=of_training("grpo", lambda training: training.deepspeed),
     output:
@@ -28,7 +28,7 @@ rule train_grpo:
     params:
         run=run_folder,
         recipe=of_training("grpo", recipe),
-        start=lambda wildcards: folder_of(start_model(wildcards)),
+        start=lambda wildcards: below_run(model_folder(start_model(wildcards))),
         seed=CONFIG.seed,
         code=code("train_grpo.py"),
     # A signal to stop is for the training alone: shell and log outlive it.

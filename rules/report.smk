@@ -6,7 +6,7 @@ rule make_report:
     """One self-contained page, the tables behind it, and a card for each trained model."""
     input:
         scores=[f"{RUN}/evaluate/{model}/scores.json" for model in models()],
-        trained=[manifest_of(model) for model in checkpoints_to_evaluate()],
+        trained=[below_run(model_manifest(model)) for model in checkpoints_to_evaluate()],
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         cache=f"{RUN}/encode/index.jsonl",

@@ -12,6 +12,7 @@ from nep.fingerprint import EXECUTION_ONLY, local_closure
 ROOMS = (
     "errors",
     "files",
+    "layout",
     "config",
     "fingerprint",
     "model_manifest",
@@ -42,11 +43,11 @@ ROOMS = (
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
-    "convert_datasets.py": "config data dedup errors files records rows stats",
+    "convert_datasets.py": "config data dedup errors files layout records rows stats",
     "encode_shard.py": "config encode errors files fingerprint jobs model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs stats",
-    "export_experiment.py": "config data errors export files rows",
-    "export_hf.py": "config data errors export files rows",
+    "export_experiment.py": "config data errors export files layout rows",
+    "export_hf.py": "config data errors export files layout rows",
     "fetch_archive.py": "config download errors files records rows",
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
@@ -55,22 +56,22 @@ DECIDED_BY = {
     "launch_training.py": "",
     "list_source.py": "config download errors files records rows",
     "make_controls.py": "config errors evaluate files jobs rows stats video",
-    "make_data_card.py": "config errors files records report rows slurm stats video",
+    "make_data_card.py": "config errors files layout records report rows slurm stats video",
     "make_demo_data.py": "config data demo errors files records rows",
-    "make_report.py": "config errors files report slurm stats video",
+    "make_report.py": "config errors files layout report slurm stats video",
     "make_tiny_model.py": "config data demo errors files model records rows",
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "config download errors files model model_manifest plan records report rows slurm train video",
-    "print_results.py": "config errors files report slurm stats",
+    "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train video",
+    "print_results.py": "config errors files layout report slurm stats",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
-    "train_grpo.py": "config data errors files fingerprint jobs model model_manifest rows stats train train/rl",
-    "train_sft.py": "config data errors files fingerprint jobs model model_manifest rows train",
-    "watch_run.py": "config errors evaluate files report slurm watch",
+    "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
+    "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
+    "watch_run.py": "errors evaluate files layout watch",
 }
 # What a training draws its rows with, of a room that otherwise makes data sets.
 DATA_OF_TRAININGS = {"nep/data/__init__.py", "nep/data/draw.py", "nep/data/selection.py"}

@@ -21,6 +21,7 @@ from nep.config.split import Split
 from nep.config.tiny_model import TinyModel
 from nep.config.vision import Vision
 from nep.errors import InputError, did_you_mean
+from nep.layout.models import BASE, TRAINING_STAGES, model_name
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -54,15 +55,15 @@ class Config(Block):
     @field_validator("experiments")
     @classmethod
     def _base_is_taken(cls, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
-        if "base" in experiments:
-            raise ValueError("'base' names the untrained model; call the experiment something else")
+        if BASE in experiments:
+            raise ValueError(f"{BASE!r} names the untrained model; call the experiment something else")
         if not experiments:
             raise ValueError("name at least one experiment")
         return experiments
 
     @model_validator(mode="after")
     def _models_have_names_of_their_own(self) -> "Config":
-        if taken := sorted(set(self.references) & {"base", "controls", *self.trained_models}):
+        if taken := sorted(set(self.references) & {BASE, "controls", *self.trained_models}):
             raise ValueError(f"references.{taken[0]}: a model of this run has that name; call the reference otherwise")
         return self
 
@@ -78,9 +79,9 @@ class Config(Block):
     def trained_models(self) -> list[str]:
         """Names of the trained models, in the order of the experiments."""
         return [
-            f"{name}-{stage}"
+            model_name(name, stage)
             for name, experiment in self.experiments.items()
-            for stage in ("sft", "grpo")
+            for stage in TRAINING_STAGES
             if getattr(experiment, stage) is not None
         ]
 

@@ -37,6 +37,7 @@ from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_co
 from nep.dedup.signature import NearDuplicate, from_json, near_duplicates
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file, write_json, write_json_rows, write_jsonl
+from nep.layout.datasets import dataset_file, validation_file
 from nep.records.schema import Question, Record, rows_as
 from nep.records.seedbench import SeedQuestion
 from nep.rows.sample import Part
@@ -137,8 +138,8 @@ def find_near_duplicates(
 def sft_files(entry: SftSet, items: list[Item], prompts: Prompts, config: Convert, seed: int) -> list[RowFile]:
     """The training file of a data set, and its validation file."""
     files: dict[Part, RowFile] = {
-        "train": RowFile(f"sft/{entry.name}.json", published_as=entry.published_as),
-        "validation": RowFile(f"sft/{entry.name}.validation.json"),
+        "train": RowFile(dataset_file("sft", entry.name), published_as=entry.published_as),
+        "validation": RowFile(validation_file(entry.name)),
     }
     for item in items:
         files[item.part].collect(lambda item=item: rows_of_item(entry, item, prompts, seed))
@@ -155,25 +156,25 @@ def mixed_files(entry: MixedSet, files: list[RowFile], seed: int) -> list[RowFil
     """The training file and the validation file of a mixed set, from those of its parts among `files`."""
     by_path = {file.path: file for file in files}
     made = []
-    for suffix in ("json", "validation.json"):
-        parts = {name: by_path[f"sft/{name}.{suffix}"].rows for name in entry.parts}
+    for file_of in (partial(dataset_file, "sft"), validation_file):
+        parts = {name: by_path[file_of(name)].rows for name in entry.parts}
         rows = mix(parts, seed)
         surplus = sum(map(len, parts.values())) - len(rows)
-        made.append(RowFile(f"sft/{entry.name}.{suffix}", rows, Counter(surplus_in_part=surplus)))
+        made.append(RowFile(file_of(entry.name), rows, Counter(surplus_in_part=surplus)))
     return made
 
 
 def grpo_file(name: str, asked: list[MultipleChoice], left_out: Counter[str], prompts: Prompts) -> RowFile:
     """Questions to be answered with reasoning: both parts, which a row's `part` tells apart."""
     choices = [choice(item.id, item.item.record.id, item.text, item.options, item.letter) for item in asked]
-    return RowFile(f"grpo/{name}.jsonl", [item.grpo_row(prompts) for item in asked], left_out, choices=choices)
+    return RowFile(dataset_file("grpo", name), [item.grpo_row(prompts) for item in asked], left_out, choices=choices)
 
 
 def answered_files(name: str, variant: Variant, asked: list[MultipleChoice], prompts: Prompts) -> list[RowFile]:
     """Questions with their answers: the training file and the validation file of the set `name`."""
     files: dict[Part, RowFile] = {
-        "train": RowFile(f"sft/{name}.json"),
-        "validation": RowFile(f"sft/{name}.validation.json"),
+        "train": RowFile(dataset_file("sft", name)),
+        "validation": RowFile(validation_file(name)),
     }
     for question in asked:
         files[question.item.part].rows.append(question.sft_row(prompts, variant))

@@ -7,6 +7,7 @@ from typing import Any
 from nep.config.training import Training
 from nep.data.draw import take_first_by_hash
 from nep.files import read_json, read_jsonl
+from nep.layout.datasets import VALIDATION
 from nep.rows.sample import Part
 
 Row = dict[str, Any]
@@ -17,14 +18,14 @@ def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str,
     return {name: _first(read_json(path), name, sft, seed) for name, path in files.items()}
 
 
-def validation_file(file: Path) -> Path:
+def validation_of(file: Path) -> Path:
     """Where the held-out samples of an SFT data set lie."""
-    return file.with_suffix(".validation.json")
+    return file.with_suffix(f"{VALIDATION}{file.suffix}")
 
 
 def select_sft_validation(files: Mapping[str, Path], samples: int, seed: int) -> dict[str, list[Row]]:
     """The first `samples` rows of each data set's validation file, in the order of a hash."""
-    rows = {name: read_json(validation_file(path)) for name, path in files.items()}
+    rows = {name: read_json(validation_of(path)) for name, path in files.items()}
     return {name: take_first_by_hash(found, samples, seed, False) for name, found in rows.items()}
 
 

@@ -11,9 +11,11 @@ from nep.config.vision import Vision
 from nep.data.selection import Row, select_grpo, select_sft
 from nep.errors import InputError
 from nep.files import read_json, write_text
+from nep.layout.datasets import dataset_file
+from nep.layout.models import BASE, model_folder
 from nep.rows.sample import Part
 
-BASE_MODEL = "models/base"
+BASE_MODEL = model_folder(BASE)
 # What makes another algorithm of GRPO, and has no place in the exports.
 NOT_EXPORTED = (
     "advantages",
@@ -70,7 +72,7 @@ class ExperimentExport:
 
     def sft_rows(self) -> dict[str, list[Row]]:
         """The rows that SFT trains on, by data set, without empty sets. Raises InputError where there is no row."""
-        files = {name: self.run / f"convert/sft/{name}.json" for name in self.sft.datasets}
+        files = {name: self.run / "convert" / dataset_file("sft", name) for name in self.sft.datasets}
         rows = {name: found for name, found in select_sft(files, self.sft, self.seed).items() if found}
         if not rows:
             raise InputError(f"experiments.{self.name}.sft.datasets: no row in {', '.join(files)}; nothing to export")
@@ -78,7 +80,7 @@ class ExperimentExport:
 
     def grpo_rows(self) -> dict[Part, list[Row]]:
         """The questions of GRPO by part. Raises InputError where there is none to train on."""
-        files = {name: self.run / f"convert/grpo/{name}.jsonl" for name in self.grpo.datasets}
+        files = {name: self.run / "convert" / dataset_file("grpo", name) for name in self.grpo.datasets}
         rows = select_grpo(files, self.grpo, self.seed)
         if not rows["train"]:
             raise InputError(f"experiments.{self.name}.grpo.datasets: no question to train on in {', '.join(files)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.layout.models import TRAINING_STAGES
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
 from nep.plan.training import TrainingCost, VisualShape
@@ -186,7 +187,7 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
         return facts.video_bytes
     if stage == "encode":
         return _cached(facts, visual)
-    if stage in ("sft", "grpo"):
+    if stage in TRAINING_STAGES:
         trainings = {name: getattr(body, stage) for name, body in facts.config.experiments.items()}
         sizes = [
             _checkpoints(training, costs[(stage, name)]) if (stage, name) in costs else None

@@ -13,23 +13,11 @@ from nep.download.open_place import open_place
 from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, read_list
+from nep.layout.datasets import dataset_file
+from nep.layout.models import BASE, model_folder
+from nep.layout.stages import stage_folders, work_folders
 
 MODEL_CONFIG = "config.json"
-# Below the run's folder, what each stage writes: for the stages of training, that of one experiment.
-FOLDERS = {
-    "demo": ("hub", "tiny_model"),
-    "download": ("download", "models"),
-    "records": ("records",),
-    "split": ("segments", "split"),
-    "hash": ("hash",),
-    "convert": ("convert",),
-    "export": ("export",),
-    "encode": ("encode",),
-    "sft": ("{experiment}/sft", "work/sft/{experiment}"),
-    "grpo": ("{experiment}/grpo", "work/grpo/{experiment}"),
-    "evaluate": ("evaluate",),
-    "report": ("report",),
-}
 
 
 @dataclass(frozen=True)
@@ -58,10 +46,9 @@ class Facts:
 
     def samples(self, stage: str, experiment: str) -> int | None:
         """Rows that an experiment's stage trains on."""
-        suffix = {"sft": "json", "grpo": "jsonl"}[stage]
         total = 0
         for name, wanted in getattr(self.config.experiments[experiment], stage).datasets.items():
-            there = self.rows.get(f"{stage}/{name}.{suffix}")
+            there = self.rows.get(dataset_file(stage, name))
             if there is None and wanted is None:
                 return None
             total += min(number for number in (there, wanted) if number is not None)
@@ -93,8 +80,8 @@ def read_facts(root: Path, config: Config, scratch: Path) -> Facts:
 def size_of(root: Path, stage: str, experiment: str | None) -> int:
     """Bytes of what a stage has written; hard links to the same file count once."""
     found = {}
-    for folder in FOLDERS[stage]:
-        for path in (root / folder.format(experiment=experiment)).rglob("*"):
+    for folder in (*stage_folders(stage, [experiment]), *work_folders(stage, [experiment])):
+        for path in (root / folder).rglob("*"):
             if path.is_file() and not path.is_symlink():
                 status = path.stat()
                 found[status.st_ino] = status.st_size
@@ -131,7 +118,7 @@ def _count(config: Config) -> int | None:
 
 def _model(root: Path, model: Model, scratch: Path) -> tuple[Path | None, int | None]:
     """A folder with the base model's config, and the model's size."""
-    for folder in (root / "models/base", *([Path(model.path)] if model.path else [])):
+    for folder in (root / model_folder(BASE), *([Path(model.path)] if model.path else [])):
         if (folder / MODEL_CONFIG).is_file():
             return folder, sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     if model.kind != "hub":

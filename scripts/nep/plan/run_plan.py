@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from nep.config.whole import Config
+from nep.layout.models import TRAINING_STAGES
 from nep.plan import checks as preflight
 from nep.plan.checks import Check
 from nep.plan.dry_run import DryRun, Job
@@ -152,7 +153,7 @@ def _cached(stage: str, jobs: Sequence[Job], facts: Facts, there: int) -> str:
     if stage in ("split", "hash"):
         videos = sum(1 for _ in (work / stage).glob("*/*.json"))
         parts += [f"videos in the ledger: {videos:,}"] if videos else []
-    if stage in ("sft", "grpo"):
+    if stage in TRAINING_STAGES:
         steps = [int(path.name.removeprefix("step-")) for path in (work / stage).glob("*/*/step-*")]
         parts += [f"a checkpoint at step {max(steps)}, for the recipe that wrote it"] if steps else []
     if stage == "encode" and (index := facts.root / "encode/index.jsonl").is_file():

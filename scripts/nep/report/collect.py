@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from nep.config.whole import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
+from nep.layout.models import BASE, experiment_and_stage, model_name
 from nep.report.benchmarks import is_own
 from nep.slurm.accounting import Cost, run_costs
 from nep.workflow.machine import FOLDER as MACHINES
@@ -17,7 +18,6 @@ from nep.workflow.machine import Machine
 
 Row = dict[str, Any]
 Stage = Literal["base", "sft", "grpo", "reference"]
-BASE = "base"
 REFERENCE = "reference"
 
 SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high", "unreadable", "failed")
@@ -176,7 +176,7 @@ def evaluated_models(config: Config) -> list[ModelName]:
 
 def trained_models(config: Config) -> list[ModelName]:
     """Every model that the configuration trains."""
-    return [ModelName(*name.rsplit("-", 1)) for name in config.trained_models]
+    return [ModelName(*experiment_and_stage(name)) for name in config.trained_models]
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -238,7 +238,7 @@ def _read_seedbench(root: Path) -> list[Row]:
 
 def _read_model(root: Path, name: ModelName) -> EvaluatedModel:
     experiment, stage = name
-    folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else f"{experiment}-{stage}")
+    folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else model_name(experiment, stage))
     scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
     content = read_json(scores_file)
     if not isinstance(content, dict) or not isinstance(content.get("scores"), list):

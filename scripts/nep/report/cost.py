@@ -4,52 +4,10 @@ import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
+from nep.layout.stages import OTHER, OTHER_FOLDER, STAGE_EDGES, STAGE_RULES, stage_folders, stage_of
 from nep.report.collect import Job, Run
 from nep.workflow.rule_graph import without_implied
 
-# The rules of each stage, in the order of the workflow; a test compares both with Snakemake's own graph of rules.
-STAGE_RULES = {
-    "demo": ("make_demo_data", "make_tiny_model"),
-    "download": ("list_source", "fetch_archive", "finish_download", "fetch_model", "fetch_benchmark"),
-    "records": ("parse_records",),
-    "hash": ("hash_shard", "merge_hashes"),
-    "split": ("split_shard", "merge_split"),
-    "convert": ("convert_datasets",),
-    "export": ("export_experiment", "export_datasets"),
-    "encode": ("encode_shard", "merge_encode"),
-    "sft": ("train_sft",),
-    "grpo": ("train_grpo",),
-    "evaluate": ("make_controls", "evaluate_model", "evaluate_reference"),
-    "report": ("make_report", "make_data_card"),
-}
-# (stage, stages that read its files), without the arrows that others imply.
-STAGE_EDGES = (
-    ("demo", "download"),
-    ("download", "records"),
-    ("records", "hash"),
-    ("records", "split"),
-    ("hash", "convert"),
-    ("split", "convert"),
-    ("convert", "encode"),
-    ("encode", "sft"),
-    ("sft", "grpo"),
-    ("grpo", "evaluate"),
-    ("evaluate", "report"),
-)
-OTHER = "other"
-# Folders of a run by stage; those of training lie in the experiments' own.
-STAGE_FOLDERS = {
-    "demo": ("hub", "tiny_model"),
-    "download": ("download", "models"),
-    "records": ("records",),
-    "hash": ("hash",),
-    "split": ("split", "segments"),
-    "convert": ("convert",),
-    "export": ("export",),
-    "encode": ("encode",),
-    "evaluate": ("evaluate",),
-    OTHER: ("work",),
-}
 NODE_WIDTH, NODE_HEIGHT, GAP_X, GAP_Y = 88, 62, 26, 14
 
 
@@ -126,11 +84,6 @@ def total_cost(costs: list[RuleCost], name: str = "Total") -> RuleCost:
     )
 
 
-def stage_of(rule: str) -> str:
-    """The stage that a rule belongs to."""
-    return next((stage for stage, rules in STAGE_RULES.items() if rule in rules), OTHER)
-
-
 def stage_costs(run: Run) -> list[StageCost]:
     """Stages that ran a job or left a file, in the order of the workflow; the report does not count itself."""
     costs = rule_costs(run.jobs)
@@ -192,9 +145,11 @@ def _arrow(source: tuple[float, float], target: tuple[float, float]) -> str:
 
 
 def _folders(run: Run, stage: str) -> list[Path]:
-    if stage in ("sft", "grpo"):
-        return [run.root / experiment / stage for experiment in run.config.experiments]
-    return [run.root / name for name in STAGE_FOLDERS.get(stage, ())]
+    """Folders of a stage; the report, which is being written, does not count itself."""
+    if stage == "report":
+        return []
+    names = [OTHER_FOLDER] if stage == OTHER else stage_folders(stage, run.config.experiments)
+    return [run.root / name for name in names]
 
 
 def _sum_of(values: list[float | None]) -> float | None:

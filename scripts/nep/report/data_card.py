@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nep.files import read_json, read_jsonl, write_text
+from nep.layout.datasets import VALIDATION
 from nep.records.schema import Record, rows_as
 from nep.report import curves
 from nep.report.collect import Quarantined, Row, checked, read_quarantined
@@ -39,7 +40,6 @@ WAY_NAMES = {
 }
 CUT_KEYS = ("id", "way", "why", "encoded_frames", "source_frames", "duration", "first", "second")
 FILE_KEYS = ("rows", "left_out")
-VALIDATION = ".validation"
 NUMBER = re.compile(r"\b\d+\b")
 
 

@@ -7,6 +7,7 @@ import yaml
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.whole import Config
+from nep.layout.models import TRAINING_STAGES
 from nep.report.benchmarks import OVERALL, benchmark_of, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
 from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
@@ -80,7 +81,7 @@ def _header(run: Run, model: EvaluatedModel, name: str) -> dict[str, Any]:
 
 def _stages_before(config: Config, model: EvaluatedModel) -> list[str]:
     experiment = config.experiments[model.experiment]
-    return [stage for stage in ("sft", "grpo")[: 1 if model.stage == "sft" else 2] if getattr(experiment, stage)]
+    return [stage for stage in TRAINING_STAGES[: TRAINING_STAGES.index(model.stage) + 1] if getattr(experiment, stage)]
 
 
 def _training_row(run: Run, experiment: str, stage: str) -> str:

@@ -12,6 +12,7 @@ from nep.config.base import EXECUTION_ONLY, Block
 from nep.config.model import Model
 from nep.config.source import Source
 from nep.config.whole import Config
+from nep.layout.models import TRAINING_STAGES
 from nep.report.collect import Job, Run
 from nep.workflow.machine import Machine
 
@@ -34,7 +35,7 @@ def config_changes(config: Config) -> list[Change]:
     """
     changes = list(_changes(config, type(config), ""))
     for name, experiment in config.experiments.items():
-        for stage in ("sft", "grpo"):
+        for stage in TRAINING_STAGES:
             block = getattr(experiment, stage)
             if block is not None:
                 prefix = f"experiments.{name}.{stage}"
@@ -72,7 +73,7 @@ def _gpus(models: tuple[str, ...]) -> str:
 
 
 def _stages(experiment: Any) -> str:
-    stages = [(name, getattr(experiment, name)) for name in ("sft", "grpo")]
+    stages = [(name, getattr(experiment, name)) for name in TRAINING_STAGES]
     return ", then ".join(f"{name.upper()} on {_sets(block.datasets)}" for name, block in stages if block)
 
 

@@ -8,6 +8,7 @@ import yaml
 from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
+from nep.layout.stages import stage_of
 from nep.report import comparison, cost, curves, overview, published, results_table
 from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
@@ -97,7 +98,7 @@ def render_page(run: Run) -> str:
         accounted=[*run.accounted, accounting.total(run.accounted)] if run.accounted else [],
         total=total_cost(costs),
         stages=stages,
-        stage_of=cost.stage_of,
+        stage_of=stage_of,
         graph=cost.stage_graph(stages),
         boxes=cost,
         has_gpus=not run.machines or any(machine.gpus for machine in run.machines),

@@ -11,9 +11,10 @@ from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config.sft import Sft
-from nep.data.selection import Row, select_sft, select_sft_validation, validation_file
+from nep.data.selection import Row, select_sft, select_sft_validation, validation_of
 from nep.errors import InputError
 from nep.files import read_jsonl
+from nep.layout.datasets import dataset_file
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
 from nep.model.samples import Sample, SampleBuilder, say_altered, video_keys
 from nep.model.vision_cache import VisionCache
@@ -37,7 +38,7 @@ def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
     distributed = start_distributed(sft.threads)
     files = dataset_files(sft, paths.convert)
-    fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_file, files.values())], paths)
+    fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_of, files.values())], paths)
     shared = SharedTraining(STAGE, fingerprint, paths)
     if shared.fetch(distributed):
         return
@@ -192,7 +193,7 @@ class SftPlan:
 
 def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
     """The file of each data set. Raises InputError naming the sets that exist when one does not."""
-    files = {name: convert / STAGE / f"{name}.json" for name in sft.datasets}
+    files = {name: convert / dataset_file(STAGE, name) for name in sft.datasets}
     for name, path in files.items():
         if not path.is_file():
             known = sorted(item.stem for item in path.parent.glob("*.json") if "." not in item.stem)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nep.evaluate.ledger import PROGRESS
-from nep.report.cost import OTHER, STAGE_RULES, stage_of
+from nep.layout.stages import OTHER, STAGE_RULES, stage_of
 from nep.watch.progress import Progress, bar_progress, last_rows, ledger_progress, tail, training_progress
 from nep.watch.snakemake_log import Job, RunLog, parse_log
 from nep.workflow.lock import Standing, standing

@@ -8,8 +8,9 @@ from support.synthetic_run import SyntheticRun
 import draw_workflow
 from nep.config.whole import load_config
 from nep.errors import InputError
+from nep.layout.stages import STAGE_EDGES, STAGE_RULES, stage_of
 from nep.report.collect import Run, collect_run, read_jobs
-from nep.report.cost import STAGE_EDGES, STAGE_RULES, StageCost, folder_bytes, stage_costs, stage_graph, stage_of
+from nep.report.cost import StageCost, folder_bytes, stage_costs, stage_graph
 from nep.workflow.rule_graph import parse_rulegraph, without_implied
 
 EXTENDED = "s\tmax_rss\tcpu_time\tresources\n10.0\t5\t8\t{resources}\n"

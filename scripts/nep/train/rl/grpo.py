@@ -19,6 +19,7 @@ from nep.config.grpo import Grpo
 from nep.data.selection import select_grpo
 from nep.errors import InputError
 from nep.files import read_jsonl
+from nep.layout.datasets import dataset_file
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
 from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, say_altered, video_keys
 from nep.model.scoring import Policy, Scorer
@@ -309,7 +310,7 @@ def _parts(group: Group, limit: int) -> list[Part]:
 
 def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:
     """The file of each data set. Raises InputError naming the sets that exist when one does not."""
-    files = {name: convert / STAGE / f"{name}.jsonl" for name in grpo.datasets}
+    files = {name: convert / dataset_file(STAGE, name) for name in grpo.datasets}
     for name, path in files.items():
         if not path.is_file():
             known = ", ".join(sorted(item.stem for item in path.parent.glob("*.jsonl")))
