@@ -64,7 +64,8 @@ DECIDED_BY = {
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train video",
+    "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "
+    "video",
     "print_results.py": "config errors files layout report slurm stats",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "slurm_costs.py": "errors slurm",
