@@ -42,7 +42,7 @@ def rulegraph(folder: Path) -> str:
 
     Before that, Snakemake does not know which jobs follow the checkpoint, and leaves them out.
     """
-    for name in ("config", "scripts"):
+    for name in ("Snakefile", "rules", "envs", "config", "scripts"):
         (folder / name).symlink_to(ROOT / name)
     hub = folder / "results" / "demo" / "hub"
     hub.mkdir(parents=True)
@@ -52,9 +52,8 @@ def rulegraph(folder: Path) -> str:
     listing = folder / "results" / "demo" / "download" / "archives.json"
     listing.parent.mkdir()
     listing.write_text(json.dumps({"archives": [{"name": names[0]}]}), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", str(ROOT / "config" / "config.yaml"), "--rerun-triggers", "mtime", "--rulegraph", "dot"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "--rulegraph", "dot"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise InputError(f"snakemake --rulegraph failed:\n{done.stderr}")
     return done.stdout
