@@ -8,7 +8,7 @@ from support.display_matrix import ORIENTATIONS, write_orientation
 from support.readers import LUMA, READERS, by_ffmpeg
 from support.splits import split
 
-from nep.config import Vision
+from nep.config.vision import Vision
 from nep.dedup.frames import signature_of
 from nep.encode.frames import decode_clip
 from nep.model.resizing import WithinBudget
