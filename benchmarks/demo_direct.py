@@ -85,7 +85,10 @@ def accuracy(run: Path, variant: Variant, folder: Path) -> dict[str, Any]:
     # Rollouts need the attention that scoring puts in.
     Scorer(model)
     processor, cache = AutoProcessor.from_pretrained(folder), VisionCache(run / "encode")
-    visuals, builder = Visuals(cache, processor, grpo, torch.device("cpu")), SampleBuilder(processor, model, cache)
+    visuals, builder = (
+        Visuals(cache, processor, grpo.freeze, torch.device("cpu")),
+        SampleBuilder(processor, model, cache),
+    )
     rollout = Rollout(decoding_for(model, processor, 1.0, LIMITS[variant]), captured=False)
     wordings = load_prompts(PROMPTS).instructions
     found = read_jsonl(run / "convert/grpo/next_event_mc.jsonl")
