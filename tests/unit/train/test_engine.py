@@ -105,7 +105,7 @@ def test_freezing_everything_is_refused(parts) -> None:
         ({}, "needs 'zero_optimization' with a 'stage' \\(0, 1, 2 or 3\\), found None"),
         ({"stage": 0, "offload_optimizer": {"device": "cpu"}}, "offload_optimizer needs ZeRO stage 1 or more"),
         ({"stage": 2, "offload_param": {"device": "cpu"}}, "offload_param needs ZeRO stage 3 or more, found stage 2"),
-        ({"stage": 3, "offload_param": {"device": "nvme"}}, "offload_param.device is 'nvme'; 'cpu' and 'none'"),
+        ({"stage": 3, "offload_param": {"device": "nvme"}}, "offload_param.device is 'nvme'; supported: 'cpu', 'none'"),
     ],
 )
 def test_a_deepspeed_file_that_the_engine_cannot_run_is_named(tmp_path, zero: dict, message: str) -> None:
