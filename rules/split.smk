@@ -20,7 +20,7 @@ rule split_shard:
     threads: CONFIG.split.processes
     params:
         run=run_folder,
-        recipe=recipe(CONFIG.split, "crf", "preset", "audio", "timeout_s"),
+        recipe=recipe(CONFIG.split, "crf", "preset", "audio", "incomplete", "timeout_s"),
         code=code("split_shard.py"),
         shards=CONFIG.split.shards,
     shell:
