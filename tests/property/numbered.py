@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from support.display_matrix import QUARTER_TURN, write_orientation
+from support.display_matrix import ORIENTATIONS, QUARTER_TURN, UPRIGHT, write_orientation
 
+from nep.video.orientation import Orientation
 from nep.video.tools import find_ffmpeg, run_ffmpeg
 
 WIDTH, HEIGHT, BITS = 128, 96, 8
@@ -27,7 +28,7 @@ class Kind:
     pictures: int = 72
     rate: str = "24"
     start: str | None = None
-    rotated: bool = False
+    orientation: Orientation = UPRIGHT
 
 
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params")
@@ -53,9 +54,15 @@ KINDS = [
     Kind("negative.mp4", (*X264, "-bf", "2", "-g", "24", "-output_ts_offset", "-0.5", "-avoid_negative_ts", "disabled",
                           "-movflags", "negative_cts_offsets")),
     Kind("edit_list.mp4", (*X264, "-bf", "2", "-g", "24"), start="0.6"),
-    Kind("rotated.mp4", (*X264, "-bf", "2", "-g", "24"), rotated=True),
+    Kind("rotated.mp4", (*X264, "-bf", "2", "-g", "24"), orientation=QUARTER_TURN),
+    *(Kind(f"shown_{number}.mp4", (*X264, "-bf", "2", "-g", "24"), orientation=orientation)
+      for number, orientation in enumerate(ORIENTATIONS)),
     Kind("two_pictures.mp4", X264, pictures=2),
     Kind("in_avi.avi", (*X264, "-bf", "0", "-g", "24")),
+    Kind("b_frames.avi", (*X264, "-bf", "3", "-g", "24")),
+    Kind("program.mpg", ("-c:v", "mpeg2video", "-q:v", "2", "-bf", "2", "-g", "24")),
+    Kind("flash.flv", (*X264, "-bf", "3", "-g", "24")),
+    Kind("sorenson.flv", ("-c:v", "flv", "-q:v", "2")),
     Kind("transport.ts", (*X264, "-bf", "2", "-g", "24", "-output_ts_offset", "3")),
     Kind("ten_bit.mp4", (*X264[:-1], "yuv420p10le", "-bf", "2", "-g", "24")),
     Kind("full_chroma.mp4", (*X264[:-1], "yuv444p", "-bf", "2", "-g", "24")),
@@ -71,7 +78,8 @@ KINDS = [
 COPIED = {
     *("plain.mp4", "b_frames.mp4", "pyramid.mp4", "strict_pyramid.mkv", "open_gop.mp4", "one_gop.mp4", "all_intra.mov"),
     *("refs_slices.mov", "recovery.mkv", "tagged.mp4", "fragmented.mp4", "ntsc.mp4", "variable.mkv", "variable.mp4"),
-    *("late.mkv", "rotated.mp4", "two_pictures.mp4"),
+    *("late.mkv", "rotated.mp4", "two_pictures.mp4", "flash.flv"),
+    *(f"shown_{number}.mp4" for number, orientation in enumerate(ORIENTATIONS) if not orientation.is_mirrored),
 }
 
 
@@ -86,8 +94,8 @@ def make(kind: Kind, folder: Path) -> Path:
     if kind.start:
         # Copied from between two keyframes: the file keeps what comes before, hidden by an edit list.
         run_ffmpeg(["-nostdin", "-v", "error", "-y", "-ss", kind.start, "-i", str(target), "-c", "copy", str(path)])
-    if kind.rotated:
-        write_orientation(path, QUARTER_TURN, (WIDTH, HEIGHT))
+    if kind.orientation != UPRIGHT:
+        write_orientation(path, kind.orientation, (WIDTH, HEIGHT))
     return path
 
 
@@ -100,8 +108,9 @@ def picture(number: int) -> NDArray[np.uint8]:
     return np.concatenate([np.broadcast_to(code, (HEIGHT // 2, WIDTH)), moving])
 
 
-def number_of(luma: NDArray[np.uint8], *, turned: bool = False) -> int:
-    """The number that an upright picture bears. `turned`: it is shown after a quarter turn."""
-    straight = np.rot90(luma) if turned else luma
+def number_of(luma: NDArray[np.uint8], orientation: Orientation = UPRIGHT) -> int:
+    """The number that a picture bears which is shown in `orientation`."""
+    flipped = luma[:: -1 if orientation.up_down else 1, :: -1 if orientation.left_right else 1]
+    straight = flipped.swapaxes(0, 1) if orientation.transposed else flipped
     blocks = straight[8 : HEIGHT // 2 - 8].reshape(-1, BITS, BLOCK)[:, :, 4:-4].mean(axis=(0, 2))
     return sum(int(block > 128) << bit for bit, block in enumerate(blocks))

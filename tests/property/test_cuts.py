@@ -5,6 +5,7 @@ import random
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numbered import COPIED, KINDS, Kind, make, number_of
@@ -14,7 +15,9 @@ from support.readers import READERS, by_pyav
 from support.splits import split
 
 from mini_clips import CLIPS
+from nep.video.orientation import Orientation
 from nep.video.probe import probe
+from nep.video.tools import run_ffmpeg
 
 # The first ones are near both ends.
 CUTS_OF_A_KIND, SOME = 18, 5
@@ -31,7 +34,7 @@ def test_there_are_five_hundred_cuts() -> None:
 def test_cuts_of_a_kind(kind: Kind, cuts: int, tmp_path: Path) -> None:
     source = make(kind, tmp_path)
     pictures = by_pyav(source)
-    numbers = [number_of(luma, turned=kind.rotated) for luma in pictures.lumas]
+    numbers = [number_of(luma, kind.orientation) for luma in pictures.lumas]
     assert numbers == sorted(set(numbers))
     described = probe(source)
     times = [(pts - described.pts[0]) * described.time_base for pts in described.pts]
@@ -44,14 +47,14 @@ def test_cuts_of_a_kind(kind: Kind, cuts: int, tmp_path: Path) -> None:
             ("first", numbers[:before], times[:before]),
             ("second", numbers[before:], times[before:]),
         ):
-            check_part(tmp_path / row[part]["path"], wanted, [float(each - at[0]) for each in at], turned=kind.rotated)
+            check_part(tmp_path / row[part]["path"], wanted, [float(each - at[0]) for each in at], kind.orientation)
 
 
-def check_part(path: Path, numbers: list[int], times: list[float], *, turned: bool) -> None:
+def check_part(path: Path, numbers: list[int], times: list[float], orientation: Orientation) -> None:
     for name, read in READERS.items():
         found = read(path)
         assert found.count == len(numbers), f"{name} announces {found.count} of {len(numbers)} pictures"
-        assert [number_of(luma, turned=turned) for luma in found.lumas] == numbers, name
+        assert [number_of(luma, orientation) for luma in found.lumas] == numbers, name
         if found.times is not None:
             assert found.times == pytest.approx(times, abs=1e-5), name
 
@@ -63,6 +66,52 @@ def random_times(times: list[Fraction], chance: random.Random, count: int) -> li
     between = [Fraction(chance.uniform(1e-3, float(times[-1]))) for _ in range(count)]
     drawn = [*near_ends, *(time for pair in zip(on_pictures, between, strict=True) for time in pair)][:count]
     return [min(Fraction(round(time * 10**6), 10**6), Fraction(int(times[-1] * 10**6), 10**6)) for time in drawn]
+
+
+@pytest.mark.parametrize(
+    "name", ["b_frames.mp4", "late.mkv", "b_frames.avi", "program.mpg", "flash.flv", "transport.ts"]
+)
+def test_truncated_files_lose_their_end_alone(name: str, tmp_path: Path) -> None:
+    whole = make(next(kind for kind in KINDS if kind.name == name), tmp_path).read_bytes()
+    source, chance = tmp_path / f"cut-{name}", random.Random(name)
+    for _ in range(6):
+        kept = chance.randrange(len(whole) // 2, len(whole))
+        source.write_bytes(whole[:kept] + chance.choice([b"", bytes(len(whole) - kept)]))
+        row = split(source, chance.choice([0.3, 0.9]), tmp_path)
+        if row["status"] != "ok":
+            assert row["reason"] in ("undecodable_video", "split_outside_video"), row
+            continue
+        wanted = [number_of(luma) for luma in by_pyav(source).lumas]
+        parts = [
+            [number_of(luma) for luma in by_pyav(tmp_path / row[part]["path"]).lumas] for part in ("first", "second")
+        ]
+        assert parts[0] + parts[1] == wanted
+        assert len(parts[0]) == row["first"]["frames"]
+
+
+@pytest.mark.parametrize("late", [0.0, 0.31, 0.7, 1.9])
+def test_sound_stays_where_it_was(late: float, tmp_path: Path) -> None:
+    silent = make(next(kind for kind in KINDS if kind.name == "b_frames.mp4"), tmp_path)
+    source, chance = tmp_path / "sounding.mkv", random.Random(late)
+    sine = ["-itsoffset", str(late), "-f", "lavfi", "-i", f"sine=duration={3 - late}"]
+    run_ffmpeg(["-v", "error", "-i", str(silent), *sine, "-c:v", "copy", "-c:a", "aac", "-shortest", str(source)])
+    for _ in range(6):
+        time = round(chance.uniform(0.2, 2.8), 3)
+        row = split(source, time, tmp_path, audio="keep")
+        assert row["status"] == "ok", row
+        begin, pictures = 0.0, 0
+        for part in ("first", "second"):
+            path = tmp_path / row[part]["path"]
+            with av.open(str(path)) as container:
+                tracks = container.streams.audio
+                starts = [float(packet.pts * packet.time_base) for packet in container.demux(tracks) if packet.size]
+            length = row[part]["frames"] / 24
+            assert bool(starts) or late > begin + length - 0.1
+            assert not starts or starts[0] == pytest.approx(max(0, late - begin), abs=0.05)
+            assert [number_of(luma) for luma in by_pyav(path).lumas] == [
+                *range(pictures, pictures + row[part]["frames"])
+            ]
+            begin, pictures = begin + length, pictures + row[part]["frames"]
 
 
 @pytest.mark.parametrize("cuts", [1, pytest.param(CUTS_OF_A_CLIP, marks=MATRIX)])

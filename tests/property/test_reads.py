@@ -15,6 +15,7 @@ from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.clip import Clip
 from nep.model.frame_sampling import sampled_indices
 from nep.model.resizing import WithinBudget, resize_frame
+from nep.video.probe import probe
 
 FACTOR = 28
 # What is read without a decode of the whole: for these, a full decode would be a failure.
@@ -39,7 +40,8 @@ def by_sequential_decode(path: Path, vision: Vision) -> Clip:
         indices = sampled_indices(vision, len(decoded), fps)
         convert = RgbConverter()
         pixels = [convert(decoded[index]) for index in indices]
-        times = [float((decoded[index].pts - decoded[0].pts) * stream.time_base) for index in indices]
+        shown = probe(path).pts
+        times = [float((shown[index] - shown[0]) * stream.time_base) for index in indices]
     size = decode_clip(path, vision, WithinBudget(FACTOR)).frames.shape[1:3]
     resized = np.stack([resize_frame(picture, size) for picture in pixels])
     return Clip(resized, tuple(round(time, 6) for time in times), tuple(indices), len(decoded), fps)

@@ -7,6 +7,7 @@ from pathlib import Path
 from nep.video.orientation import Orientation
 
 ORIENTATIONS = [Orientation(*flags) for flags in itertools.product((False, True), repeat=3)]
+UPRIGHT = Orientation()
 QUARTER_TURN = Orientation(transposed=True, left_right=True)
 
 

@@ -11,7 +11,6 @@ from nep.errors import InputError
 from nep.files import confined, read_json, read_jsonl
 from nep.stats.accuracy import KINDS
 from nep.stats.answers import LETTERS
-from nep.video.probe import open_video
 
 LEVELS = get_args(SeedLevel)
 
@@ -79,8 +78,9 @@ def _existing(paths: dict[str, Path], maker: str) -> dict[str, Path]:
 def count_frames(path: Path) -> tuple[int, float]:
     """Number of coded frames and frame rate of a video, read without decoding. Raises InputError if unreadable."""
     try:
-        with open_video(path) as (container, stream):
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
             frames = sum(1 for packet in container.demux(stream) if packet.size)
             return frames, float(stream.average_rate)
-    except (av.FFmpegError, ValueError, TypeError) as error:
+    except (av.FFmpegError, IndexError, TypeError) as error:
         raise InputError(f"{path}: not a readable video ({error})") from None

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
-from nep.config.training import Training
 from nep.errors import InputError
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample
@@ -113,12 +112,12 @@ def test_a_deepspeed_file_that_the_engine_cannot_run_is_named(tmp_path, zero: di
     path = tmp_path / "zero.json"
     path.write_text(json.dumps({"zero_optimization": zero}))
     with pytest.raises(InputError, match=rf"zero\.json: {message}"):
-        deepspeed_config(Training(lr=1e-5, deepspeed=str(path)))
+        deepspeed_config(Sft(lr=1e-5, deepspeed=str(path)))
 
 
 def test_groups_have_the_rates_of_their_parts_and_spare_biases_and_norms(parts) -> None:
     names = {parameter: name for name, parameter in parts.model.named_parameters()}
-    training = Training(lr=1e-3, weight_decay=0.1, lr_factors={"vision_tower": 0.1}, decay="matrices")
+    training = Sft(lr=1e-3, weight_decay=0.1, lr_factors={"vision_tower": 0.1}, decay="matrices")
     seen = {}
     for group in parameter_groups(parts.model, training):
         seen |= {names[parameter]: (group["lr"], group["weight_decay"]) for parameter in group["params"]}
@@ -127,7 +126,7 @@ def test_groups_have_the_rates_of_their_parts_and_spare_biases_and_norms(parts) 
     assert seen["model.visual.blocks.0.attn.qkv.bias"] == (pytest.approx(1e-4), 0.0)
     assert seen["model.visual.merger.mlp.0.weight"] == (1e-3, 0.1)
     assert seen["model.language_model.norm.weight"] == (1e-3, 0.0)
-    (group,) = parameter_groups(parts.model, Training(lr=1e-3, weight_decay=0.1))
+    (group,) = parameter_groups(parts.model, Sft(lr=1e-3, weight_decay=0.1))
     assert len(group["params"]) == len(names)
 
 

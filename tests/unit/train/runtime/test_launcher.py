@@ -12,7 +12,7 @@ from nep.cli import EXIT_BAD_INPUT
 from nep.train.runtime.launcher import place_in_job
 from nep.train.runtime.preemption import EXIT_RESUME
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 TIMEOUT_S = 120
 WAITS_FOR_A_SIGNAL = """
 import os, sys, time
