@@ -35,7 +35,7 @@ BETWEEN_TRIES_S = 5
 # The plugin gives a question 60 s.
 ANSWER_S = 45
 NO_CONTROLLER = "Unable to contact slurm controller"
-LAST_LINES = 40
+LAST_LINES = 60
 LIVING = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED")
 FAILED = ("BOOT_FAIL", "CANCELLED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT")
 TARGET = re.compile(r"--target-jobs (.*?) --")

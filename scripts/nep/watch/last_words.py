@@ -9,7 +9,7 @@ from nep.watch.progress import tail
 from nep.watch.snakemake_log import Job, parse_log
 
 # As many as stand in the place of a log that a cluster's job has not written (nep/slurm/commands.py).
-LAST_LINES = 40
+LAST_LINES = 60
 MOST_JOBS = 5
 
 
