@@ -104,7 +104,8 @@ def test_sound_stays_where_it_was(late: float, tmp_path: Path) -> None:
             path = tmp_path / row[part]["path"]
             with av.open(str(path)) as container:
                 tracks = container.streams.audio
-                starts = [float(packet.pts * packet.time_base) for packet in container.demux(tracks) if packet.size]
+                packets = container.demux(tracks) if tracks else ()
+                starts = [float(packet.pts * packet.time_base) for packet in packets if packet.size]
             length = row[part]["frames"] / 24
             assert bool(starts) or late > begin + length - 0.1
             assert not starts or starts[0] == pytest.approx(max(0, late - begin), abs=0.05)
