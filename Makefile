@@ -38,7 +38,7 @@ lint: setup-tests ## ruff, snakefmt and snakemake --lint
 	PATH="$(BIN):$$PATH" snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-test: lint ## the checks of `make lint`, then all tests (a quarter of an hour on two cores)
+test: lint ## the checks of `make lint`, then all tests
 	$(BIN)/python -m pytest $(TWO_WORKERS) tests/unit tests/property tests/e2e
 
 test-units: setup-tests ## the quick tests, by part
