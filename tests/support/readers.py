@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torchcodec.decoders import VideoDecoder
 
 from nep.video.orientation import orientation_of
-from nep.video.probe import decoded_frames, open_video
+from nep.video.probe import decoded_frames
+from nep.video.stream import open_video
 from nep.video.tools import find_ffmpeg
 
 LUMA = np.array([0.299, 0.587, 0.114])

@@ -34,6 +34,7 @@ def sft_row(name: str, index: int) -> dict[str, Any]:
     return {
         "id": f"{name}/sft",
         "video_id": name,
+        "source": "demo",
         "view": "first",
         "messages": [
             {"role": "user", "content": "<video>What happens next in the video?"},
@@ -48,6 +49,7 @@ def grpo_row(name: str, index: int) -> dict[str, Any]:
     return {
         "id": f"question-{index}",
         "video_id": name,
+        "source": "demo",
         "view": "first",
         "problem": f"<video>What happens next?\nA. A cup falls.\nB. The door opens.\n{INSTRUCTION}",
         "answer": random.Random(index).choice("AB"),

@@ -28,7 +28,7 @@ MINIMAL = {
     "experiments": {"nep": {"sft": {}, "grpo": {}}},
 }
 # They read the whole configuration. What is run by hand is no stage.
-WHOLE = ("make_report.py", "make_data_card.py")
+WHOLE = ("make_report.py",)
 NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py"}
 BLOCK_DECIDES = {
     "report": "",

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl
+from nep.rows.base import read_rows
+from nep.rows.dataset import DatasetRow, GrpoRow, read_sft
 
 
 @dataclass(frozen=True, order=True)
@@ -22,22 +22,18 @@ class NeededClip:
 def needed_clips(files: Iterable[Path]) -> list[NeededClip]:
     """The clips of all rows of the data sets `files` (SFT: JSON, GRPO: JSON lines), each once, sorted by key.
 
-    Raises InputError where a row lacks a key, or two rows name different files for one video and view.
+    Raises InputError where a row does not fit, or two rows name different files for one video and view.
     """
     clips: dict[str, NeededClip] = {}
     for file, row in _rows(files):
-        try:
-            paths = row["videos"]
-            key = f"{row['video_id']}/{row['view']}"
-            found = [NeededClip(key, row["video_id"], row["view"], path) for path in paths]
-        except KeyError as error:
-            raise InputError(f"{file}: row {row.get('id')!r} has no key {error}") from None
-        for clip in found:
+        key = row.clip_key
+        for clip in (NeededClip(key, row.video_id, row.view, path) for path in row.videos):
             if clips.setdefault(key, clip) != clip:
-                raise InputError(f"{file}: {key} is {clip.path} in row {row.get('id')!r}, but {clips[key].path} before")
+                raise InputError(f"{file}: {key} is {clip.path} in row {row.id!r}, but {clips[key].path} before")
     return sorted(clips.values())
 
 
-def _rows(files: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _rows(files: Iterable[Path]) -> Iterator[tuple[Path, DatasetRow]]:
     for file in sorted(files):
-        yield from ((file, row) for row in (read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)))
+        rows = read_rows(GrpoRow, file) if file.suffix == ".jsonl" else read_sft(file)
+        yield from ((file, row) for row in rows)

@@ -32,7 +32,8 @@ from nep.model.clip import Clip
 from nep.model.family import Placeholder, load_processor, placeholder_of, resizing_of
 from nep.model.resizing import OwnSize, Resizing
 from nep.model.vision_cache import METADATA_KEY
-from nep.rows.quarantine import Reason, quarantine_row
+from nep.rows.clip import CacheFile, EncodedClip, EncodedShard
+from nep.rows.quarantine import Quarantined, Reason
 
 STAGE = "encode"
 _DECIDE_FEATURES = {"features", "dtype", "batch_videos"}
@@ -52,9 +53,8 @@ def encode_shard(
 ) -> None:
     """Cache the frames, and the features if `encode.features`, of one shard's clips; write its manifest to `out`.
 
-    Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames": {"path", "sha256"},
-    "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the fingerprint of the
-    stage's logic: what an earlier run has made is taken over only where the logic is the same.
+    `code` is the fingerprint of the stage's logic: what an earlier run has made is taken over only where the logic is
+    the same.
     """
     name = shard_name(shard, shards)
     for kind in ("frames", "features"):
@@ -69,7 +69,7 @@ def encode_shard(
     key = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
     kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, resizing, code) / f"{name}.json", run_dir)
     if (manifest := kept.manifest(key)) is not None:
-        write_json(out, manifest)
+        write_json(out, manifest.to_json())
         return
     clips = kept.clips(digests)
     missing = [clip for clip in needed if clip.key not in clips]
@@ -83,16 +83,16 @@ def encode_shard(
     features_file = _cache_file(run_dir, "features", name)
     if encoder is None:
         features_file.unlink(missing_ok=True)
-    manifest = {
-        "shard": name,
-        "model": fingerprint,
-        "clips": rows,
-        "quarantined": quarantined,
-        "frames": _save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
-        "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
-    }
+    manifest = EncodedShard(
+        shard=name,
+        model=fingerprint,
+        clips=rows,
+        quarantined=quarantined,
+        frames=_save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
+        features=encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
+    )
     kept.store(clips, digests, key, manifest)
-    write_json(out, manifest)
+    write_json(out, manifest.to_json())
 
 
 def _digests(needed: Sequence[NeededClip], run_dir: Path) -> dict[str, str]:
@@ -108,11 +108,11 @@ def _fingerprint(vision: Vision, resizing: Resizing, code: str) -> str:
 
 def _read(
     needed: Sequence[NeededClip], vision: Vision, encode: Encode, resizing: Resizing, run_dir: Path, name: str
-) -> tuple[dict[str, Clip], list[dict[str, Any]]]:
+) -> tuple[dict[str, Clip], list[Quarantined]]:
     """The clips by key, and the quarantine rows of those that cannot be read."""
     tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, resizing) for clip in needed]
     clips: dict[str, Clip] = {}
-    rows: list[dict[str, Any]] = []
+    rows: list[Quarantined] = []
     outcomes = run_items(
         read_clip,
         tasks,
@@ -126,8 +126,8 @@ def _read(
             clips[task.key] = outcome
             continue
         reason = Reason.UNDECODABLE_SEGMENT if isinstance(outcome, Failure) else outcome.reason
-        rows.append(quarantine_row(task.key, STAGE, reason, outcome.detail))
-    return clips, sorted(rows, key=lambda row: row["id"])
+        rows.append(Quarantined(id=task.key, stage=STAGE, reason=reason, detail=outcome.detail))
+    return clips, sorted(rows, key=lambda row: row.id)
 
 
 def _encoded(
@@ -137,9 +137,9 @@ def _encoded(
     encoder: FeatureEncoder | None,
     batch_videos: int,
     name: str,
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+) -> tuple[list[EncodedClip], dict[str, Tensor]]:
     """Index rows of the clips, and their features by key, none without an encoder."""
-    rows: list[dict[str, Any]] = []
+    rows: list[EncodedClip] = []
     features: dict[str, Tensor] = {}
     for start in range(0, len(usable), batch_videos):
         batch = usable[start : start + batch_videos]
@@ -150,30 +150,30 @@ def _encoded(
     return rows, features
 
 
-def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, name: str) -> dict[str, Any]:
+def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, name: str) -> EncodedClip:
     count, height, width, _ = clip.frames.shape
-    return {
-        "key": needed.key,
-        "video_id": needed.video_id,
-        "view": needed.view,
-        "shard": name,
-        "frames": count,
-        "height": height,
-        "width": width,
-        "pts": list(clip.pts),
-        "fps": clip.source_fps,
-        "modality": placeholder.modality,
-        "placeholder": [list(run) for run in placeholder.runs],
-        "grid": placeholder.grid and list(placeholder.grid),
-        "second_per_grid": placeholder.second_per_grid,
-    }
+    return EncodedClip(
+        key=needed.key,
+        video_id=needed.video_id,
+        view=needed.view,
+        shard=name,
+        frames=count,
+        height=height,
+        width=width,
+        pts=clip.pts,
+        fps=clip.source_fps,
+        modality=placeholder.modality,
+        placeholder=placeholder.runs,
+        grid=placeholder.grid,
+        second_per_grid=placeholder.second_per_grid,
+    )
 
 
 def _cache_file(run_dir: Path, kind: str, name: str) -> Path:
     return run_dir / STAGE / kind / f"{name}.safetensors"
 
 
-def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> dict[str, str]:
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> CacheFile:
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    return {"path": path.relative_to(run_dir).as_posix(), "sha256": sha256_of_file(path)}
+    return CacheFile(path=path.relative_to(run_dir).as_posix(), sha256=sha256_of_file(path))

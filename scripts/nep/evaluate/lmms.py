@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,8 @@ from nep.evaluate.external import external_env
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.tasks.multiple_choice.utils import METRIC
 from nep.files import read_jsonl, write_json
+from nep.rows.question import AskedQuestion
+from nep.rows.sample import Sample
 
 LOG_NAME = "lmms_eval.log"
 JUDGING_THREADS = 16
@@ -142,7 +144,7 @@ def subprocess_env(run: LmmsEvalRun) -> dict[str, str]:
     return {**os.environ, **own}
 
 
-def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[AskedQuestion]) -> list[Sample]:
     """Samples that lmms-eval logged for a task of ours, in the order of `questions`.
 
     Each has the `error` that the model raised at it, else None. Raises LmmsEvalError if there is no log or the samples
@@ -150,19 +152,20 @@ def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[Mapping[str,
     """
     log = sample_log(run, task)
     errors = Ledger(run.ledger).errors()
-    samples: dict[str, dict[str, Any]] = {}
+    samples: dict[str, Sample] = {}
     for row in read_jsonl(log):
-        sample = {key: value for key, value in row[METRIC].items() if key != "score"}
-        if sample["question_id"] in samples:
-            raise LmmsEvalError(f"{log}: question {sample['question_id']!r} has two samples")
-        samples[sample["question_id"]] = {**sample, "error": errors.get((task, row["doc_id"]))}
-    missing = [row["id"] for row in questions if row["id"] not in samples]
+        logged = {key: value for key, value in row[METRIC].items() if key != "score"}
+        sample = Sample(**logged, error=errors.get((task, row["doc_id"])))
+        if sample.question_id in samples:
+            raise LmmsEvalError(f"{log}: question {sample.question_id!r} has two samples")
+        samples[sample.question_id] = sample
+    missing = [row.id for row in questions if row.id not in samples]
     if missing or len(samples) != len(questions):
         raise LmmsEvalError(
             f"{log}: {len(samples)} samples for {len(questions)} questions, without {missing[:3]}; "
             f"see {run.folder / LOG_NAME}"
         )
-    return [samples[row["id"]] for row in questions]
+    return [samples[row.id] for row in questions]
 
 
 def sample_log(run: LmmsEvalRun, task: str) -> Path:

@@ -14,7 +14,7 @@ from av.stream import Stream
 from nep.rows.quarantine import Reason, Rejection
 from nep.split.late_track import delay_sound
 from nep.split.mp4 import create_mp4
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 
 Timed = tuple[Fraction, int, Packet, Stream, int]
 

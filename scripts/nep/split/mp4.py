@@ -8,7 +8,7 @@ import av
 from av.container import OutputContainer
 
 from nep.video.packets import video_packets
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 
 # No edit list: readers differ in how they follow one. Reordered pictures get negative composition offsets instead.
 _OPTIONS = {"movflags": "+faststart+negative_cts_offsets", "use_editlist": "0", "fflags": "+bitexact"}

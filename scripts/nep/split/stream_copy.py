@@ -32,7 +32,8 @@ from nep.video.packets import (
     read_packets,
     video_packets,
 )
-from nep.video.probe import declared_end, frame_rate, open_video
+from nep.video.probe import declared_end, frame_rate
+from nep.video.stream import open_video
 from nep.video.timeline import Timeline, cut_pts
 
 # A stretch ends at the next IDR picture: for a few seconds of video, the preset that costs least.

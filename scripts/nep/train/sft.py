@@ -11,7 +11,7 @@ from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config.sft import Sft
-from nep.data.selection import Row, select_sft, select_sft_validation, validation_of
+from nep.data.selection import select_sft, select_sft_validation, validation_of
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.layout.datasets import dataset_file
@@ -19,6 +19,7 @@ from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
 from nep.model.samples import Sample, SampleBuilder, say_altered, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import SftRow
 from nep.train.anomalies import Anomalies, finite
 from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.checkpoint import Checkpoints
@@ -202,7 +203,7 @@ def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
 
 
 def load_samples(
-    sft: Sft, rows: Mapping[str, list[Row]], builder: SampleBuilder, cache: VisionCache
+    sft: Sft, rows: Mapping[str, list[SftRow]], builder: SampleBuilder, cache: VisionCache
 ) -> tuple[list[Sample], dict[str, int]]:
     """The samples of all data sets, and how many rows were left out because their video is not in the cache.
 
@@ -210,7 +211,7 @@ def load_samples(
     """
     found = list(itertools.chain.from_iterable(rows.values()))
     usable = [row for row in found if all(key in cache for key in video_keys(row))]
-    samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
+    samples = [builder.dialogue(row.id, row.turns, video_keys(row)) for row in usable]
     for sample in samples:
         if len(sample) > sft.max_tokens:
             raise InputError(

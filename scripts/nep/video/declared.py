@@ -3,7 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 from nep.video.timeline import Timeline
 
 _TOLERANCE_S = Fraction(1, 2)

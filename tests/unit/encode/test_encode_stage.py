@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from qwen_vl_utils import process_vision_info
+from support.training_run import grpo_row, sft_row
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -39,16 +40,12 @@ def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.
     for name, path in clips.items():
         shutil.copyfile(path, root / "segments/first" / name)
     (root / "segments/first/text.mp4").write_text("no video")
-    rows = [row(name) for name in [*NAMES, "single", "text"]]
-    write_json(root / "convert/sft/next_event.json", rows[:4] + rows[:1])
-    write_jsonl(root / "convert/grpo/next_event_mc.jsonl", rows[2:])
+    names = [*NAMES, "single", "text"]
+    write_json(root / "convert/sft/next_event.json", [sft_row(name, 0) for name in names[:4] + names[:1]])
+    write_jsonl(root / "convert/grpo/next_event_mc.jsonl", [grpo_row(name, 0) for name in names[2:]])
     write_json(root / "models/base.manifest.json", {"fingerprint": "f" * 64})
     encode_all(root, tiny_checkpoint)
     return root
-
-
-def row(name: str) -> dict:
-    return {"id": f"{name}-q", "video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
 
 
 def datasets_of(root: Path) -> list[Path]:
@@ -80,11 +77,11 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_needed_clips_are_each_named_once(run: Path, tmp_path: Path) -> None:
     needed = needed_clips(datasets_of(run))
     assert [clip.key for clip in needed] == [f"{name}/first" for name in sorted([*NAMES, "single", "text"])]
-    write_json(tmp_path / "sft/a.json", [row("plain"), {**row("plain"), "videos": ["elsewhere.mp4"]}])
+    write_json(tmp_path / "sft/a.json", [sft_row("plain", 0), {**sft_row("plain", 0), "videos": ["elsewhere.mp4"]}])
     with pytest.raises(InputError, match=r"plain/first is elsewhere.mp4"):
         needed_clips([tmp_path / "sft/a.json"])
     write_json(tmp_path / "sft/a.json", [{"id": "x", "videos": []}])
-    with pytest.raises(InputError, match="video_id"):
+    with pytest.raises(InputError, match=r"a\.json, row 1: no key 'video_id' \(found id, videos\)"):
         needed_clips([tmp_path / "sft/a.json"])
 
 
@@ -162,7 +159,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def own_run(run: Path, tmp_path: Path) -> Path:
     """A copy of the run, without the two clips that cannot be read."""
     shutil.copytree(run, tmp_path / "own")
-    write_json(tmp_path / "own/convert/sft/next_event.json", [row(name) for name in NAMES])
+    write_json(tmp_path / "own/convert/sft/next_event.json", [sft_row(name, 0) for name in NAMES])
     write_jsonl(tmp_path / "own/convert/grpo/next_event_mc.jsonl", [])
     return tmp_path / "own"
 
@@ -179,7 +176,7 @@ def test_a_further_clip_is_the_only_one_read(own_run: Path, tiny_checkpoint: Pat
     for manifest in (own_run / "encode/shards").iterdir():
         manifest.unlink()
     shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/further.mp4")
-    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("further")])
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [grpo_row("further", 0)])
     encode_all(own_run, tiny_checkpoint)
     assert reads == ["further/first"]
     grown = f"{shard_of('further/first', 2)}-of-2.safetensors"
@@ -218,7 +215,7 @@ def sharing(name: str, other: str) -> bool:
 
 
 def test_a_clip_that_could_not_be_read_is_tried_again(own_run: Path, tiny_checkpoint: Path, reads: list[str]) -> None:
-    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("late")])
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [grpo_row("late", 0)])
     encode_all(own_run, tiny_checkpoint)
     shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/late.mp4")
     reads.clear()

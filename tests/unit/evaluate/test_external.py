@@ -12,7 +12,7 @@ from support.entry_points import ROOT
 from support.evaluation_run import write_clip
 from support.hub_server import HubServer
 
-from nep.benchmarks.registry import external_tasks
+from nep.benchmarks.lmms_tasks import external_tasks
 from nep.evaluate.external import left_out_rows, planned_external
 from nep.files import read_json, read_jsonl, write_json
 

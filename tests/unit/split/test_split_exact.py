@@ -15,7 +15,8 @@ from support.splits import split
 from mini_clips import CLIPS, MiniClip
 from nep.files import sha256_of_file
 from nep.video.orientation import Orientation, orientation_of
-from nep.video.probe import decoded_frames, open_video, probe
+from nep.video.probe import decoded_frames, probe
+from nep.video.stream import open_video
 from nep.video.tools import run_ffmpeg
 
 GENERATED = [

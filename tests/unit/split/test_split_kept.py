@@ -8,7 +8,8 @@ import pytest
 from support.readers import READERS
 from support.splits import split
 
-from nep.video.probe import decoded_frames, open_video
+from nep.video.probe import decoded_frames
+from nep.video.stream import open_video
 
 
 def colours(path: Path) -> list[tuple]:

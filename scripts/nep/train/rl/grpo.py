@@ -329,15 +329,15 @@ def load_questions(
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:
-        prompt = builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
-        words = row["problem"].replace(VIDEO_MARK, "")
-        text_only = builder.prompt(row["id"], [{"role": "user", "content": words}], [])
+        prompt = builder.prompt(row.id, [{"role": "user", "content": row.problem}], video_keys(row))
+        words = row.problem.replace(VIDEO_MARK, "")
+        text_only = builder.prompt(row.id, [{"role": "user", "content": words}], [])
         if len(prompt) > grpo.max_prompt_tokens:
             raise InputError(
                 f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
                 f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
             )
-        parts[row["part"]].append(Question(prompt, text_only, row))
+        parts[row.part].append(Question(prompt, text_only, row.to_json()))
     if not parts["train"]:
         raise InputError(
             f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"
