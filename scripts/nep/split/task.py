@@ -103,7 +103,7 @@ def _as_is(task: SplitTask, workspace: Path) -> Cut:
 
 
 def _lacks_of_copied(task: SplitTask, made: Copied) -> str | None:
-    # All stored pictures have been copied: only where they end early, the other streams are worth a look.
+    # All stored frames have been copied: only where they end early, the other streams are worth a look.
     early = ends_early(made.timeline, made.declared)
     return _allowed(task, shortfall(task.source, made.timeline, made.declared)) if early else None
 
