@@ -87,7 +87,8 @@ def prepare(run: Path, clips: dict[str, Path]) -> Path:
         relative = f"segments/{key_of(name)}.mp4"
         (run / relative).parent.mkdir(exist_ok=True)
         os.link(path, run / relative)
-        rows.append({"id": key_of(name), "video_id": key_of(name), "view": "full", "videos": [relative]})
+        clip = {"video_id": key_of(name), "source": "benchmark", "view": "full", "videos": [relative]}
+        rows.append({"id": key_of(name), **clip, "messages": []})
     write_json(run / "rows.json", rows)
     encode_shard(
         datasets=[run / "rows.json"],

@@ -109,9 +109,7 @@ def test_sound_stays_where_it_was(late: float, tmp_path: Path) -> None:
             length = row[part]["frames"] / 24
             assert bool(starts) or late > begin + length - 0.1
             assert not starts or starts[0] == pytest.approx(max(0, late - begin), abs=0.05)
-            assert [number_of(luma) for luma in by_pyav(path).lumas] == [
-                *range(frames, frames + row[part]["frames"])
-            ]
+            assert [number_of(luma) for luma in by_pyav(path).lumas] == [*range(frames, frames + row[part]["frames"])]
             begin, frames = begin + length, frames + row[part]["frames"]
 
 

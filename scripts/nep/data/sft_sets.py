@@ -5,7 +5,7 @@ Source of the eight sets: arXiv 2505.22457 and its repository sail-sg/Video-Next
 
 import string
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nep.data.draw import stable_choice, take_first_by_hash
@@ -117,10 +117,7 @@ def balance_conclusions(
 def mix(parts: Mapping[str, list[SftRow]], seed: int) -> list[SftRow]:
     """Equal numbers of rows of each part, by id; `component` names a row's part, by which draws are balanced."""
     # The part's name is in the id that is drawn by: each part takes its own videos.
-    named = [
-        [row.model_copy(update={"id": f"{part}-{row.id}", "component": part}) for row in rows]
-        for part, rows in parts.items()
-    ]
+    named = [[replace(row, id=f"{part}-{row.id}", component=part) for row in rows] for part, rows in parts.items()]
     size = min(map(len, named))
     kept = [row for rows in named for row in take_first_by_hash(rows, size, seed)]
     return sorted(kept, key=lambda row: row.id)

@@ -10,7 +10,7 @@ import yaml
 
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, write_text
-from nep.rows.base import Row, read_rows
+from nep.rows.base import Writable, read_rows
 from nep.rows.dataset import GrpoRow, read_sft
 from nep.rows.question import AskedQuestion
 
@@ -171,7 +171,7 @@ def _rate(value: float, bounds: dict[str, Any]) -> str:
     return f"{value:.1f} ({bounds['ci_low']:.1f}–{bounds['ci_high']:.1f})"
 
 
-def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Row]]]:
+def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Writable]]]:
     """(purpose, data set, split, rows) of one file of the convert stage."""
     path = convert / name
     dataset = path.name.split(".")[0]
@@ -187,7 +187,7 @@ def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Row]
         yield dataset, dataset, "test", read_rows(AskedQuestion, path)
 
 
-def _without_part(row: Row) -> dict[str, Any]:
+def _without_part(row: Writable) -> dict[str, Any]:
     # The split of the exported data set says it.
     return {key: value for key, value in row.to_json().items() if key != "part"}
 

@@ -22,7 +22,7 @@ def export(job: ExperimentExport, folder: Path) -> None:
     commands, remarks = [], []
     if job.experiment.sft is not None:
         rows = [row for found in job.sft_rows().values() for row in found]
-        written = (row.model_dump(mode="json", include={"id", "messages", "videos"}) for row in rows)
+        written = ({"id": row.id, "messages": row.turns, "videos": row.videos} for row in rows)
         write_jsonl(folder / "sft.jsonl", written)
         _write_recipe(folder, "sft", sft_config(job), job.sft)
         commands.append(f"swift sft {job.folder}/sft.yaml")

@@ -3,12 +3,19 @@
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from nep.errors import InputError
 from nep.files import read_jsonl, write_jsonl
+
+
+class Writable(Protocol):
+    """A row of any type."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as it is written."""
 
 
 class Row(BaseModel):
@@ -29,7 +36,7 @@ class SparseRow(Row):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-RowT = TypeVar("RowT", bound=Row)
+RowT = TypeVar("RowT", bound=Writable)
 
 
 def read_rows(row_type: type[RowT], path: Path) -> list[RowT]:
@@ -37,7 +44,7 @@ def read_rows(row_type: type[RowT], path: Path) -> list[RowT]:
     return rows_as(row_type, read_jsonl(path), str(path))
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+def write_rows(path: Path, rows: Iterable[Writable]) -> None:
     """Write a JSONL file, atomically."""
     write_jsonl(path, (row.to_json() for row in rows))
 
@@ -47,15 +54,15 @@ def rows_as(row_type: type[RowT], rows: Iterable[Any], name: str) -> list[RowT]:
     typed = []
     for number, row in enumerate(rows, start=1):
         try:
-            typed.append(_adapter(row_type).validate_python(row))
+            typed.append(adapter(row_type).validate_python(row))
         except ValidationError as error:
             raise InputError(f"{name}, row {number}: {_described(error)}") from None
     return typed
 
 
 @cache
-def _adapter(row_type: type[RowT]) -> TypeAdapter[RowT]:
-    # Making one takes longer than checking a row.
+def adapter(row_type: type[RowT]) -> TypeAdapter[RowT]:
+    """What checks and writes rows of a type; making one takes longer than checking a row."""
     return TypeAdapter(row_type)
 
 

@@ -7,40 +7,25 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.recipes import outputs, short_grpo, short_sft
 from transformers import AutoModelForImageTextToText
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.training import Lora
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
+from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train.checkpoint import Checkpoints
 from nep.train.rl.grpo import train_grpo
 from nep.train.runtime.options import RunPaths
 from nep.train.sft import train_sft
 
-SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
-GRPO = Grpo(
-    steps=5,
-    prompts_per_step=3,
-    completions=3,
-    pack_tokens=200,
-    max_new_tokens=6,
-    lr=1e-3,
-    threads=1,
-    checkpoint_every=2,
-    validate_every=2,
-)
+SFT = short_sft(epochs=3, batch_size=4, pack_tokens=200, checkpoint_every=2)
+GRPO = short_grpo(steps=5, pack_tokens=200, checkpoint_every=2, validate_every=2)
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
-
-
-def hashes(out: Path) -> dict[str, str]:
-    """Hashes of all outputs but the timings."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "timings.jsonl"]
-    return {path.relative_to(out).as_posix(): sha256_of_file(path) for path in files}
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
@@ -71,7 +56,7 @@ def resumed_equals_undisturbed(train: Callable[[RunPaths], None], paths_to, tmp_
             train(disturbed)
     assert not disturbed.out.exists()
     train(disturbed)
-    assert hashes(disturbed.out) == hashes(undisturbed.out)
+    assert outputs(disturbed.out) == outputs(undisturbed.out)
     return undisturbed.out
 
 
@@ -213,10 +198,10 @@ def test_the_best_of_no_validation_is_refused(
 def test_lost_outputs_come_back_from_the_last_checkpoint(paths_to, tmp_path: Path, torch_settings) -> None:
     paths = paths_to(tmp_path)
     train_sft(SFT, 1, "nep", paths)
-    first = hashes(paths.out)
+    first = outputs(paths.out)
     shutil.rmtree(paths.out)
     train_sft(SFT, 1, "nep", paths)
-    assert hashes(paths.out) == first
+    assert outputs(paths.out) == first
 
 
 def test_a_missing_vision_cache_is_named(paths_to, tmp_path: Path, torch_settings) -> None:
