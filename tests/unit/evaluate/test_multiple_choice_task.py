@@ -81,7 +81,7 @@ def test_the_prompt_is_the_one_that_training_uses(variant: str):
 
     text = utils.doc_to_text(doc, arguments)
 
-    assert text == prompts.multiple_choice(row["question"], row["options"], variant)
+    assert text == prompts.multiple_choice(row.question, row.options, variant)
     assert text.splitlines() == [
         "Which lamp lights up next?",
         "A. The red lamp.",
