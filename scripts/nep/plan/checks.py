@@ -28,7 +28,7 @@ from nep.download.place import RepositoryKind
 from nep.errors import InputError
 from nep.plan.dry_run import Job
 from nep.plan.training import TrainingCost
-from nep.train.runtime.preflight import GIB, Line, check, placed
+from nep.train.runtime.preflight import GIB, Line, check, placed, without_gpu
 from nep.video.tools import find_ffmpeg
 
 State = Literal["ok", "problem", "unknown"]
@@ -145,10 +145,9 @@ def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, loca
 
 
 def _submitted(job: Job, training: Sft | Grpo, lines: list[Line]) -> tuple[list[Line], dict[str, int]]:
-    if not gpus_asked(job):
-        lines = [Line(line.name, line.bytes, "host", line.smaller) for line in lines]
     memory = job.resources.get("mem_mb")
-    return lines, {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
+    placed_lines = lines if gpus_asked(job) else without_gpu(lines)
+    return placed_lines, {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
 
 
 def check_hub(config: Config, rules: set[str]) -> list[Check]:
