@@ -60,7 +60,7 @@ def train(run: Path, variant: Variant, epochs: int) -> Path:
     options = {
         "recipe": json.dumps(recipe),
         "seed": 0,
-        "checkpoint-every": 1000,
+        "checkpoint-minutes": 60,
         "keep-checkpoints": 1,
         "tracker": "none",
         "experiment": variant,

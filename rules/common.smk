@@ -192,7 +192,7 @@ def training_resources(stage):
         "tasks_per_gpu": of_training(stage, lambda training: on_several_nodes(training, 0)),
         "mpi": of_training(stage, lambda training: on_several_nodes(training, MPI)),
         "launcher": of_training(stage, launcher),
-        "checkpoint_every": of_training(stage, lambda training: training.checkpoint_every),
+        "checkpoint_minutes": of_training(stage, lambda training: training.checkpoint_minutes),
         "keep_checkpoints": of_training(stage, lambda training: training.keep_checkpoints),
         "tracker": of_training(stage, lambda training: training.tracker),
     }

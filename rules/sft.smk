@@ -37,7 +37,7 @@ rule train_sft:
         {resources.launcher} scripts/train_sft.py \
             --recipe {params.recipe:q} \
             --seed {params.seed:q} \
-            --checkpoint-every {resources.checkpoint_every:q} \
+            --checkpoint-minutes {resources.checkpoint_minutes:q} \
             --keep-checkpoints {resources.keep_checkpoints:q} \
             --tracker {resources.tracker:q} \
             --experiment {wildcards.experiment:q} \

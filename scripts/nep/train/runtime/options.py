@@ -42,7 +42,7 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
-    parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
+    parser.add_argument("--checkpoint-minutes", type=int, required=True, help="0: after each step")
     parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
     parser.add_argument("--tracker", choices=get_args(TrackerName), required=True)
     parser.add_argument("--seed", type=int, required=True)
@@ -62,6 +62,6 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
         run=options.run_dir,
         out=options.out_dir,
     )
-    how = {name: getattr(options, name) for name in ("checkpoint_every", "keep_checkpoints", "tracker")}
+    how = {name: getattr(options, name) for name in ("checkpoint_minutes", "keep_checkpoints", "tracker")}
     recipe = load_block(block, options.recipe, **how)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)
