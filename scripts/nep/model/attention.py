@@ -59,10 +59,13 @@ def packed_attention(
     packing: Packing | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers: (B, heads, L, d) inputs, (B, L, heads, d) output."""
+    """An attention function of transformers: (B, heads, L, d) inputs, (B, L, heads, d) output.
+
+    A mask, (B, 1, L, K) bool, comes with the steps of decoding.
+    """
     if packing is None:
-        if attention_mask is not None and key.shape[1] < query.shape[1]:
-            return _grouped_attention(query, key, value, attention_mask, options["scaling"]), None
+        if attention_mask is not None:
+            return grouped_attention(query, key, value, attention_mask, options["scaling"]), None
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if packing.block_mask is not None:
         return flex_attention_forward(module, query, key, value, packing.block_mask, **options)[0], None
@@ -89,18 +92,29 @@ def use_packed_attention(model: PreTrainedModel) -> None:
         model.set_attn_implementation({"text_config": ATTENTION})
 
 
-def _grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
-    """Masked SDPA, (B, L, heads, d), of fewer heads of keys than of queries: each one's queries stand in one row of it.
+def grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float) -> Tensor:
+    """Masked attention, (B, L, heads, d), of as many heads of keys as of queries or fewer.
 
-    `mask` is (B, 1, L, K). transformers would write the whole cache once more for each head of the queries, each step.
+    The heads of queries that share one of keys stand in one row of it. transformers would write the whole cache once
+    more for each of them, each step.
     """
     batch, heads, length, size = query.shape
     groups = heads // key.shape[1]
     rows = query.reshape(batch, key.shape[1], groups * length, size)
-    output = functional.scaled_dot_product_attention(
-        rows, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling
-    )
+    attend = masked_products if query.is_cuda else functional.scaled_dot_product_attention
+    output = attend(rows, key, value, attn_mask=mask.repeat(1, 1, groups, 1), scale=scaling)
     return output.reshape(batch, heads, length, size).transpose(1, 2).contiguous()
+
+
+def masked_products(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
+    """SDPA of few queries, (B, heads, L, d), as two matrix products and a softmax in fp32.
+
+    On CUDA SDPA with a mask is a kernel of queries / 64 × heads × B blocks (PyTorch, mem_eff_attention/kernel_forward.h,
+    getBlocksGrid), 8 for two prompts and four heads of keys: a sixteenth of an H200. The products share the keys out.
+    """
+    scores = (query @ key.transpose(-1, -2)).float() * scale
+    weights = scores.masked_fill(~attn_mask, -torch.inf).softmax(-1)
+    return weights.to(value.dtype) @ value
 
 
 def _segments(prefix: int, branches: Sequence[int]) -> Tensor:

@@ -135,7 +135,8 @@ class Engine:
         if not self.partitioned:
             return self.model
         if self._plain_copy is None:
-            self._plain_copy = self._start_model().requires_grad_(False)
+            # Through a scorer, which gives it the attention of the model under training.
+            self._plain_copy = Scorer(self._start_model()).model.requires_grad_(False)
         targets = dict(self._plain_copy.named_parameters())
         trained = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
         for name, parameter in trained:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,13 +13,17 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.data.selection import dataset_files
 from nep.errors import InputError
+from nep.model import attention
+from nep.model.attention import grouped_attention
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample
 from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.rl.advantages import group_std
+from nep.train.rl.decoding import decoding_for
 from nep.train.rl.groups import Group
 from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.rewards import Rewards
+from nep.train.rl.rollout import Rollout
 from nep.train.sft import sft_batch
 
 CPU = torch.device("cpu")
@@ -158,6 +163,27 @@ def test_a_step_that_is_not_finite_changes_nothing(engine_of, zero: str, precisi
         assert torch.equal(after, earlier)
     assert 0 < take_step("fine") < torch.inf
     assert any(not torch.equal(after, earlier) for after, earlier in zip(state(), before, strict=True))
+
+
+@pytest.mark.parametrize("zero", ["zero2", "zero3"])
+def test_the_model_that_decodes_attends_in_groups(
+    engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str
+) -> None:
+    """One call a layer in each step, in ZeRO-3's whole copy too: transformers' own would repeat keys and values."""
+    engine = engine_of(Sft(deepspeed=f"config/deepspeed/{zero}.json"))
+    model = engine.plain_model().eval()
+    assert (model is engine.model) == (zero == "zero2")
+    calls = []
+
+    def counted(*arguments: torch.Tensor | float) -> torch.Tensor:
+        calls.append(len(arguments))
+        return grouped_attention(*arguments)
+
+    monkeypatch.setattr(attention, "grouped_attention", counted)
+    decoding = decoding_for(model, parts.processor, 1.0, limit=4)
+    decoding = replace(decoding, ends=torch.zeros_like(decoding.ends))
+    Rollout(decoding, captured=False)(model, parts.prompts[:2], parts.visuals, draws=None)
+    assert len(calls) == 3 * model.config.text_config.num_hidden_layers
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path) -> None:
