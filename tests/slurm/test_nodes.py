@@ -32,7 +32,9 @@ dist.barrier()
 
 LOOK = """
 import os
-print(os.environ["SLURMD_NODENAME"], os.environ["RANK"], len(os.sched_getaffinity(0)), flush=True)
+from pathlib import Path
+
+Path("cores", os.environ["SLURMD_NODENAME"] + "-" + os.environ["RANK"]).write_text(str(len(os.sched_getaffinity(0))))
 """
 # Two processes of one thread on each of two nodes.
 WIDE = {"experiments": {"wide": {"sft": {"nodes": 2, "processes": 2, "threads": 1}}}}
@@ -77,5 +79,5 @@ def test_each_process_may_use_the_cores_of_its_node(binding_cluster: LocalCluste
     place.configure("small", **WIDE)
     with started(binding_cluster, place) as run:
         assert run.finish(LIMIT_S) == 0, run.text
-    seen = sorted((place.root / "cores" / "wide.txt").read_text().splitlines())
-    assert seen == ["n1 0 2", "n1 1 2", "n2 2 2", "n2 3 2"]
+    seen = {path.name: path.read_text() for path in (place.root / "cores").glob("n*")}
+    assert seen == {"n1-0": "2", "n1-1": "2", "n2-2": "2", "n2-3": "2"}
