@@ -176,11 +176,15 @@ def start_model(wildcards):
 MPI = "srun"
 
 
-def launcher(training):
-    """How a training script starts: by itself, or in several processes, on one node or on each of several."""
+def launcher(training, cores):
+    """How a training script starts: by itself, or in several processes, on one node or on each of several.
+
+    srun takes one core for a launcher and all its processes where it is not told the `cores` of a node.
+    """
     several = f"python scripts/launch_training.py --nproc_per_node {training.processes}"
     if training.nodes > 1:
-        return f"{MPI} --nodes={training.nodes} --ntasks={training.nodes} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
+        place = f"--nodes={training.nodes} --ntasks={training.nodes} --cpus-per-task={cores}"
+        return f"{MPI} {place} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
     return f"{several} --standalone" if training.processes > 1 else "python"
 
 
@@ -191,7 +195,7 @@ def training_resources(stage):
         "tasks": of_training(stage, lambda training: on_several_nodes(training, training.nodes)),
         "tasks_per_gpu": of_training(stage, lambda training: on_several_nodes(training, 0)),
         "mpi": of_training(stage, lambda training: on_several_nodes(training, MPI)),
-        "launcher": of_training(stage, launcher),
+        "launcher": lambda wildcards, threads: of_training(stage, lambda of: launcher(of, threads))(wildcards),
         "checkpoint_minutes": of_training(stage, lambda training: training.checkpoint_minutes),
         "keep_checkpoints": of_training(stage, lambda training: training.keep_checkpoints),
         "tracker": of_training(stage, lambda training: training.tracker),

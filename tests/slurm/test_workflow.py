@@ -76,7 +76,7 @@ def test_the_workflow_with_trainings_that_are_stopped(
     # Four shards each, one after another in one job.
     for rule in ("split", "hash"):
         (group,) = jobs(cluster, f"rule_{rule}_shards", place)
-        assert (group.memory_mb, group.minutes) == (2000, 40)
+        assert (group.memory_mb, group.minutes) == (2000, 4 * 20)
     # What is light or needs the internet is no job.
     rules = {job.comment.removeprefix("rule_").partition("_wildcards")[0] for job in jobs(cluster, "", place)}
     assert not rules & {"list_source", "finish_download", "fetch_model", "all"}

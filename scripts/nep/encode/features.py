@@ -9,6 +9,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from nep.errors import InputError
 from nep.model.family import Placeholder, vision_features
+from nep.workflow.device import on_cuda
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -22,7 +23,7 @@ class FeatureEncoder:
             model = AutoModelForImageTextToText.from_pretrained(folder, dtype=DTYPES[dtype], local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: no vision-language model can be loaded from this folder ({error})") from None
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if on_cuda() else "cpu"
         self._model: PreTrainedModel = model.eval().to(device)
 
     @torch.no_grad()

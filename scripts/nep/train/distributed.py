@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from transformers.utils.logging import disable_progress_bar
 
+from nep.workflow.device import on_cuda, trains_on_cuda
+
 # Of malloc.h, glibc.
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 NEVER = -1
@@ -61,10 +63,13 @@ def host_group() -> dist.ProcessGroup:
 
 
 def start_distributed(threads: int) -> DistributedContext:
-    """Join the process group, and make torch deterministic with `threads` CPU threads."""
+    """Join the process group, and make torch deterministic with `threads` CPU threads.
+
+    Raises InputError where the job has GPUs and CUDA, or the compiler that Triton needs there, cannot be used.
+    """
     torch.set_num_threads(threads)
     disable_progress_bar()
-    cuda = torch.cuda.is_available()
+    cuda = trains_on_cuda()
     _make_deterministic(cuda)
     deepspeed = import_deepspeed()
     if "RANK" not in os.environ:
@@ -92,7 +97,7 @@ def _keep_freed_memory() -> None:
 
 def import_deepspeed() -> ModuleType:
     """DeepSpeed, told its device and, on a CPU, kept from compiling its shared-memory op at start-up."""
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = not on_cuda()
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed
