@@ -40,7 +40,7 @@ def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> 
         for training in (experiment.sft, experiment.grpo):
             stage = type(training).__name__.lower()
             assert profile["set-resources"][f"train_{stage}"]["gpu"] == training.nodes * training.processes
-    assert profile["set-resources"]["evaluate_model"]["gpu"] == 1
+    assert profile["set-resources"]["evaluate_model"]["gpu"] == config.evaluate.processes
     assert profile["default-resources"]["nodes"] == 1
 
 
@@ -63,6 +63,19 @@ def test_shards_that_share_a_job_run_one_after_another() -> None:
     assert set(grouped) == {rule for rule in all_rules() if rule.endswith("_shard")}
     assert {profile["set-resources"][rule]["shards"] for rule in grouped} == {1}
     assert (profile["resources"], profile["set-resource-scopes"]) == (["shards=1"], ["shards=local"])
+
+
+def test_every_attempt_asks_for_what_a_node_of_eight_gpus_gives() -> None:
+    """2 TB and a day: what partitions of such nodes commonly give."""
+    profile = read("slurm/config.yaml")
+    rules = dict(entry.split("=") for entry in profile["groups"])
+    components = dict(entry.split("=") for entry in profile["group-components"])
+    for rule in [*profile["set-resources"], "any other"]:
+        asked = profile["default-resources"] | profile["set-resources"].get(rule, {})
+        in_a_row = int(components[rules[rule]]) if rule in rules else 1
+        for attempt in range(1, profile["retries"] + 2):
+            memory, minutes = (eval(str(asked[name]), {"attempt": attempt}) for name in ("mem_mb", "runtime"))
+            assert asked.get("gpu", 0) <= 8 and memory <= 2_000_000 and minutes * in_a_row <= 1440, (rule, attempt)
 
 
 def test_a_group_of_shards_asks_for_less_than_half_a_day(tmp_path: Path) -> None:
