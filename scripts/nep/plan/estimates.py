@@ -34,8 +34,8 @@ PER_VIDEO = {
     "convert_datasets": (0.0012, "its rows"),
 }
 RGB_BYTES = 3
-# A checkpoint: fp32 weights, two optimizer states, and the weights once more.
-CHECKPOINT_BYTES = 16
+# A checkpoint: fp32 weights and two optimizer states; but for ZeRO-3, the weights as they are computed with, once more.
+STATE_BYTES = 12
 ON_CPU = "no earlier run; on a CPU only one can tell"
 
 # Of the trainings whose start model's config is here: (stage, experiment) → cost.
@@ -230,5 +230,6 @@ def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
 
 def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:
     """The checkpoints that are kept, the one being written, and the model itself."""
-    one = cost.size.trainable * CHECKPOINT_BYTES
-    return (training.keep_checkpoints + 1) * one + cost.size.parameters * ITEM_BYTES[training.precision]
+    item = ITEM_BYTES[training.precision]
+    one = cost.size.trainable * (STATE_BYTES + (item if cost.zero < 3 else 0))
+    return (training.keep_checkpoints + 1) * one + cost.size.parameters * item

@@ -221,6 +221,6 @@ def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     assert expected_bytes("split", facts, {}, None) == 10**9
     assert expected_bytes("encode", facts, {}, visual) == 1000 * (32 * 16384 * 3 + 320 * 3584 * 2)
     assert expected_bytes("encode", facts, {}, None) is None
-    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 16 + 14_000_000_000
+    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 14 + 14_000_000_000
     assert expected_bytes("sft", facts, {}, visual) is None
     assert expected_bytes("download", replace(facts, archive_bytes=None), {}, None) is None
