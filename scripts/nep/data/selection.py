@@ -11,6 +11,13 @@ from nep.layout.datasets import VALIDATION
 from nep.rows.sample import Part
 
 Row = dict[str, Any]
+# The keys of a training's block that decide which rows it takes, with the seed.
+SELECTING = {"datasets", "balance_sources", "validation_samples"}
+
+
+def selection_of(training: Training) -> dict[str, Any]:
+    """What of a training's block decides which rows it takes."""
+    return training.model_dump(mode="json", include=SELECTING)
 
 
 def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str, list[Row]]:
