@@ -105,7 +105,7 @@ def taken(case: Case) -> int:
     run = WORK / "memory/run"
     shutil.rmtree(run, ignore_errors=True)
     paths = make_run(run, WORK / "memory" / case.model, ROWS, WORDS)
-    train(case.stage, recipe(case), paths, checkpoint_every=1)
+    train(case.stage, recipe(case), paths, checkpoint_minutes=0)
     return max(row["peak_memory_bytes"] for row in read_jsonl(paths.out / "timings.jsonl"))
 
 

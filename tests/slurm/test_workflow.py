@@ -27,7 +27,7 @@ def nothing(completion, answer, row):
 """
 CHANGES: dict[str, Any] = {
     "split": {"shards": 4},
-    "sft": {"epochs": 40, "checkpoint_every": 200, "validate_every": 1000},
+    "sft": {"epochs": 40, "checkpoint_minutes": 60, "validate_every": 1000},
     "grpo": {"steps": 20, "rewards": {"letter": 1.0, "slow:nothing": 1.0}},
     "evaluate": {"variants": ["direct"]},
     "report": {"headline": "direct"},

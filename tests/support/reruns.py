@@ -59,7 +59,7 @@ READERS = {
     "report": (),
 }
 # Of the two training blocks, whose keys are all passed in one piece, a few are tried.
-TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
+TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_minutes", "sft.keep_checkpoints"}
 TRAINING |= {
     "sft.tracker",
     "grpo.tracker",
@@ -67,7 +67,7 @@ TRAINING |= {
     "grpo.rewards",
     "grpo.nodes",
     "grpo.processes",
-    "grpo.checkpoint_every",
+    "grpo.checkpoint_minutes",
 }
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}

@@ -70,6 +70,7 @@ def paths_to(run_folder: Path) -> Callable[[Path], RunPaths]:
     return lambda target: RunPaths(
         convert=run_folder / "convert",
         encode=run_folder / "encode",
+        index=run_folder / "encode/index.jsonl",
         model=run_folder / "models" / "base",
         model_manifest=run_folder / "models" / "base.manifest.json",
         run=target,

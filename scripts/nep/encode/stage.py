@@ -56,9 +56,10 @@ def encode_shard(
     """Cache the frames, and the features if `encode.features`, of one shard's clips of those that are needed (sorted);
     write its manifest to `out`.
 
-    Clips are read by worker processes, and prepared for the vision tower in a thread, ahead of the tower. Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames": {"path", "sha256"},
-    "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the fingerprint of the
-    stage's logic: what an earlier run has made is taken over only where the logic is the same.
+    Clips are read by worker processes, and prepared for the vision tower in a thread, while the tower works on those
+    before them. Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames":
+    {"path", "sha256"}, "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the
+    fingerprint of the stage's logic: what an earlier run has made is taken over only where the logic is the same.
     """
     name = shard_name(shard, shards)
     for kind in ("frames", "features"):
@@ -139,6 +140,8 @@ def in_order(
         while clip.key not in early:
             early.update([next(outcomes)])
         yield clip, early.pop(clip.key)
+    # Its end stops the workers.
+    early.update(outcomes)
 
 
 def _usable(
@@ -163,13 +166,12 @@ def _encoded(
     """Index rows of the clips, and their features by key, none without an encoder."""
     rows: list[dict[str, Any]] = []
     features: dict[str, Tensor] = {}
+    dtype = encoder and encoder.dtype
     for batch in one_ahead(_prepared(usable, processor, batch_videos)):
-        made: list[Tensor | None] = [None] * len(batch)
+        rows += [_index_row(needed, clip, placeholder, dtype, name) for needed, clip, (placeholder, _) in batch]
         if encoder is not None:
             made = encoder.features([prepared for _, _, prepared in batch])
             features |= zip([needed.key for needed, _, _ in batch], made, strict=True)
-        for (needed, clip, (placeholder, _)), encoded in zip(batch, made, strict=True):
-            rows.append(_index_row(needed, clip, placeholder, encoded, name))
     return rows, features
 
 
@@ -182,7 +184,7 @@ def _prepared(
 
 
 def _index_row(
-    needed: NeededClip, clip: Clip, placeholder: Placeholder, features: Tensor | None, name: str
+    needed: NeededClip, clip: Clip, placeholder: Placeholder, dtype: str | None, name: str
 ) -> dict[str, Any]:
     count, height, width, _ = clip.frames.shape
     return {
@@ -199,17 +201,11 @@ def _index_row(
         "placeholder": [list(run) for run in placeholder.runs],
         "grid": placeholder.grid and list(placeholder.grid),
         "second_per_grid": placeholder.second_per_grid,
-        # Of what is cached: a training whose clips are the same is the same.
-        "sha256": _digest(torch.from_numpy(clip.frames), features),
+        # What a training's clips are told apart by. The last bits of features depend on the clips beside them in a
+        # batch: other clips that are selected, for another training, change none of these.
+        "sha256": hashlib.sha256(clip.frames.tobytes()).hexdigest(),
+        "features": dtype,
     }
-
-
-def _digest(*tensors: Tensor | None) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        if tensor is not None:
-            digest.update(tensor.view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _cache_file(run_dir: Path, kind: str, name: str) -> Path:

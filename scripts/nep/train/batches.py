@@ -4,6 +4,8 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from nep.jobs.ahead import one_ahead
+
 Item = TypeVar("Item")
 
 

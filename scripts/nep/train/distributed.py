@@ -5,6 +5,8 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -16,11 +18,17 @@ from nep.workflow.device import on_cuda, trains_on_cuda
 # Of malloc.h, glibc.
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 NEVER = -1
+# How long the processes wait for one that converts a checkpoint, writes a model or reads one from a slow disk: at
+# 80 MB/s, 900 GB of a 72B model take three hours. A process that dies ends the others by way of the launcher.
+HOST_TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process's rank among all of them, and its device."""
+    """This process's rank among all of them, and its device.
+
+    Values and waits of the host go through gloo, under `HOST_TIMEOUT`: NCCL gives up after ten minutes.
+    """
 
     rank: int
     size: int
@@ -33,19 +41,25 @@ class DistributedContext:
 
     def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         """Element-wise sum of `values` over all processes, in fp64."""
-        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(summed)
+        summed = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(summed, group=host_group())
         return summed.tolist()
 
     def all_reduce_max(self, value: int) -> int:
         """The largest `value` of all processes."""
-        found = torch.tensor(value, device=self.device)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        found = torch.tensor(value)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX, group=host_group())
         return int(found)
 
     def barrier(self) -> None:
         """Wait until every process is here."""
-        dist.barrier()
+        dist.barrier(group=host_group())
+
+
+@cache
+def host_group() -> dist.ProcessGroup:
+    """All processes, by gloo. The first call is collective."""
+    return dist.new_group(backend="gloo", timeout=HOST_TIMEOUT)
 
 
 def start_distributed(threads: int) -> DistributedContext:
@@ -69,6 +83,7 @@ def start_distributed(threads: int) -> DistributedContext:
     if not dist.is_initialized():
         _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
     deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    host_group()
     return DistributedContext(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
 
 

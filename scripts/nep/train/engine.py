@@ -65,6 +65,8 @@ class Engine:
         self._decays = [group["weight_decay"] for group in groups]
         optimizer = torch.optim.AdamW(groups)
         self._library = import_deepspeed()
+        # DeepSpeed's first collective would give up on a process whose disk is slow.
+        distributed.barrier()
         self.deepspeed, *_ = self._library.initialize(model=Scorer(model), optimizer=optimizer, config=config)
 
     @property

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.data.selection import dataset_files
 from nep.errors import InputError
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample
@@ -17,7 +18,6 @@ from nep.train.engine import Engine, deepspeed_config, load_model
 from nep.train.rl.advantages import group_std
 from nep.train.rl.groups import Group
 from nep.train.rl.grpo import GrpoTrainer
-from nep.train.rl.grpo import dataset_files as grpo_files
 from nep.train.rl.rewards import Rewards
 from nep.train.sft import sft_batch
 
@@ -72,7 +72,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, dataset_files("grpo", grpo, paths.convert), Rewards(grpo), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)

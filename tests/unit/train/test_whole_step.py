@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nep.config.grpo import Grpo
+from nep.data.selection import dataset_files
 from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
@@ -21,7 +22,7 @@ from nep.train.engine import load_model
 from nep.train.rl import grpo as trainer_module
 from nep.train.rl.decoding import Decoding, pick
 from nep.train.rl.experience import Experience
-from nep.train.rl.grpo import GrpoTrainer, dataset_files
+from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Completion
 
@@ -99,7 +100,7 @@ def trainer_of(engine_of, paths_to, tmp_path: Path) -> Callable[[Grpo], GrpoTrai
     paths = replace(paths_to(tmp_path), model=other)
 
     def make(grpo: Grpo) -> GrpoTrainer:
-        return GrpoTrainer(grpo, 0, engine_of(grpo), dataset_files(grpo, paths.convert), Rewards(grpo), paths)
+        return GrpoTrainer(grpo, 0, engine_of(grpo), dataset_files("grpo", grpo, paths.convert), Rewards(grpo), paths)
 
     return make
 
