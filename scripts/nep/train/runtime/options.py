@@ -16,7 +16,8 @@ class RunPaths:
     """The places of one training stage.
 
     Attributes:
-        convert: the data sets. encode: the vision cache. index: the part of its index with the training's clips. model: the start model, and `model_manifest` its manifest.
+        convert: the data sets. encode: the vision cache. index: the part of its index with the training's clips.
+        model: the start model, and `model_manifest` its manifest.
         run: the root of the run, which holds the work folder. out: the stage's declared outputs.
     """
 
