@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -151,7 +152,7 @@ def test_checkpoints_are_taken_by_time_and_the_newest_stay(
         moment[0] += 30
         original(self, step, steps)
 
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: moment[0]))
     monkeypatch.setattr(Checkpoints, "after_step", after_step)
     train_sft(SFT.model_copy(update={"checkpoint_minutes": minutes}), 1, "nep", paths_to(tmp_path))
     assert kept(tmp_path) == saved
