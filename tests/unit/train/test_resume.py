@@ -16,7 +16,7 @@ from nep.config.sft import Sft
 from nep.config.training import Lora
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
-from nep.train import checkpoint, loop, run_state
+from nep.train import checkpoint, loop
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
 from nep.train.rl.grpo import train_grpo
@@ -132,12 +132,6 @@ def test_a_changed_recipe_starts_anew_and_the_time_between_checkpoints_is_not_pa
     for sft in (SFT, SFT.model_copy(update={"checkpoint_minutes": 3}), SFT.model_copy(update={"lr": 5e-4})):
         train_sft(sft, 1, "nep", paths)
     assert len(list((tmp_path / "work" / "sft" / "nep").iterdir())) == 2
-
-
-@pytest.fixture
-def last_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoints that there are at the end of a training stay."""
-    monkeypatch.setattr(run_state, "drop_checkpoints", lambda folder: None)
 
 
 @pytest.mark.parametrize(("minutes", "saved"), [(0, [5, 6]), (1, [4, 6]), (60, [6])])
