@@ -1,6 +1,7 @@
 """A stage forced again, for one experiment too; one that runs again without a new result; a changed experiment."""
 
 import shutil
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -64,13 +65,17 @@ def test_a_changed_learning_rate_of_one_experiment_concerns_no_other(copy_of_sma
 def test_clips_of_another_experiment_train_nothing_again(small_run, copy_of_small_run: Workplace) -> None:
     run = copy_of_small_run.root / "results/small"
     before = read_jsonl(run / "encode/index/nep-sft.jsonl")
-    two = {"nep": experiment(), "other": {"sft": {"datasets": {"next_event": 4, "next_event_mc": None}}}}
+    two = {
+        "nep": experiment(),
+        "other": {"sft": {"datasets": {"next_event": 4, "previous_event": 4}, "validation_samples": 0}},
+    }
     config = copy_of_small_run.configure("small", experiments=two)
     outcome = copy_of_small_run.run(config, MANIFEST, "results/small/nep/grpo/manifest.json")
     assert outcome.status == 0, outcome.text
     assert outcome.started() == {"encode_shard", "merge_encode"}
     assert read_jsonl(run / "encode/index/nep-sft.jsonl") == before
-    assert {row["key"] for row in read_jsonl(run / "encode/index/other-sft.jsonl")} > set()
+    views = Counter(row["view"] for row in read_jsonl(run / "encode/index/other-sft.jsonl"))
+    assert views == {"first": 4, "second": 4}
     assert hashes(run / "nep") == hashes(small_run.folder / "nep")
 
 
