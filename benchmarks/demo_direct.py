@@ -66,6 +66,7 @@ def train(run: Path, variant: Variant, epochs: int) -> Path:
         "experiment": variant,
         "convert-dir": run / "convert",
         "encode-dir": run / "encode",
+        "index": run / "encode/index.jsonl",
         "model": run / "models/base",
         "model-manifest": run / "models/base.manifest.json",
         "run-dir": WORK / "demo_direct/run",

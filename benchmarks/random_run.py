@@ -54,6 +54,7 @@ def make_run(
     return RunPaths(
         convert=run / "convert",
         encode=run / "encode",
+        index=run / "encode/index.jsonl",
         model=model,
         model_manifest=run / "model.manifest.json",
         run=run,
@@ -80,6 +81,7 @@ def train(
         "--experiment": "bench",
         "--convert-dir": paths.convert,
         "--encode-dir": paths.encode,
+        "--index": paths.index,
         "--model": paths.model,
         "--model-manifest": paths.model_manifest,
         "--run-dir": paths.run,

@@ -80,6 +80,26 @@ def validation_files(experiment):
     return [f"{RUN}/convert/{validation_file(name)}" for name in CONFIG.experiments[experiment].sft.datasets]
 
 
+def trainings():
+    """Experiment and stage of each training."""
+    return [(name, stage) for stage in TRAINING_STAGES for name in experiments_with(stage)]
+
+
+def selections(by_training):
+    """What decides which rows trainings take, as JSON: of each training; or each choice once, whoever makes it."""
+    chosen = {
+        selection(model_name(name, stage) if by_training else "", stage, getattr(CONFIG.experiments[name], stage))
+        for name, stage in trainings()
+    }
+    return f"[{', '.join(sorted(chosen))}]"
+
+
+def selection(name, stage, training):
+    """One of them: a `Selection` of nep.encode.selected."""
+    keys = training.model_dump(include={"datasets", "balance_sources", "validation_samples"})
+    return json.dumps({"name": name, "stage": stage, **keys}, sort_keys=True)
+
+
 def reward_files(grpo):
     """The user's own reward functions: files that a training waits for, and runs again with when they change."""
     return [path for path in grpo.reward_modules if Path(path).is_file()]

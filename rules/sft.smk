@@ -1,4 +1,4 @@
-# INPUTS   the experiment's SFT sets, RUN/encode/index.jsonl, RUN/models/base.manifest.json
+# INPUTS   the experiment's SFT sets, RUN/encode/index/<experiment>-sft.jsonl, RUN/models/base.manifest.json
 # OUTPUTS  RUN/<experiment>/sft/{manifest.json,metrics.jsonl,validation.jsonl}; the checkpoint in model/ beside
 
 
@@ -7,7 +7,7 @@ rule train_sft:
     input:
         datasets=lambda wildcards: dataset_files("sft", wildcards.experiment),
         validation=lambda wildcards: validation_files(wildcards.experiment),
-        cache=f"{RUN}/encode/index.jsonl",
+        clips=f"{RUN}/encode/index/{{experiment}}-sft.jsonl",
         model=f"{RUN}/models/base.manifest.json",
         deepspeed=of_training("sft", lambda training: training.deepspeed),
     output:
@@ -43,6 +43,7 @@ rule train_sft:
             --experiment {wildcards.experiment:q} \
             --convert-dir {params.run:q}/convert \
             --encode-dir {params.run:q}/encode \
+            --index {input.clips:q} \
             --model {params.run:q}/models/base \
             --model-manifest {input.model:q} \
             --run-dir {params.run:q} \

@@ -84,7 +84,7 @@ def train(
     `read`: the files that decide the result beside model and vision cache. Raises InputError for settings that cannot
     be met, Preempted when told to stop.
     """
-    training, paths = options.recipe, options.paths
+    training, paths, main = options.recipe, options.paths, distributed.is_main_process
     fingerprint = recipe_fingerprint(stage, training, options.seed, read, paths)
     work = work_folder(paths, stage, options.experiment, fingerprint)
     outputs = Outputs(stage, fingerprint, paths, work, may_be_shared)
@@ -93,22 +93,20 @@ def train(
 
     engine = Engine(paths.model, training, distributed, options.seed)
     trainer = start_trainer(engine)
-    if distributed.is_main_process:
+    if main:
         say_altered(trainer.altered)
     if training.publish == "best" and not trainer.validates:
         raise InputError(f"{stage}.publish: 'best' needs held-out rows, and there are none; use 'last'")
 
     checkpoints = Checkpoints(work, engine, trainer.measure, trainer.best)
     start = checkpoints.restore()
-    logs = metrics, validation, timings = [
-        StepLog(work / f"{name}.jsonl", start, distributed.is_main_process)
-        for name in ("metrics", "validation", "timings")
-    ]
+    names = ("metrics", "validation", "timings")
+    logs = metrics, validation, timings = [StepLog(work / f"{name}.jsonl", start, main) for name in names]
     anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
     for row in validation.kept:
         checkpoints.validated(row)
     tracked = Tracked(paths.run, options.experiment, stage, fingerprint, training.result_settings())
-    tracker = start_tracker(training.tracker, tracked, distributed.is_main_process)
+    tracker = start_tracker(training.tracker, tracked, main)
     tracker.follow(*logs)
 
     def validate_where_due(step: int) -> None:
@@ -119,14 +117,7 @@ def train(
         checkpoints.validated(row)
 
     validate_where_due(start)
-    bar = tqdm(
-        total=trainer.steps,
-        initial=start,
-        desc=stage,
-        unit="step",
-        file=sys.stderr,
-        disable=not distributed.is_main_process,
-    )
+    bar = tqdm(total=trainer.steps, initial=start, desc=stage, unit="step", file=sys.stderr, disable=not main)
     for number, step in enumerate(trainer.run(start, metrics.kept), start + 1):
         anomalies.check(number, step.metrics["loss"], step.metrics["grad_norm"], step.records)
         metrics.write({"step": number, **{name: finite(value) for name, value in step.metrics.items()}})

@@ -45,7 +45,7 @@ class SftTrainer(Trainer):
         self._sft = sft
         self._engine = engine
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-        cache = VisionCache(paths.encode)
+        cache = VisionCache(paths.encode, index=paths.index)
         builder = SampleBuilder(processor, engine.model, cache)
         self._samples, self.without_video = load_samples(sft, select_sft(files, sft, seed), builder, cache)
         held_out = select_sft_validation(files, sft.validation_samples, seed)

@@ -35,16 +35,21 @@ def on_cuda() -> bool:
     """
     import torch
 
-    asked = os.environ.get(VARIABLE)
-    if asked not in (None, "cpu"):
-        raise InputError(f"{VARIABLE} is {asked!r}, should be 'cpu', or not set")
-    if asked == "cpu":
+    if asked_for_cpu():
         # Before CUDA is first asked: libraries that look for GPUs by themselves find none either.
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         return False
     if (reason := given_gpus()) is not None:
         need_cuda(reason, f"set {VARIABLE}=cpu")
     return torch.cuda.is_available()
+
+
+def asked_for_cpu() -> bool:
+    """Whether the job is to compute on the CPU in any case. Raises InputError for an unknown value of NEP_DEVICE."""
+    asked = os.environ.get(VARIABLE)
+    if asked not in (None, "cpu"):
+        raise InputError(f"{VARIABLE} is {asked!r}, should be 'cpu', or not set")
+    return asked == "cpu"
 
 
 def trains_on_cuda() -> bool:

@@ -50,6 +50,7 @@ def command(stage: str, block: dict, run: Path, target: Path, processes: int = 1
         *launcher, f"scripts/train_{stage}.py", "--recipe", json.dumps(block), "--seed", "1", "--experiment", "nep",
         "--checkpoint-minutes", "0", "--keep-checkpoints", "2", "--tracker", "none",
         "--convert-dir", str(run / "convert"), "--encode-dir", str(run / "encode"),
+        "--index", str(run / "encode" / "index.jsonl"),
         "--model", str(run / "models" / "base"), "--model-manifest", str(run / "models" / "base.manifest.json"),
         "--run-dir", str(target), "--out-dir", str(target / "nep" / stage),
     ]

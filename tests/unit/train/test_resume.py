@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from nep.config.sft import Sft
 from nep.config.training import Lora
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
-from nep.train import checkpoint, loop, run_state
+from nep.train import checkpoint, loop
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
 from nep.train.rl.grpo import train_grpo
@@ -133,12 +134,6 @@ def test_a_changed_recipe_starts_anew_and_the_time_between_checkpoints_is_not_pa
     assert len(list((tmp_path / "work" / "sft" / "nep").iterdir())) == 2
 
 
-@pytest.fixture
-def last_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoints that there are at the end of a training stay."""
-    monkeypatch.setattr(run_state, "drop_checkpoints", lambda folder: None)
-
-
 @pytest.mark.parametrize(("minutes", "saved"), [(0, [5, 6]), (1, [4, 6]), (60, [6])])
 def test_checkpoints_are_taken_by_time_and_the_newest_stay(
     paths_to, tmp_path: Path, torch_settings, monkeypatch, last_checkpoints, minutes: int, saved: list[int]
@@ -151,7 +146,7 @@ def test_checkpoints_are_taken_by_time_and_the_newest_stay(
         moment[0] += 30
         original(self, step, steps)
 
-    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: moment[0])
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: moment[0]))
     monkeypatch.setattr(Checkpoints, "after_step", after_step)
     train_sft(SFT.model_copy(update={"checkpoint_minutes": minutes}), 1, "nep", paths_to(tmp_path))
     assert kept(tmp_path) == saved

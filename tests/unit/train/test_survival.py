@@ -72,6 +72,7 @@ def undisturbed(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> C
             made[key] = RunPaths(
                 convert=run_folder / "convert",
                 encode=run_folder / "encode",
+                index=run_folder / "encode/index.jsonl",
                 model=models / "base",
                 model_manifest=models / "base.manifest.json",
                 run=target,

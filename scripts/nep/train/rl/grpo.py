@@ -75,7 +75,7 @@ class GrpoTrainer(Trainer):
         self._rewards = rewards
         self._distributed: DistributedContext = engine.distributed
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-        cache = VisionCache(paths.encode)
+        cache = VisionCache(paths.encode, index=paths.index)
         self._visuals = Visuals(cache, processor, grpo.freeze, self._distributed.device)
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)

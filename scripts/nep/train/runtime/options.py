@@ -16,12 +16,14 @@ class RunPaths:
     """The places of one training stage.
 
     Attributes:
-        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
+        convert: the data sets. encode: the vision cache. index: the part of its index with the training's clips.
+        model: the start model, and `model_manifest` its manifest.
         run: the root of the run, which holds the work folder. out: the stage's declared outputs.
     """
 
     convert: Path
     encode: Path
+    index: Path
     model: Path
     model_manifest: Path
     run: Path
@@ -49,6 +51,7 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--convert-dir", type=Path, required=True)
     parser.add_argument("--encode-dir", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True, help="clips of the cache (JSON lines)")
     parser.add_argument("--model", type=Path, required=True, help="start model, an ordinary checkpoint folder")
     parser.add_argument("--model-manifest", type=Path, required=True, help="its manifest with the key 'fingerprint'")
     parser.add_argument("--run-dir", type=Path, required=True)
@@ -57,6 +60,7 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     paths = RunPaths(
         convert=options.convert_dir,
         encode=options.encode_dir,
+        index=options.index,
         model=options.model,
         model_manifest=options.model_manifest,
         run=options.run_dir,
