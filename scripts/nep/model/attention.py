@@ -109,7 +109,7 @@ def grouped_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, s
 def masked_products(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor, scale: float) -> Tensor:
     """SDPA of few queries, (B, heads, L, d), as two matrix products and a softmax in fp32.
 
-    On CUDA SDPA with a mask is a kernel of queries / 64 × heads × B blocks (PyTorch, mem_eff_attention/kernel_forward.h,
+    On CUDA SDPA with a mask is a kernel of L / 64 × heads × B blocks (PyTorch, mem_eff_attention/kernel_forward.h,
     getBlocksGrid), 8 for two prompts and four heads of keys: a sixteenth of an H200. The products share the keys out.
     """
     scores = (query @ key.transpose(-1, -2)).float() * scale

@@ -166,9 +166,7 @@ def test_a_step_that_is_not_finite_changes_nothing(engine_of, zero: str, precisi
 
 
 @pytest.mark.parametrize("zero", ["zero2", "zero3"])
-def test_the_model_that_decodes_attends_in_groups(
-    engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str
-) -> None:
+def test_the_model_that_decodes_attends_in_groups(engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str) -> None:
     """One call a layer in each step, in ZeRO-3's whole copy too: transformers' own would repeat keys and values."""
     engine = engine_of(Sft(deepspeed=f"config/deepspeed/{zero}.json"))
     model = engine.plain_model().eval()
