@@ -94,6 +94,7 @@ class Checkpoints:
         )
         if loaded is None:
             raise InputError(f"{folder}: cannot be loaded; delete it to resume before it")
+        self._engine.loaded()
 
     def _load_resized(self, folder: Path) -> None:
         """Load what another number of processes has written, by way of DeepSpeed's universal form."""

@@ -17,7 +17,7 @@ from nep.model import attention
 from nep.model.attention import grouped_attention
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample
-from nep.train.engine import Engine, deepspeed_config, load_model
+from nep.train.engine import Engine, adamw, deepspeed_config, load_model, step_counts_to_moments
 from nep.train.rl.advantages import group_std
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.groups import Group
@@ -165,10 +165,27 @@ def test_a_step_that_is_not_finite_changes_nothing(engine_of, zero: str, precisi
     assert any(not torch.equal(after, earlier) for after, earlier in zip(state(), before, strict=True))
 
 
+def test_adamw_is_one_kernel_on_cuda_alone() -> None:
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
+    for weight, device in zip(weights, ("cpu", "cuda"), strict=True):
+        optimizer = adamw([{"params": [weight], "lr": 1e-2, "weight_decay": 0.1}], torch.device(device))
+        assert optimizer.defaults["fused"] == (device == "cuda")
+        for step in range(5):
+            weight.grad = torch.linspace(0, step, 50)
+            optimizer.step()
+    torch.testing.assert_close(*weights)
+
+
+def test_numbers_of_steps_follow_the_moments_of_a_loaded_optimizer() -> None:
+    weight = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    optimizer = torch.optim.AdamW([weight])
+    optimizer.state[weight] = {"step": torch.tensor(7.0), "exp_avg": torch.zeros(3, device="meta")}
+    step_counts_to_moments(optimizer)
+    assert optimizer.state[weight]["step"].device == weight.device
+
+
 @pytest.mark.parametrize("zero", ["zero2", "zero3"])
-def test_the_model_that_decodes_attends_in_groups(
-    engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str
-) -> None:
+def test_the_model_that_decodes_attends_in_groups(engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str) -> None:
     """One call a layer in each step, in ZeRO-3's whole copy too: transformers' own would repeat keys and values."""
     engine = engine_of(Sft(deepspeed=f"config/deepspeed/{zero}.json"))
     model = engine.plain_model().eval()

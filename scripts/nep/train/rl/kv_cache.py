@@ -230,9 +230,7 @@ def prefill(
     return model.get_output_embeddings()(hidden[range(len(prompts)), last])
 
 
-def _step(
-    model: PreTrainedModel, tokens: Tensor, positions: Tensor, cache: Cache, mask: Tensor | None
-) -> Tensor:
+def _step(model: PreTrainedModel, tokens: Tensor, positions: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
     """One forward of `tokens` (b, n); `positions` (rotary dimensions, b, n)."""
     return model(
         input_ids=tokens,
