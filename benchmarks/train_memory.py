@@ -17,7 +17,7 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.files import read_jsonl
 from nep.train.engine import deepspeed_config
-from nep.train.runtime.preflight import memory_lines, model_size, without_gpu
+from nep.train.runtime.preflight import memory_lines, model_size
 from random_run import make_model, make_run, train
 
 SMALLEST = {"hidden_size": 32, "layers": 1, "heads": 2}
@@ -96,8 +96,10 @@ def recipe(case: Case) -> dict[str, Any]:
 def named(case: Case) -> int:
     """Bytes of the preflight's table."""
     block = BLOCKS[case.stage](**recipe(case))
-    lines = memory_lines(model_size(WORK / "memory" / case.model, block), block, deepspeed_config(block), 1)
-    return sum(line.bytes for line in without_gpu(lines))
+    lines = memory_lines(
+        model_size(WORK / "memory" / case.model, block), block, deepspeed_config(block), 1, on_gpu=False
+    )
+    return sum(line.bytes for line in lines)
 
 
 def taken(case: Case) -> int:

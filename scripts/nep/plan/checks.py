@@ -30,7 +30,7 @@ from nep.errors import InputError
 from nep.plan.dry_run import Job
 from nep.plan.estimates import Estimate
 from nep.plan.training import TrainingCost
-from nep.train.runtime.preflight import GIB, Line, check, placed, without_gpu
+from nep.train.runtime.preflight import GIB, Place, check, memory_here
 from nep.video.tools import find_ffmpeg
 
 State = Literal["ok", "warning", "problem", "unknown"]
@@ -143,12 +143,12 @@ def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, loca
     what = f"memory of {job.name}"
     if cost is None:
         return Check("unknown", what, "the base model is not here yet: its job checks before it loads anything")
-    lines, capacity = placed(cost.memory, training.processes) if local else _submitted(job, training, cost.memory)
+    capacity = memory_here(training.processes) if local else _asked_for(job, training)
     try:
-        check(lines, capacity)
+        check(cost.memory, capacity)
     except InputError as error:
         return Check("problem", what, str(error).removeprefix("memory: "))
-    sums = {place: sum(line.bytes for line in lines if line.place == place) for place in ("device", "host")}
+    sums = {place: sum(line.bytes for line in cost.memory if line.place == place) for place in ("device", "host")}
     says = [f"{in_gib(sums[place])} of {in_gib(size)} on the {place}" for place, size in capacity.items()]
     if sums["device"] and "device" not in capacity:
         says.append(f"{in_gib(sums['device'])} needed on each GPU, whose memory is not known here")
@@ -158,10 +158,10 @@ def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, loca
     return Check("ok", what, f"a process needs {', '.join(says)}")
 
 
-def _submitted(job: Job, training: Sft | Grpo, lines: list[Line]) -> tuple[list[Line], dict[str, int]]:
+def _asked_for(job: Job, training: Sft | Grpo) -> dict[Place, int]:
+    """Bytes for each process of a submitted job, as far as they are known."""
     memory = job.resources.get("mem_mb")
-    placed_lines = lines if gpus_asked(job) else without_gpu(lines)
-    return placed_lines, {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
+    return {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
 
 
 def check_time(rule: str, jobs: Sequence[Job], cost: Estimate) -> list[Check]:

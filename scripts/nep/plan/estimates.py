@@ -141,12 +141,13 @@ def _unknown(why: str) -> Estimate:
 
 
 def _per_video(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Estimate:
-    if facts.videos is None:
+    videos = facts.clips if jobs[0].rule == "encode_shard" else facts.videos
+    if videos is None:
         return _unknown("no earlier run; the number of videos is known after the download")
     each, doing = PER_VIDEO[jobs[0].rule]
-    cpu = facts.videos * each / (_shards(jobs[0]) or 1)
+    cpu = videos * each / (_shards(jobs[0]) or 1)
     seconds = cpu / jobs[0].threads
-    source = f"arithmetic: {facts.videos:,} videos, {each:g} s of a core each for {doing}"
+    source = f"arithmetic: {videos:,} videos, {each:g} s of a core each for {doing}"
     return Estimate(cpu * len(jobs), seconds * sum(gpus[job.name] for job in jobs), seconds, source)
 
 
@@ -220,12 +221,12 @@ def _downloaded(facts: Facts) -> int | None:
 
 
 def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
-    """Frames and features of one clip for each video, at the whole budget."""
+    """Frames and features of the clips that trainings take, at the whole budget."""
     vision, encode = facts.config.vision, facts.config.encode
-    if facts.videos is None or (encode.features and visual is None):
+    if facts.clips is None or (encode.features and visual is None):
         return None
     features = visual.tokens * visual.hidden * ITEM_BYTES[encode.dtype] if encode.features else 0
-    return facts.videos * (vision.frames * vision.max_pixels * RGB_BYTES + features)
+    return facts.clips * (vision.frames * vision.max_pixels * RGB_BYTES + features)
 
 
 def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:

@@ -15,7 +15,7 @@ from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, read_list
 from nep.layout.datasets import dataset_file
-from nep.layout.models import BASE, model_folder
+from nep.layout.models import BASE, TRAINING_STAGES, model_folder
 from nep.layout.stages import stage_folders, work_folders
 
 MODEL_CONFIG = "config.json"
@@ -64,6 +64,20 @@ class Facts:
             there = training.validation_samples if rows is None else self._held_out_of(rows)
             total += min(there, training.validation_samples)
         return total
+
+    @property
+    def clips(self) -> int | None:
+        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once."""
+        rows: dict[str, int] = {}
+        for name, body in self.config.experiments.items():
+            for stage in TRAINING_STAGES:
+                if (training := getattr(body, stage)) is None:
+                    continue
+                samples = self.samples(stage, name)
+                if samples is None:
+                    return self.videos
+                rows[f"{stage} {training.datasets}"] = samples + self.held_out(stage, name)
+        return min(number for number in (sum(rows.values()), self.videos) if number is not None)
 
     def _held_out_of(self, rows: int) -> int:
         return math.ceil(rows * self.config.convert.validation_fraction)

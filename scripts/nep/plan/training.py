@@ -59,7 +59,7 @@ def visual_shape(folder: Path, vision: Vision) -> VisualShape | None:
     return VisualShape(vision.frames // frames * (vision.max_pixels // (patch * merge) ** 2), hidden)
 
 
-def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None) -> TrainingCost:
+def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None, on_gpu: bool) -> TrainingCost:
     """The cost of a training from the checkpoint in `folder`; prompts are as long as their clip and an assumed text.
 
     Raises InputError if `folder` is not a vision-language checkpoint, or the DeepSpeed file does not fit.
@@ -80,7 +80,7 @@ def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None
         tokens=len(tree),
         flops=training_flops(model, [tree]) + again * forward,
         forward=forward,
-        memory=memory_lines(size, training, deepspeed, training.nodes * training.processes),
+        memory=memory_lines(size, training, deepspeed, training.nodes * training.processes, on_gpu),
     )
 
 

@@ -24,8 +24,8 @@ VIDEOS, QUESTIONS, TRAINED_ON = 33_206, 1056, 5000
 WITHIN = 0.3
 COMMAND = ["--profile", "slurm", "plan", "--software-deployment-method", "env-modules", "--configfile", FILE]
 RULES = ("train_sft", "train_grpo", "evaluate_model")
-# A partition of nodes of 8 H200, 96 cores and 2 TB, whose jobs may take a day.
-SINFO = "#!/bin/sh\necho 'gpu*|gpu:h200:8|2000000|96|1-00:00:00'\n"
+# Nodes of 8 H200, 96 cores and 2 TB, whose jobs may take a day; and others, whose jobs may take five hours.
+SINFO = "#!/bin/sh\necho 'gpu*|gpu:h200:8|2000000|96|1-00:00:00'\necho 'short|(null)|2000000|96|5:00:00'\n"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def costs(published: Config, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     write_config(folder)
     visual = visual_shape(folder, published.vision)
     experiment = published.experiments["nep"]
-    return {stage: training_cost(folder, getattr(experiment, stage), visual) for stage in ("sft", "grpo")}
+    return {stage: training_cost(folder, getattr(experiment, stage), visual, True) for stage in ("sft", "grpo")}
 
 
 def is_about(value: float, lowest: float, highest: float) -> bool:
@@ -97,12 +97,18 @@ def test_the_plan_of_the_published_run(published: Config, tmp_path: Path) -> Non
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(json.dumps(content), encoding="utf-8")
     write_config(run / "models/base")
+    profile = place.root / "profiles/slurm/config.yaml"
+    to_short = profile.read_text(encoding="utf-8").replace("hash_shard: {", "hash_shard: {slurm_partition: short, ")
+    profile.write_text(to_short, encoding="utf-8")
     text = plan(place, published, run)
     sft, grpo, evaluation = (gpu_hours_of_a_job(text, rule) / 8 for rule in RULES)
     assert is_about(sft * 60, 5, 6) and is_about(grpo, 0.7, 0.7) and is_about(evaluation, 1, 7)
     lines = [line.split() for line in text.partition("\nGround\n")[2].splitlines()]
     # Whether this machine's disk holds it is not the question here.
-    assert not [line for line in lines if line[0] in ("PROBLEM", "WARNING") and line[1] != "disk"], text
+    (wrong,) = (" ".join(line) for line in lines if line[0] in ("PROBLEM", "WARNING") and line[1] != "disk")
+    assert wrong == (
+        "PROBLEM partition hash_shard: asks 320 minutes (runtime), 16 jobs in a row; 'short' has 300 at most"
+    )
     for rule in ("split_shard", "encode_shard", *RULES):
         assert [line for line in lines if line[:4] == ["ok", "time", "of", rule]], rule
 

@@ -4,7 +4,7 @@ Weights, gradients and optimiser states are counted; activations and KV cache ar
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,8 +62,11 @@ class Line:
     smaller: str
 
 
-def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int) -> list[Line]:
-    """What each of `processes` processes needs; `deepspeed` is the engine's configuration."""
+def memory_lines(
+    model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int, on_gpu: bool = True
+) -> list[Line]:
+    """What each of `processes` processes needs; `deepspeed` is the engine's configuration. Without a GPU one memory is
+    both places."""
     zero = deepspeed["zero_optimization"]
     stage, item = zero["stage"], BYTES[training.precision]
     weights_at, states_at = (_place_of(zero, key) for key in ("offload_param", "offload_optimizer"))
@@ -78,8 +81,6 @@ def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, An
         Line("gradients", gradients * item, states_at if stage >= 2 else "device", f"{frozen}, or {more}"),
         Line("master weights", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("optimizer states", 2 * states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
-        # AdamW's own copy of its second moments, which it takes the roots of all at once.
-        Line("optimizer step", states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("gradients in fp32", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("buckets", _buckets(zero, model) * item, "device", "reduce_bucket_size in the DeepSpeed file"),
         Line("gathered weights", _gathered(zero, model) * item, "device", "stage3_max_live_parameters in that file"),
@@ -90,12 +91,15 @@ def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, An
             "pack_tokens, or gradient_checkpointing",
         ),
         Line("logits", _logits(model, training) * FP32_BYTES, "device", "a smaller vocabulary"),
-        Line(CUDA, CUDA_BYTES, "device", "a GPU with more memory"),
         Line("checkpoint being written", _checkpoint(model, training, stage, states), "host", f"{frozen}, or {more}"),
     ]
     if isinstance(training, Grpo):
         lines += _rollout_lines(model, training, stage, processes)
-    return [line for line in lines if line.bytes]
+    if on_gpu:
+        return [line for line in [*lines, Line(CUDA, CUDA_BYTES, "device", "a GPU with more memory")] if line.bytes]
+    # On a CPU AdamW takes the roots of all second moments at once, in a copy of them.
+    step = Line("optimizer step", states * FP32_BYTES, states_at, f"{frozen}, or {more}")
+    return [replace(line, place="host") for line in [*lines, step] if line.bytes]
 
 
 def check(lines: list[Line], capacity: dict[Place, int]) -> None:
@@ -125,25 +129,17 @@ def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], 
 
     Reads the model's config, not its weights.
     """
-    needed = memory_lines(model_size(folder, training), training, deepspeed, processes)
-    lines, capacity = placed(needed, processes)
+    size, on_gpu = model_size(folder, training), torch.cuda.is_available()
+    lines, capacity = memory_lines(size, training, deepspeed, processes, on_gpu), memory_here(processes)
     if shows:
         print(table(lines, capacity), file=sys.stderr)
     check(lines, capacity)
 
 
-def placed(lines: list[Line], processes: int) -> tuple[list[Line], dict[Place, int]]:
-    """The lines where they lie on this machine, and the bytes that each of `processes` has there; without CUDA one
-    memory is both places."""
+def memory_here(processes: int) -> dict[Place, int]:
+    """Bytes that each of `processes` has on this machine."""
     host = host_memory() // min(processes, torch.cuda.device_count() or processes)
-    if torch.cuda.is_available():
-        return lines, {"device": torch.cuda.mem_get_info()[1], "host": host}
-    return without_gpu(lines), {"host": host}
-
-
-def without_gpu(lines: list[Line]) -> list[Line]:
-    """The lines of a process on the CPU: one memory is both places, and CUDA takes none of it."""
-    return [Line(line.name, line.bytes, "host", line.smaller) for line in lines if line.name != CUDA]
+    return {"device": torch.cuda.mem_get_info()[1], "host": host} if torch.cuda.is_available() else {"host": host}
 
 
 def model_size(folder: Path, training: Training) -> ModelSize:

@@ -24,11 +24,10 @@ from nep.train.runtime.preflight import (
     Line,
     ModelSize,
     check,
+    memory_here,
     memory_lines,
     model_size,
-    placed,
     table,
-    without_gpu,
 )
 
 # Qwen2.5-VL-3B: 3.75e9 parameters, of which the vision side has 0.67e9.
@@ -181,7 +180,6 @@ def test_the_7b_model_has_its_published_weights(seven: ModelSize) -> None:
 SHARED = {
     "master weights": 7.6156e9 / 8 * 4,
     "optimizer states": 7.6156e9 / 8 * 8,
-    "optimizer step": 7.6156e9 / 8 * 4,
     "gradients in fp32": 7.6156e9 / 8 * 4,
     "gradients": 7.6156e9 / 8 * 2,
     # A layer's input of each of 28 layers, what one layer keeps, features and last hidden states; bf16, 16,384 tokens.
@@ -271,12 +269,15 @@ def test_what_cannot_fit_is_refused_with_its_largest_part() -> None:
 
 
 def test_without_a_gpu_all_lies_on_the_host_and_cuda_takes_nothing() -> None:
-    lines = memory_lines(LARGE, Sft(precision="bf16"), zero(2), processes=2)
-    assert by_name(lines)[CUDA] == 1.5 * GIB
-    moved = without_gpu(lines)
-    assert {line.place for line in moved} == {"host"} and CUDA not in by_name(moved)
-    here, capacity = placed(lines, processes=2)
-    assert here == moved and capacity == {"host": host_memory() // 2}
+    """AdamW is one kernel on CUDA, and copies its second moments elsewhere."""
+    on_gpu, on_cpu = (
+        memory_lines(LARGE, Sft(precision="bf16"), zero(2), processes=2, on_gpu=on_gpu) for on_gpu in (True, False)
+    )
+    assert {line.place for line in on_cpu} == {"host"}
+    gpu, cpu = by_name(on_gpu), by_name(on_cpu)
+    assert gpu.pop(CUDA) == 1.5 * GIB and cpu.pop("optimizer step") == LARGE.trainable // 2 * 4
+    assert gpu == cpu
+    assert memory_here(processes=2) == {"host": host_memory() // 2}
 
 
 def test_the_machines_memory_is_known() -> None:
