@@ -82,7 +82,7 @@ from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
 from nep.train.runtime.metrics import peak_memory_bytes
 from nep.train.runtime.options import RunPaths
-from nep.train.runtime.preflight import memory_lines, model_size
+from nep.train.runtime.preflight import CUDA, memory_lines, model_size
 from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step, validation_loss
 from random_run import WORDS, make_run
 from train_update import NoVisuals
@@ -421,9 +421,9 @@ def read_bytes(model: PreTrainedModel) -> int:
 
 
 def memory(paths: RunPaths, recipe: Sft | Grpo, peak: int) -> Measured:
-    """The peak of this process, and what the preflight estimates for one of eight."""
+    """The peak of this process's tensors, and what the preflight estimates of them for one of eight."""
     lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), RANKS)
-    here = {line.name: line.bytes for line in lines if line.place == "device"}
+    here = {line.name: line.bytes for line in lines if line.place == "device" and line.name != CUDA}
     return {"peak_memory_bytes": peak, "preflight_bytes": sum(here.values()), "preflight": here}
 
 
