@@ -92,6 +92,7 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_grpo.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_costs.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_memory.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/checkpoint_copy.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py --toy
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
 

@@ -65,6 +65,7 @@ def make_run(
     return RunPaths(
         convert=run / "convert",
         encode=run / "encode",
+        index=run / "encode/index.jsonl",
         model=model,
         model_manifest=run / "model.manifest.json",
         run=run,
@@ -77,20 +78,21 @@ def train(
     recipe: dict[str, Any],
     paths: RunPaths,
     device: str = "cpu",
-    checkpoint_every: int = 100,
+    checkpoint_minutes: int = 60,
 ) -> None:
     """Run a trainer from the start, with one thread; its logs are then below `paths.out`."""
     for old in (paths.run / "work", paths.out):
         shutil.rmtree(old, ignore_errors=True)
     options = {
         "--recipe": json.dumps({**recipe, "threads": 1}),
-        "--checkpoint-every": checkpoint_every,
+        "--checkpoint-minutes": checkpoint_minutes,
         "--keep-checkpoints": "1",
         "--tracker": "none",
         "--seed": "0",
         "--experiment": "bench",
         "--convert-dir": paths.convert,
         "--encode-dir": paths.encode,
+        "--index": paths.index,
         "--model": paths.model,
         "--model-manifest": paths.model_manifest,
         "--run-dir": paths.run,

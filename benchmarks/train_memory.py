@@ -17,7 +17,7 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.files import read_jsonl
 from nep.train.engine import deepspeed_config
-from nep.train.runtime.preflight import memory_lines, model_size
+from nep.train.runtime.preflight import memory_lines, model_size, without_gpu
 from random_run import make_model, make_run, train
 
 SMALLEST = {"hidden_size": 32, "layers": 1, "heads": 2}
@@ -97,7 +97,7 @@ def named(case: Case) -> int:
     """Bytes of the preflight's table."""
     block = BLOCKS[case.stage](**recipe(case))
     lines = memory_lines(model_size(WORK / "memory" / case.model, block), block, deepspeed_config(block), 1)
-    return sum(line.bytes for line in lines)
+    return sum(line.bytes for line in without_gpu(lines))
 
 
 def taken(case: Case) -> int:
@@ -105,7 +105,7 @@ def taken(case: Case) -> int:
     run = WORK / "memory/run"
     shutil.rmtree(run, ignore_errors=True)
     paths = make_run(run, WORK / "memory" / case.model, ROWS, WORDS)
-    train(case.stage, recipe(case), paths, checkpoint_every=1)
+    train(case.stage, recipe(case), paths, checkpoint_minutes=0)
     return max(row["peak_memory_bytes"] for row in read_jsonl(paths.out / "timings.jsonl"))
 
 

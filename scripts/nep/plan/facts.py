@@ -1,5 +1,6 @@
 """What is known of a run before it runs: how much data there is, where its base model lies, what is kept."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,19 @@ class Facts:
                 return None
             total += min(number for number in (there, wanted) if number is not None)
         return total
+
+    def held_out(self, stage: str, experiment: str) -> int:
+        """Samples of a validation: the number that is asked for of each data set, or what it has."""
+        training = getattr(self.config.experiments[experiment], stage)
+        total = 0
+        for name in training.datasets:
+            rows = self.rows.get(dataset_file(stage, name))
+            there = training.validation_samples if rows is None else self._held_out_of(rows)
+            total += min(there, training.validation_samples)
+        return total
+
+    def _held_out_of(self, rows: int) -> int:
+        return math.ceil(rows * self.config.convert.validation_fraction)
 
 
 def read_facts(root: Path, config: Config, scratch: Path) -> Facts:

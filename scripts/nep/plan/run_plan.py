@@ -177,6 +177,8 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
             cost = costs.get((job.stage, job.wildcards["experiment"]))
             checks.append(preflight.check_memory(job, preflight.training_of(job, config), cost, local))
     checks += [*preflight.check_keys(jobs, config), *preflight.check_hub(config, rules), *preflight.check_codecs(rules)]
+    for row in (row for stage in stages for row in stage.rules if row.cost):
+        checks += preflight.check_time(row.rule, [job for job in jobs if job.rule == row.rule], row.cost)
     if dry.executor.startswith("slurm"):
         checks += preflight.check_partitions(jobs)
     elif not local:

@@ -65,6 +65,8 @@ class Engine:
         self._decays = [group["weight_decay"] for group in groups]
         self._optimizer = adamw(groups, distributed.device)
         self._library = import_deepspeed()
+        # DeepSpeed's first collective would give up on a process whose disk is slow.
+        distributed.barrier()
         self.deepspeed, *_ = self._library.initialize(model=Scorer(model), optimizer=self._optimizer, config=config)
 
     @property

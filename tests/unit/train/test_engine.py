@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.data.selection import dataset_files
 from nep.errors import InputError
 from nep.model import attention
 from nep.model.attention import grouped_attention
@@ -21,7 +22,6 @@ from nep.train.rl.advantages import group_std
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.groups import Group
 from nep.train.rl.grpo import GrpoTrainer
-from nep.train.rl.grpo import dataset_files as grpo_files
 from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Rollout
 from nep.train.sft import sft_batch
@@ -77,7 +77,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, dataset_files("grpo", grpo, paths.convert), Rewards(grpo), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)

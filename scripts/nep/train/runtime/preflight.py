@@ -18,6 +18,7 @@ from nep.errors import InputError
 from nep.model.adapters import add_adapters
 from nep.model.param_groups import freeze
 from nep.model.scoring import CHUNK
+from nep.train.runtime.host_memory import host_memory
 
 GIB = 1 << 30
 FP32_BYTES = 4
@@ -26,9 +27,14 @@ DEEPSPEED_BUCKET = 500_000_000
 # Of one decoder layer, in units of the hidden and of the intermediate size, as autograd keeps them: both norms in and
 # out, attention in and out, residuals; gate, up, activation and product.
 HIDDEN_PER_LAYER, INTERMEDIATE_PER_LAYER = 10, 4
-# Logits as the head gives them, in fp32, and their gradient.
-LOGITS_COPIES = 3
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# fp32 copies of a chunk's logits. SFT: the logits, their softmax, the gradient. GRPO: what the log-prob and the entropy
+# keep (two softmaxes and their exponential), and three gradients on the way back.
+SFT_LOGITS_COPIES, GRPO_LOGITS_COPIES = 3, 6
+# Of a process on a GPU: CUDA's context, the libraries' workspaces, NCCL's buffers.
+CUDA = "CUDA and NCCL"
+CUDA_BYTES = 3 * GIB // 2
+# DeepSpeed's own, in elements: weights of other processes that ZeRO-3 holds at a time.
+DEEPSPEED_LIVE = 1_000_000_000
 
 Place = Literal["device", "host"]
 
@@ -76,9 +82,16 @@ def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, An
         Line("optimizer step", states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("gradients in fp32", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("buckets", _buckets(zero, model) * item, "device", "reduce_bucket_size in the DeepSpeed file"),
-        Line("activations", _activations(model, training) * item, "device", "pack_tokens, or gradient_checkpointing"),
-        Line("logits", LOGITS_COPIES * CHUNK * model.vocabulary * FP32_BYTES, "device", "a smaller vocabulary"),
-        Line("checkpoint being written", (states * 3 + model.trainable) * FP32_BYTES, "host", f"{frozen}, or {more}"),
+        Line("gathered weights", _gathered(zero, model) * item, "device", "stage3_max_live_parameters in that file"),
+        Line(
+            "activations",
+            _activations(model, training, processes) * item,
+            "device",
+            "pack_tokens, or gradient_checkpointing",
+        ),
+        Line("logits", _logits(model, training) * FP32_BYTES, "device", "a smaller vocabulary"),
+        Line(CUDA, CUDA_BYTES, "device", "a GPU with more memory"),
+        Line("checkpoint being written", _checkpoint(model, training, stage, states), "host", f"{frozen}, or {more}"),
     ]
     if isinstance(training, Grpo):
         lines += _rollout_lines(model, training, stage, processes)
@@ -125,7 +138,12 @@ def placed(lines: list[Line], processes: int) -> tuple[list[Line], dict[Place, i
     host = host_memory() // min(processes, torch.cuda.device_count() or processes)
     if torch.cuda.is_available():
         return lines, {"device": torch.cuda.mem_get_info()[1], "host": host}
-    return [Line(line.name, line.bytes, "host", line.smaller) for line in lines], {"host": host}
+    return without_gpu(lines), {"host": host}
+
+
+def without_gpu(lines: list[Line]) -> list[Line]:
+    """The lines of a process on the CPU: one memory is both places, and CUDA takes none of it."""
+    return [Line(line.name, line.bytes, "host", line.smaller) for line in lines if line.name != CUDA]
 
 
 def model_size(folder: Path, training: Training) -> ModelSize:
@@ -164,14 +182,6 @@ def size_of(model: PreTrainedModel) -> ModelSize:
     )
 
 
-def host_memory() -> int:
-    """Bytes that this machine, or the control group that this process runs in, may use."""
-    limits = [Path(name).read_text().strip() for name in CGROUP_LIMITS if Path(name).is_file()]
-    with Path("/proc/meminfo").open() as rows:
-        (total,) = [int(row.split()[1]) * 1024 for row in rows if row.startswith("MemTotal:")]
-    return min([total, *(int(limit) for limit in limits if limit.isdigit())])
-
-
 def _place_of(zero: dict[str, Any], key: str) -> Place:
     return "host" if zero.get(key, {}).get("device") == "cpu" else "device"
 
@@ -184,7 +194,29 @@ def _buckets(zero: dict[str, Any], model: ModelSize) -> int:
     return size * (2 if zero.get("overlap_comm") else 1)
 
 
-def _activations(model: ModelSize, training: Sft | Grpo) -> int:
+def _gathered(zero: dict[str, Any], model: ModelSize) -> int:
+    """Elements of other processes' weights that ZeRO-3 holds while it computes with them."""
+    if zero["stage"] < 3:
+        return 0
+    return min(int(zero.get("stage3_max_live_parameters", DEEPSPEED_LIVE)), model.parameters)
+
+
+def _logits(model: ModelSize, training: Sft | Grpo) -> int:
+    """Elements of a chunk's logits, of which a backward pass holds copies."""
+    copies = GRPO_LOGITS_COPIES if isinstance(training, Grpo) else SFT_LOGITS_COPIES
+    return copies * CHUNK * model.vocabulary
+
+
+def _checkpoint(model: ModelSize, training: Training, stage: int, states: int) -> int:
+    """Bytes of a process's files: its masters and moments; but for ZeRO-3, the leading process writes the weights too,
+    and without masters everything. The processes of a node share its memory, hence that part too."""
+    alone = stage == 0 and training.precision == "fp32"
+    own = states * (2 if alone else 3) * FP32_BYTES
+    leading = (model.trainable * BYTES[training.precision] if stage < 3 else 0) + alone * own
+    return (not alone) * own + -(-leading // training.processes)
+
+
+def _activations(model: ModelSize, training: Sft | Grpo, processes: int) -> int:
     """Elements that the backward pass of the longest row needs."""
     layer = HIDDEN_PER_LAYER * model.hidden + INTERMEDIATE_PER_LAYER * model.intermediate + 2 * model.key_value
     if training.lora and training.lora.dora:
@@ -192,21 +224,20 @@ def _activations(model: ModelSize, training: Sft | Grpo) -> int:
         layer += 2 * (3 * model.hidden + model.key_value + 2 * model.intermediate)
     kept = model.layers * model.hidden + layer if training.gradient_checkpointing else model.layers * layer
     # The row's visual features, and the hidden states that go into the head.
-    return _longest_row(training) * (kept + 2 * model.hidden)
+    return _longest_row(training, processes) * (kept + 2 * model.hidden)
 
 
-def _longest_row(training: Sft | Grpo) -> int:
-    """Tokens of a full row, or of a whole step that has fewer."""
+def _longest_row(training: Sft | Grpo, processes: int) -> int:
+    """Tokens of a full row, or of a process's part of a step that has fewer."""
     if isinstance(training, Grpo):
         group = training.max_prompt_tokens + training.completions * training.max_new_tokens
-        return min(training.pack_tokens, training.prompts_per_step * group)
-    return min(training.pack_tokens, training.batch_size * training.max_tokens)
+        return min(training.pack_tokens, -(-training.prompts_per_step // processes) * group)
+    return min(training.pack_tokens, -(-training.batch_size // processes) * training.max_tokens)
 
 
 def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> list[Line]:
     item = BYTES[grpo.precision]
-    sequences = -(-grpo.prompts_per_step // processes) * grpo.completions
-    cache = sequences * (grpo.max_prompt_tokens + grpo.max_new_tokens) * model.layers * model.key_value
+    cache = _cached_tokens(grpo, processes) * model.layers * model.key_value
     whole = model.parameters * item
     copied = grpo.kl_coef > 0 and not grpo.trains_adapters_only
     return [
@@ -214,3 +245,12 @@ def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> 
         Line("whole copy for decoding", whole * (stage == 3), "device", "ZeRO stage 2, which needs none"),
         Line("KV cache of the rollout", cache * item, "device", "prompts_per_step, completions or max_new_tokens"),
     ]
+
+
+def _cached_tokens(grpo: Grpo, processes: int) -> int:
+    """Tokens whose keys and values are held at a time: in a rollout, where completions share their prompt; in a
+    validation, one completion of each prompt; or, in models whose completions cannot share it, in one prompt's own."""
+    prompt, answer = grpo.max_prompt_tokens, grpo.max_new_tokens
+    own = -(-grpo.prompts_per_step // processes)
+    rollout = own * (prompt + grpo.completions * answer)
+    return max(rollout, grpo.prompts_per_step * (prompt + answer), grpo.completions * (prompt + answer))
