@@ -426,10 +426,14 @@ def read_bytes(model: PreTrainedModel) -> int:
 
 
 def memory(paths: RunPaths, recipe: Sft | Grpo, peak: int) -> Measured:
-    """The peak of this process, and what the preflight estimates for one of eight."""
+    """`peak` of this process's tensors with what CUDA itself holds, and what the preflight estimates for one of eight."""
     lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), RANKS)
     here = {line.name: line.bytes for line in lines if line.place == "device"}
-    return {"peak_memory_bytes": peak, "preflight_bytes": sum(here.values()), "preflight": here}
+    by_cuda = 0
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        by_cuda = total - free - torch.cuda.memory_reserved()
+    return {"peak_memory_bytes": peak + by_cuda, "preflight_bytes": sum(here.values()), "preflight": here}
 
 
 def ratios_of(found: dict[str, Measured], machine: Measured) -> list[Measured]:
