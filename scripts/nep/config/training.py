@@ -77,8 +77,8 @@ class Training(Block):
     keep_checkpoints: int = Field(
         2,
         ge=1,
-        description="How many of the newest checkpoints are kept, beside the one that did best in validation (by loss "
-        "in SFT, by accuracy in GRPO).",
+        description="How many of the newest checkpoints are kept until the training ends, beside the one that did best "
+        "in validation (by loss in SFT, by accuracy in GRPO).",
     )
     validate_every: ValidateEvery = 100
     publish: Literal["last", "best"] = Field(

@@ -87,7 +87,7 @@ class _Pickler(pickle.Pickler):
         self._storages = storages
         # The tensors are kept until all are copied, so that no address occurs twice.
         self._seen: dict[int, tuple[Tensor, int]] = {}
-        self._copied: dict[int, torch.UntypedStorage] = {}
+        self._copied: dict[tuple[int, int], torch.UntypedStorage] = {}
 
     def persistent_id(self, obj: Any) -> int | None:
         """The number of a tensor; None of anything else."""
@@ -106,12 +106,13 @@ class _Pickler(pickle.Pickler):
         return copy.requires_grad_(tensor.requires_grad)
 
     def _storage(self, source: torch.UntypedStorage) -> torch.UntypedStorage:
-        if source.data_ptr() not in self._copied:
+        place = source.data_ptr(), source.nbytes()
+        if place not in self._copied:
             index = len(self._copied)
             if index == len(self._storages) or self._storages[index].nbytes() != source.nbytes():
                 self._storages[index:] = [torch.UntypedStorage(source.nbytes())]
-            self._copied[source.data_ptr()] = self._storages[index].copy_(source)
-        return self._copied[source.data_ptr()]
+            self._copied[place] = self._storages[index].copy_(source)
+        return self._copied[place]
 
 
 class _Unpickler(pickle.Unpickler):
