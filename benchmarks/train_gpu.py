@@ -426,7 +426,7 @@ def read_bytes(model: PreTrainedModel) -> int:
 
 
 def memory(paths: RunPaths, recipe: Sft | Grpo, peak: int) -> Measured:
-    """`peak` of this process's tensors with what CUDA itself holds, and what the preflight estimates for one of eight."""
+    """`peak` of this process's tensors with what CUDA itself holds, and the preflight's estimate for one of eight."""
     lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), RANKS)
     here = {line.name: line.bytes for line in lines if line.place == "device"}
     by_cuda = 0

@@ -1,6 +1,7 @@
 """The profiles: where Snakemake looks for them, and the Slurm profile's resources against rules and configuration."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -31,6 +32,15 @@ def test_the_slurm_profile_lies_where_snakemake_looks() -> None:
 
 def test_resources_are_set_for_rules_that_exist() -> None:
     assert set(read("slurm/config.yaml")["set-resources"]) <= set(all_rules())
+
+
+def test_a_rule_that_hands_on_its_threads_asks_for_them() -> None:
+    """One that names none has one, whatever is configured."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "rules").glob("*.smk")))
+    rules = re.split(r"^(?:rule|checkpoint) ", text, flags=re.MULTILINE)[1:]
+    handing = [rule for rule in rules if "{threads:q}" in rule]
+    assert "make_controls:" in [rule.splitlines()[0] for rule in handing]
+    assert [rule.splitlines()[0] for rule in handing if "\n    threads: " not in rule] == []
 
 
 def test_training_has_as_many_gpus_as_processes_and_keeps_them_on_one_node() -> None:

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -202,9 +203,11 @@ def test_seven_heads_of_queries_share_one_of_keys(monkeypatch: pytest.MonkeyPatc
     prefixes, branches = [40, 25], [[30, 20], [60]]
     # torch refuses gradients on CPUs, which its compiled kernels lack; what is computed here has them.
     monkeypatch.setattr("torch.nn.attention.flex_attention._validate_device", lambda *tensors: None)
-    monkeypatch.setattr(
-        attention, "compile_friendly_flex_attention", lambda *tensors, training, **rest: flex_attention(*tensors, **rest)
-    )
+
+    def uncompiled(*tensors: Tensor, training: bool, **rest: Any) -> Tensor:
+        return flex_attention(*tensors, **rest)
+
+    monkeypatch.setattr(attention, "compile_friendly_flex_attention", uncompiled)
     noise = torch.Generator().manual_seed(0)
     query, target = torch.randn(2, 1, 14, 175, 16, generator=noise)
     key, value = torch.randn(2, 1, 2, 175, 16, generator=noise)
