@@ -115,7 +115,9 @@ def check_submitted_gpus(jobs: Iterable[Job], config: Config) -> list[Check]:
                 says = f"the profile asks {asked} for {job.name}, which has {needed} processes: set gpu to {needed}"
                 found.append(Check("problem", "GPUs", says))
             else:
-                found.append(Check("ok", "GPUs", f"{asked or 'none'} asked for {job.name}, {needed} processes"))
+                says = f"{asked or 'none'} asked for {job.name}, {needed} processes"
+                idle = f": the others idle; set gpu to {needed}"
+                found.append(Check("warning", "GPUs", says + idle) if asked > needed else Check("ok", "GPUs", says))
     return found
 
 

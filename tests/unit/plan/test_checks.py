@@ -143,6 +143,14 @@ def test_a_profile_with_fewer_gpus_than_processes() -> None:
     assert states(preflight.check_submitted_gpus([job("train_sft", gres="gpu:h200:8")], wanted)) == ["ok"]
 
 
+def test_a_profile_with_more_gpus_than_processes() -> None:
+    """As where the published profile runs another configuration, whose evaluation has one process."""
+    wanted = config(evaluate={"device": "cuda"})
+    (check,) = preflight.check_submitted_gpus([job("evaluate_model", gpu=8)], wanted)
+    assert check.state == "warning" and "8 asked for evaluate_model, 1 processes" in check.says
+    assert "set gpu to 1" in check.says
+
+
 @pytest.mark.parametrize(
     ("resources", "gpus"), [({"gpu": 2}, 2), ({"gres": "gpu:3"}, 3), ({"gres": "gpu:h200:4"}, 4), ({}, 0)]
 )
