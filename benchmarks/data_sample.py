@@ -28,6 +28,7 @@ from nep.config.tiny_model import TinyModel
 from nep.config.vision import Vision
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.encode.index import merge_encode
+from nep.encode.needed import needed_clips
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import write_json
@@ -36,6 +37,7 @@ from nep.model.packing import pack_row, tree_of
 from nep.model.samples import SampleBuilder
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import DatasetRow
 
 PEER = ROOT / ".venv-interop/bin/python"
 VISION = Vision(sampling="fps", fps=2.0, frames=128, max_pixels=112 * 112)
@@ -87,11 +89,10 @@ def prepare(run: Path, clips: dict[str, Path]) -> Path:
         relative = f"segments/{key_of(name)}.mp4"
         (run / relative).parent.mkdir(exist_ok=True)
         os.link(path, run / relative)
-        clip = {"video_id": key_of(name), "source": "benchmark", "view": "full", "videos": [relative]}
-        rows.append({"id": key_of(name), **clip, "messages": []})
-    write_json(run / "rows.json", rows)
+        clip = {"video_id": key_of(name), "source": "benchmark", "view": "full", "videos": (relative,)}
+        rows.append(DatasetRow(id=key_of(name), **clip))
     encode_shard(
-        datasets=[run / "rows.json"],
+        needed=needed_clips((run, row) for row in rows),
         vision=VISION,
         encode=Encode(shards=1),
         model=run / "models/base",

@@ -93,6 +93,8 @@ def write_cache(folder: Path, checkpoint: Path, names: list[str]) -> None:
                 "placeholder": [["", len(features[key])]],
                 "grid": inputs["video_grid_thw"][0].tolist(),
                 "second_per_grid": 0.5,
+                "sha256": "0" * 64,
+                "features": "float32",
             }
         )
     for kind, tensors in (("frames", frames), ("features", features)):

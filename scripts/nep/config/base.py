@@ -10,7 +10,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["fp32", "bf16"]
 
 # A change of these runs nothing again.
-EXECUTION_ONLY = frozenset({"nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker", "concurrent"})
+EXECUTION_ONLY = frozenset({"nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker", "concurrent"})
 
 
 class Block(BaseModel):

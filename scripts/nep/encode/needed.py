@@ -1,12 +1,11 @@
-"""Which clips training needs: every video and view in the data sets that the experiments name."""
+"""The clips that rows of the data sets show."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from nep.errors import InputError
-from nep.rows.base import read_rows
-from nep.rows.dataset import DatasetRow, GrpoRow, read_sft
+from nep.rows.dataset import DatasetRow
 
 
 @dataclass(frozen=True, order=True)
@@ -19,21 +18,15 @@ class NeededClip:
     path: str
 
 
-def needed_clips(files: Iterable[Path]) -> list[NeededClip]:
-    """The clips of all rows of the data sets `files` (SFT: JSON, GRPO: JSON lines), each once, sorted by key.
+def needed_clips(rows: Iterable[tuple[Path, DatasetRow]]) -> list[NeededClip]:
+    """The clips of rows, each of which comes with its file; each clip once, sorted by key.
 
-    Raises InputError where a row does not fit, or two rows name different files for one video and view.
+    Raises InputError where two rows name different files for one video and view.
     """
     clips: dict[str, NeededClip] = {}
-    for file, row in _rows(files):
+    for file, row in rows:
         key = row.clip_key
         for clip in (NeededClip(key, row.video_id, row.view, path) for path in row.videos):
             if clips.setdefault(key, clip) != clip:
                 raise InputError(f"{file}: {key} is {clip.path} in row {row.id!r}, but {clips[key].path} before")
     return sorted(clips.values())
-
-
-def _rows(files: Iterable[Path]) -> Iterator[tuple[Path, DatasetRow]]:
-    for file in sorted(files):
-        rows = read_rows(GrpoRow, file) if file.suffix == ".jsonl" else read_sft(file)
-        yield from ((file, row) for row in rows)

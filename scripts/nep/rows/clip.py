@@ -11,7 +11,8 @@ from nep.rows.quarantine import Quarantined
 class EncodedClip(Row):
     """A clip in the cache: what was read of it, and what stands for it in a prompt (`nep.model.family.Placeholder`).
 
-    `frames` of `height` × `width` pixels, shown at `pts` (seconds); `fps` is the source's; `shard` names the file.
+    `frames` of `height` × `width` pixels, shown at `pts` (seconds); `fps` is the source's; `shard` names the file;
+    `sha256` is of the frames' bytes, `features` the features' dtype, None where only frames are kept.
     """
 
     key: str
@@ -27,6 +28,8 @@ class EncodedClip(Row):
     placeholder: tuple[tuple[str, int], ...]
     grid: tuple[int, int, int] | None
     second_per_grid: float | None
+    sha256: str
+    features: str | None
 
 
 class CacheFile(Row):

@@ -38,7 +38,8 @@ def sft_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
 
 
 def grpo_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
-    return as_json(select_grpo({"next_event_mc": job.run / "convert/grpo/next_event_mc.jsonl"}, job.grpo, job.seed))
+    files = {"next_event_mc": job.run / "convert/grpo/next_event_mc.jsonl"}
+    return as_json(select_grpo(files, job.grpo, job.grpo.validation_samples, job.seed))
 
 
 def as_json(rows: Mapping[str, list[DatasetRow]]) -> dict[str, list[dict[str, Any]]]:

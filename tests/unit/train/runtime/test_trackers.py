@@ -18,8 +18,8 @@ from nep.config.training import Training
 from nep.files import read_jsonl
 from nep.train.runtime.trackers import Tracked, start_tracker
 
-SFT = short_sft(epochs=4, batch_size=4, pack_tokens=200, checkpoint_every=2)
-GRPO = short_grpo(steps=6, pack_tokens=200, checkpoint_every=2, validate_every=2)
+SFT = short_sft(epochs=4, batch_size=4, pack_tokens=200, checkpoint_minutes=0)
+GRPO = short_grpo(steps=6, pack_tokens=200, checkpoint_minutes=0, validate_every=2)
 # Figures by name, each a list of (step, value).
 Figures = dict[str, list[tuple[int, float]]]
 
