@@ -303,6 +303,6 @@ def test_a_run_that_is_told_in_a_validation_ends_there_and_goes_on(
 
 
 def test_a_missing_vision_cache_is_named(paths_to, tmp_path: Path, torch_settings) -> None:
-    paths = replace(paths_to(tmp_path), encode=tmp_path / "nowhere")
+    paths = replace(paths_to(tmp_path), index=tmp_path / "nowhere" / "index.jsonl")
     with pytest.raises(InputError, match=r"nowhere/index\.jsonl: no such file; run the encode stage"):
         train_sft(SFT, 1, "nep", paths)
