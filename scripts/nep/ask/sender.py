@@ -80,7 +80,7 @@ class Sender:
     async def _try(self, request: Request, body: dict[str, Any]) -> Reply:
         ticket = await self._crowd.enter()
         try:
-            with self._spending.reserved(request):
+            async with self._spending.reserved(request):
                 tokens = self._spending.tokens(request)
                 await self._rest(max(self._requests.take(1), self._tokens.take(tokens)))
                 while (quiet := self._quiet_until - time.monotonic()) > 0:
