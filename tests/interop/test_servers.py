@@ -70,7 +70,7 @@ def reasons(answers: list[Answer | Unanswered]) -> set[Reason]:
 
 @pytest.fixture(scope="module", autouse=True)
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What vLLM needs on a CPU. Its command reads the version of a package `vllm`, which its package for CPUs is not."""
+    """What vLLM needs on a CPU. Its command asks for the package `vllm`, whose name the one for CPUs does not have."""
     named = tmp_path_factory.mktemp("named") / "vllm-0.32.0+cpu.dist-info"
     named.mkdir()
     (named / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n", encoding="utf-8")
