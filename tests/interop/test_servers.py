@@ -97,7 +97,8 @@ def test_vllm_is_started_holds_answers_to_their_schema_and_counts_tokens(tmp_pat
         "max-num-seqs": 4,
         "limit-mm-per-prompt": '{"image": 4, "video": 0}',
     }
-    asked = AskedEndpoint(model="tiny", serve={"weights": str(tiny_checkpoint), "options": options})
+    serve = {"weights": str(tiny_checkpoint), "options": options}
+    asked = AskedEndpoint(model="tiny", serve=serve, timeout_s=600, down_after_s=1200)
     held = [question(number, max_tokens=100) for number in range(4)]
     blind = [question(number, frames=0, max_tokens=100, step="blind") for number in range(4)]
     loose = [question(number, max_tokens=20, step="loose") for number in range(2)]
@@ -154,6 +155,7 @@ def test_transformers_takes_images_counts_tokens_and_its_nonsense_is_quarantined
         structured="validate",
         max_reasks=1,
         concurrent=1,
+        timeout_s=600,
     )
     requests = [question(number, frames=frames, max_tokens=12, step=f"{frames}") for number, frames in ((0, 0), (0, 2))]
     answers, usage = ask_all(asked, tmp_path, requests)
