@@ -297,6 +297,23 @@ def test_a_cap_stops_before_it_is_passed_and_counts_earlier_starts(tmp_path: Pat
         assert usage["lamps"].cached == first, "every answer that was paid for is kept"
 
 
+def test_an_endpoint_that_counts_no_tokens_cannot_pass_the_cap_unseen(tmp_path: Path) -> None:
+    with Annotator() as annotator:
+        counting = annotator.reply
+
+        def silent(body: dict[str, Any], key: str | None) -> tuple[int, dict[str, str], dict[str, Any]]:
+            status, headers, content = counting(body, key)
+            return status, headers, {**content, "usage": None}
+
+        annotator.reply = silent
+        asked = endpoint(annotator, price_out=1e6, max_cost=200)
+        with pytest.raises(EndpointDownError, match="max_cost"):
+            ask_all(asked, tmp_path, map(question, range(40)))
+        _, usage = ask_all(asked, tmp_path, [])
+        assert 100 < usage["lamps"].money <= 200
+        assert usage["lamps"].prompt_tokens > 4 * 1000 * usage["lamps"].requests, "a frame is taken for 1,000 tokens"
+
+
 def test_shards_share_cap_and_requests_at_once(tmp_path: Path) -> None:
     with Annotator(Noise(stalls=1, stall_s=0.02)) as annotator:
         asked = endpoint(annotator, price_out=1e6, max_cost=400, concurrent=4)
