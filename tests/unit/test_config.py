@@ -153,7 +153,7 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
                 assert value == everything[key]
         return found
 
-    of_trainings = ("nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker")
+    of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
     places = {
         *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),

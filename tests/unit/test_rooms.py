@@ -45,7 +45,7 @@ ROOMS = (
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
     "convert_datasets.py": "config data dedup errors files layout records rows stats",
-    "encode_shard.py": "config encode errors files fingerprint jobs model rows video",
+    "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs stats",
     "export_experiment.py": "config data errors export files layout rows",
     "export_hf.py": "config data errors export files layout rows",
@@ -61,7 +61,7 @@ DECIDED_BY = {
     "make_demo_data.py": "config data demo errors files records rows",
     "make_report.py": "config errors files layout report slurm stats video",
     "make_tiny_model.py": "config data demo errors files model records rows",
-    "merge_encode.py": "encode errors files jobs rows",
+    "merge_encode.py": "config data encode errors files jobs layout rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
