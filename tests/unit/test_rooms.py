@@ -22,6 +22,7 @@ ROOMS = (
     "workflow",
     "cli",
     "jobs",
+    "ask",
     "records",
     "video",
     "dedup",
