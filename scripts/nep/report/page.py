@@ -10,7 +10,7 @@ from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
 from nep.layout.stages import stage_of
-from nep.report import comparison, cost, curves, overview, plots, published, results_table
+from nep.report import comparison, cost, curves, overview, plots, published
 from nep.report.benchmarks import OVERALL, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
 from nep.report.cost import RuleCost, rule_costs, total_cost
@@ -19,8 +19,19 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, TableRow
-from nep.slurm import accounting
+from nep.report.tables import (
+    CONTROL_NAMES,
+    STAGE_NAMES,
+    ControlRow,
+    ResultTable,
+    TableRow,
+    control_rows,
+    left_out_rows,
+    parsing_rows,
+    result_tables,
+    results_csv,
+)
+from nep.slurm.costs import total as total_accounted
 
 MOST_QUARANTINE_ROWS = 200
 OUTCOMES = {
@@ -49,9 +60,9 @@ class BenchmarkPart:
 
 def write_report(run: Run, folder: Path) -> None:
     """Write the tables, the model cards and `index.html` to `folder`."""
-    write_text(folder / "results.csv", results_table.results_csv(run.models))
+    write_text(folder / "results.csv", results_csv(run.models))
     write_parquet(folder / "results.parquet", run.models)
-    write_latex(folder / "results.tex", results_table.result_tables(run))
+    write_latex(folder / "results.tex", result_tables(run))
     for name, text in model_cards(run).items():
         write_text(folder / "cards" / name / "README.md", text)
     write_text(folder / "index.html", render_page(run))
@@ -59,7 +70,7 @@ def write_report(run: Run, folder: Path) -> None:
 
 def render_page(run: Run) -> str:
     """The page as HTML text."""
-    tables = results_table.result_tables(run)
+    tables = result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
     compared, examples = comparison.comparisons(run), select_examples(run)
     models = [model.name for model in run.models]
@@ -79,14 +90,14 @@ def render_page(run: Run) -> str:
         tables=tables,
         summary=summary_groups(models),
         benchmarks=benchmark_parts(run, tables),
-        left_out=results_table.left_out_rows(run),
+        left_out=left_out_rows(run),
         reference=lambda task: published.reference_table(run.config, task),
         reference_figure=lambda task, model: published.reference_figure(run.config, task, model),
-        controls=control_groups(results_table.control_rows(run)),
+        controls=control_groups(control_rows(run)),
         comparisons=compared,
         marks=comparison.gain_marks(compared),
         skipped=[log for log in run.training if log.skipped],
-        parsing=results_table.parsing_rows(run),
+        parsing=parsing_rows(run),
         panels=curves.stage_panels(run),
         experiments=list(run.config.experiments),
         examples=[(example, outcome_title(run, example)) for example in examples],
@@ -97,7 +108,7 @@ def render_page(run: Run) -> str:
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,
-        accounted=[*run.accounted, accounting.total(run.accounted)] if run.accounted else [],
+        accounted=[*run.accounted, total_accounted(run.accounted)] if run.accounted else [],
         total=total_cost(costs),
         stages=stages,
         stage_of=stage_of,
@@ -160,7 +171,7 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     """Rows of one task, variant and control together, under a title that names them."""
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
-        names = (variant_name(row.variant), results_table.CONTROL_NAMES[row.control])
+        names = (variant_name(row.variant), CONTROL_NAMES[row.control])
         groups.setdefault(" · ".join((shown(row.task).title, *names)), []).append(row)
     return list(groups.items())
 
