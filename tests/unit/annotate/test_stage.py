@@ -137,9 +137,7 @@ def test_shards_are_merged_into_the_published_form(annotated: Start, tmp_path: P
 
 def test_too_many_videos_without_an_answer_end_the_run(tmp_path: Path) -> None:
     rows = [quarantine_row(name, "annotate", Reason.ANSWER_INVALID, "No JSON.") for name in "ab"]
-    with pytest.raises(
-        InputError, match=r"(?s)0 of 2 videos are annotated, 2 got no answer.*for example a: ans"
-    ):
+    with pytest.raises(InputError, match=r"(?s)0 of 2 videos are annotated, 2 got no answer.*for example a: ans"):
         merge_annotations([shard_rows(tmp_path, rows)[0]], [], 1.0, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
