@@ -57,8 +57,8 @@ class OwnBenchmark(Block):
     solved_from: int = Field(
         3,
         ge=1,
-        description="Right answers of the text model without the video from which on a question counts as solved: it gets "
-        "new wrong options, or is left out.",
+        description="Right answers of the text model without the video from which on a question counts as solved: it "
+        "gets new wrong options, or is left out.",
     )
     rounds: int = Field(2, ge=0, description="How often a question gets new wrong options before it is left out.")
     frames: int = Field(16, ge=1, description="Frames of a part that the vision model is shown.")

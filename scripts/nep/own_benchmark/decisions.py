@@ -12,14 +12,14 @@ from pydantic import model_validator
 from nep.errors import InputError
 from nep.files import read_jsonl, write_jsonl
 from nep.own_benchmark.checks import check_question
-from nep.own_benchmark.rows import OwnQuestion, Text
+from nep.own_benchmark.rows import OwnQuestion, Wording
 from nep.records.schema import Row, rows_as
 from nep.stats.kappa import cohens_kappa
 
 Outcome = Literal["accepted", "rejected", "disagreed", "undecided"]
 
 
-class Edit(Text):
+class Edit(Wording):
     """A question as a reviewer would have it; it keeps the checks of every question."""
 
     @model_validator(mode="after")
@@ -52,7 +52,7 @@ class Verdict:
     """What all reviewers together made of a question, and its text if they accepted it."""
 
     outcome: Outcome
-    text: Text
+    text: Wording
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,9 @@ def read_decisions(files: Sequence[Path]) -> dict[str, dict[str, Decision]]:
             own = found.setdefault(decision.reviewer, {})
             if decision.id in own:
                 place = f"{file}, row {number}"
-                raise InputError(f"{place}: {decision.reviewer} has decided on {decision.id!r} before; keep one decision")
+                raise InputError(
+                    f"{place}: {decision.reviewer} has decided on {decision.id!r} before; keep one decision"
+                )
             own[decision.id] = decision
     return found
 
@@ -111,7 +113,7 @@ def verdict_on(question: OwnQuestion, decisions: Decisions) -> Verdict:
     if verdicts == {"reject"}:
         return Verdict("rejected", question.text)
     edit = next(iter(edits.values()), None)
-    return Verdict("accepted", Text(**edit.model_dump()) if edit else question.text)
+    return Verdict("accepted", Wording(**edit.model_dump()) if edit else question.text)
 
 
 def agreements(decisions: Decisions) -> list[Agreement]:

@@ -13,7 +13,7 @@ Role = Literal["benchmark", "training"]
 PUBLISHED_KINDS = {"interpolation": "hop5"}
 
 
-class Text(Row):
+class Wording(Row):
     """What a reviewer judges and can change of a question."""
 
     question: str
@@ -52,7 +52,7 @@ class OwnQuestion(Row):
     cut: float
     role: Role
     kind: Kind
-    text: Text
+    text: Wording
     happens: tuple[str, ...]
     rounds: int
     text_only: Tries

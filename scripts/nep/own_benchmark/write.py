@@ -4,27 +4,36 @@ Each step is one prompt, one typed answer and one function.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nep.annotate.rows import AnnotatedVideo, TimedEvent
+from nep.annotate.prompts import Prompt
+from nep.annotate.rows import AnnotatedVideo
 from nep.ask.asker import Asker
-from nep.ask.request import Frame, Request
+from nep.ask.request import A, Frame, Request
 from nep.config.own_benchmark import OwnBenchmark
 from nep.config.questions import Kind
 from nep.data.draw import stable_choice, stable_hash, stable_random, stable_unit
 from nep.data.multiple_choice import arrange
 from nep.own_benchmark.answers import ChosenOption, NewDistractors, RightOptions, WrittenQuestion
 from nep.own_benchmark.events import Asked, asked_events, events_after, events_before
-from nep.own_benchmark.rows import OwnQuestion, Role, Text, Tries
-from nep.own_benchmark.wordings import Wordings
+from nep.own_benchmark.rows import OwnQuestion, Role, Tries, Wording
 from nep.records.schema import LETTERS
 from nep.rows.quarantine import Reason, Rejection
 
 Part = Literal["first", "second"]
 FramesOf = Callable[[AnnotatedVideo, Part], Awaitable[tuple[Frame, ...]]]
 
+# What the prompt of each step is filled with.
+PLACES: dict[str, tuple[str, ...]] = {
+    "write": ("story", "kind", "told"),
+    "distract": ("story", "question", "answer", "used", "fault"),
+    "check": ("story", "question"),
+    "without_video": ("question",),
+    "first_part": ("question",),
+    "second_part": ("question",),
+}
 # What the model that writes wrong answers is told of those that it is to replace.
 FAULTS = {
     Reason.TWO_RIGHT_OPTIONS: "the events make more than one of the answers right.",
@@ -74,7 +83,7 @@ class Writer:
     text: Asker
     vision: Asker
     frames_of: FramesOf
-    wordings: Wordings
+    prompts: Mapping[str, Prompt]
     how: OwnBenchmark
     seed: int
 
@@ -85,10 +94,8 @@ class Writer:
         return await self._measured(video, kind, asked, draft, text_only)
 
     async def _written(self, video: AnnotatedVideo, kind: Kind, asked: Asked) -> Draft:
-        task = self.wordings.fill(kind, **({"event": asked.told} if asked.told else {}))
-        written = await self.text.ask(
-            self._request("write", self.wordings.fill("write", task=task), (_story(video),), WrittenQuestion)
-        )
+        request = self._request("write", WrittenQuestion, story=_story(video), kind=kind, told=asked.told or "none")
+        written = await self.text.ask(request)
         return Draft(f"{video.id}-{kind}", written.question, written.answer, tuple(written.distractors))
 
     async def _passed(self, video: AnnotatedVideo, draft: Draft) -> tuple[Draft, Tries]:
@@ -114,9 +121,8 @@ class Writer:
         Raises Rejection (not_what_happens) where the answer is wrong: new wrong answers do not mend that.
         """
         options, letter = draft.arranged("check")
-        found = await self.text.ask(
-            self._request("check", self.wordings.fill("check"), (_story(video), _posed(draft, options)), RightOptions)
-        )
+        request = self._request("check", RightOptions, story=_story(video), question=_posed(draft, options))
+        found = await self.text.ask(request)
         right = sorted(set(found.right))
         if letter not in right:
             raise Rejection(
@@ -131,11 +137,16 @@ class Writer:
 
     async def _with_new_distractors(self, video: AnnotatedVideo, draft: Draft, fault: Reason) -> Draft:
         used = (*draft.used, *draft.distractors)
-        had = "\n".join(["Wrong answers that do not serve:", *(f"- {text}" for text in used)])
-        posed = f"Question: {draft.question}\nRight answer: {draft.truth}\n{had}"
-        system = self.wordings.fill("distract", fault=FAULTS[fault])
+        request = self._request(
+            "distract",
+            NewDistractors,
+            story=_story(video),
+            question=draft.question,
+            answer=draft.truth,
+            used="\n".join(f"- {text}" for text in used),
+            fault=FAULTS[fault],
+        )
         context = {"question": draft.question, "answer": draft.truth, "used": used}
-        request = self._request("distract", system, (_story(video), posed), NewDistractors)
         found = await self.text.ask(replace(request, context=context))
         return replace(draft, distractors=tuple(found.distractors), used=used, rounds=draft.rounds + 1)
 
@@ -149,11 +160,11 @@ class Writer:
         return OwnQuestion(
             id=draft.id,
             video_id=video.id,
-            video_path=video.video_path,
+            video_path=video.video,
             cut=video.cut,
             role=role_of(video.id, self.how.benchmark_fraction),
             kind=kind,
-            text=Text(question=draft.question, options=options, answer=letter),
+            text=Wording(question=draft.question, options=options, answer=letter),
             happens=asked.happens,
             rounds=draft.rounds,
             text_only=text_only,
@@ -170,20 +181,30 @@ class Writer:
         frames: tuple[Frame, ...] = (),
     ) -> Tries:
         """Ask the question in all its presentations, in one of the ways."""
-        asker, wording = (self.text, "without_video") if step == "text_only" else (self.vision, step)
-        system = self.wordings.fill(wording)
+        asker = self.text if step == "text_only" else self.vision
+        prompt = self.prompts["without_video" if step == "text_only" else step]
         presented = draft.presentations(self.how.tries)
-        answers = await asyncio.gather(
-            *(
-                asker.ask(self._request(step, system, (*frames, _posed(draft, options)), ChosenOption))
-                for options, _ in presented
-            )
-        )
+        requests = [
+            self._asking(step, prompt, ChosenOption, frames, question=_posed(draft, options))
+            for options, _ in presented
+        ]
+        answers = await asyncio.gather(*map(asker.ask, requests))
         right = sum(answer.letter == letter for answer, (_, letter) in zip(answers, presented, strict=True))
         return Tries(right=right, asked=len(presented))
 
-    def _request(self, step: str, system: str, content: tuple[str | Frame, ...], answer: type) -> Request:
-        return Request(step=step, system=system, content=content, answer=answer, max_tokens=self.how.max_answer_tokens)
+    def _request(self, step: str, answer: type[A], **texts: str) -> Request[A]:
+        return self._asking(step, self.prompts[step], answer, (), **texts)
+
+    def _asking(
+        self, step: str, prompt: Prompt, answer: type[A], frames: tuple[Frame, ...], **texts: str
+    ) -> Request[A]:
+        return Request(
+            step=step,
+            system=prompt.system,
+            content=(*frames, prompt.ask(**texts)),
+            answer=answer,
+            max_tokens=self.how.max_answer_tokens,
+        )
 
 
 def _story(video: AnnotatedVideo) -> str:
@@ -193,8 +214,8 @@ def _story(video: AnnotatedVideo) -> str:
     return f"{before}\n\n{after}"
 
 
-def _listed(title: str, events: list[TimedEvent]) -> str:
-    lines = [f"{number}. {event.description}" for number, event in enumerate(events, start=1)]
+def _listed(title: str, events: tuple[str, ...]) -> str:
+    lines = [f"{number}. {event}" for number, event in enumerate(events, start=1)]
     return "\n".join([title, *(lines or ["none"])])
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nep.own_benchmark.decisions import Agreement, Decision
-from nep.own_benchmark.rows import OwnQuestion, Text
+from nep.own_benchmark.rows import OwnQuestion, Wording
 from nep.report.benchmarks import split_name
 from nep.report.rendering import template
 from nep.review.session import Session
@@ -31,7 +31,7 @@ def render_question(session: Session, place: int, run: str, token: str) -> tuple
     return html, page.globals["script_hash"]
 
 
-def _shown(question: OwnQuestion, decision: Decision | None) -> Text:
+def _shown(question: OwnQuestion, decision: Decision | None) -> Wording:
     return (decision and decision.edited) or question.text
 
 

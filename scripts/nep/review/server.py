@@ -114,7 +114,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
     def _decide(self) -> None:
         length = self.headers.get("Content-Length") or ""
         if not length.isdecimal() or int(length) > MOST_BYTES:
-            self._send_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"a decision has {MOST_BYTES} bytes at most"})
+            self._send_json(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, {"error": f"a decision has {MOST_BYTES} bytes at most"}
+            )
             return
         try:
             place = self.served.session.decide(self.rfile.read(int(length)))
@@ -143,7 +145,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
         size = file.stat().st_size
         begin, end = self._range(size)
         if begin >= size:
-            self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", "video/mp4", {"Content-Range": f"bytes */{size}"})
+            self._send(
+                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", "video/mp4", {"Content-Range": f"bytes */{size}"}
+            )
             return
         status = HTTPStatus.PARTIAL_CONTENT if "Range" in self.headers else HTTPStatus.OK
         self._begin(status, "video/mp4", end - begin + 1)

@@ -66,7 +66,9 @@ class Session:
     def __post_init__(self) -> None:
         found = read_decisions([self.file]) if self.file.is_file() else {}
         if strangers := sorted(found.keys() - {self.reviewer}):
-            raise InputError(f"{self.file}: decisions of {strangers[0]!r}; each reviewer, {self.reviewer!r} too, has a file")
+            raise InputError(
+                f"{self.file}: decisions of {strangers[0]!r}; each reviewer, {self.reviewer!r} too, has a file"
+            )
         self._decisions = dict(found.get(self.reviewer, {}))
 
     def decision_on(self, question: OwnQuestion) -> Decision | None:

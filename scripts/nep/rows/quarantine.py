@@ -21,6 +21,7 @@ class Reason(StrEnum):
     NO_RIGHT_ANSWER = "no_right_answer"
     QUESTION_WITHOUT_RECORD = "question_without_record"
 
+    TOO_FEW_EVENTS = "too_few_events"
     TWO_RIGHT_OPTIONS = "two_right_options"
     NOT_WHAT_HAPPENS = "not_what_happens"
     SOLVED_WITHOUT_VIDEO = "solved_without_video"
