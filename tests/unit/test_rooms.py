@@ -21,6 +21,7 @@ ROOMS = (
     "workflow",
     "cli",
     "jobs",
+    "ask",
     "records",
     "video",
     "benchmarks",

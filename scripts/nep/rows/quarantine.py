@@ -16,6 +16,11 @@ class Reason(StrEnum):
     MISSING_VIDEO = "missing_video"
     EMPTY_VIDEO = "empty_video"
 
+    ANSWER_INVALID = "answer_invalid"
+    ANSWER_TRUNCATED = "answer_truncated"
+    ANSWER_REFUSED = "answer_refused"
+    ANSWER_FAILED = "answer_failed"
+
     BAD_QUESTION = "bad_question"
     DUPLICATE_QUESTION = "duplicate_question"
     NO_RIGHT_ANSWER = "no_right_answer"
