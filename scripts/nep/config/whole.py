@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from nep.config.annotate import Annotate
 from nep.config.base import Block
 from nep.config.convert import Convert
 from nep.config.demo_videos import DemoVideos
@@ -16,6 +17,7 @@ from nep.config.model import Model
 from nep.config.report import Report
 from nep.config.seedbench import SEEDBENCH
 from nep.config.sft import Sft
+from nep.config.shots import Shots
 from nep.config.source import Source
 from nep.config.split import Split
 from nep.config.tiny_model import TinyModel
@@ -41,6 +43,8 @@ class Config(Block):
     source: Source
     demo: Demo = Demo()
     model: Model
+    shots: Shots = Shots()
+    annotate: Annotate | None = None
     split: Split = Split()
     vision: Vision = Vision()
     encode: Encode = Encode()
@@ -73,6 +77,16 @@ class Config(Block):
             raise ValueError(
                 f"evaluate.tasks: {SEEDBENCH}_{missing[0]} needs an annotation file, source.seedbench_r1.{missing[0]}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _plain_videos_are_annotated(self) -> "Config":
+        if self.source.kind == "videos" and self.annotate is None:
+            raise ValueError(
+                "source.kind 'videos' has no annotations: the block 'annotate' says which model makes them"
+            )
+        if self.source.kind != "videos" and self.annotate is not None:
+            raise ValueError(f"annotate: source.kind '{self.source.kind}' brings annotations; it is for kind 'videos'")
         return self
 
     @property

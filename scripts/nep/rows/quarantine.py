@@ -26,7 +26,16 @@ class Reason(StrEnum):
     NO_RIGHT_ANSWER = "no_right_answer"
     QUESTION_WITHOUT_RECORD = "question_without_record"
 
+    SHOTS_TIMEOUT = "shots_timeout"
+    SHOTS_CRASH = "shots_crash"
+    BAD_DURATION = "bad_duration"
+    NEAR_DUPLICATE_VIDEO = "near_duplicate_video"
+
+    UNSUITABLE = "unsuitable"
     TOO_FEW_EVENTS = "too_few_events"
+    CUT_OUTSIDE = "cut_outside"
+    NOT_SHOWN = "not_shown"
+
     TWO_RIGHT_OPTIONS = "two_right_options"
     NOT_WHAT_HAPPENS = "not_what_happens"
     SOLVED_WITHOUT_VIDEO = "solved_without_video"
