@@ -17,7 +17,7 @@ def tries(right: int, asked: int = 4) -> Tries:
 
 
 def own_question(number: int, **changes: Any) -> OwnQuestion:
-    """A question of the benchmark that keeps the default bounds; changes are of its wording or of the row."""
+    """A question that keeps the default bounds; changes are of its wording or of the row."""
     text = Wording(
         question=changes.pop("question", f"What happens next in video {number}?"),
         options=changes.pop("options", OPTIONS),
@@ -28,7 +28,6 @@ def own_question(number: int, **changes: Any) -> OwnQuestion:
         "video_id": f"unknown-clip{number}-00000000",
         "video_path": f"clip{number}.mp4",
         "cut": CUT_S,
-        "role": "benchmark",
         "kind": "hop1",
         "text": text,
         "happens": ("She drops the egg.",),

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from nep.config.own_benchmark import GainBounds, OwnBenchmark
+from nep.data.draw import stable_unit
 from nep.files import read_jsonl, write_json, write_jsonl
 from nep.own_benchmark.decisions import (
     Outcome,
@@ -17,11 +18,12 @@ from nep.own_benchmark.decisions import (
     read_decisions,
     verdict_on,
 )
-from nep.own_benchmark.rows import OwnQuestion, Role
+from nep.own_benchmark.rows import OwnQuestion
 from nep.records.schema import rows_as
-from nep.rows.quarantine import Reason, Rejection, count_reasons, quarantine_row
+from nep.rows.quarantine import Reason, count_reasons, quarantine_row
 
 STAGE = "questions"
+Role = Literal["benchmark", "training"]
 MEASURES = ("text_only", "without_video", "first_part", "second_part")
 _REVIEWED: dict[Outcome, Reason] = {
     "rejected": Reason.REVIEW_REJECTED,
@@ -30,37 +32,22 @@ _REVIEWED: dict[Outcome, Reason] = {
 }
 
 
-def check_bounds(question: OwnQuestion, bounds: GainBounds) -> None:
-    """Raises Rejection with the first bound that the question does not keep, in the order of GainBounds' keys."""
+def broken_bound(question: OwnQuestion, bounds: GainBounds) -> Reason | None:
+    """The first bound that the question does not keep, in the order of the keys."""
     second, first, without = question.second_part.share, question.first_part.share, question.without_video.share
-    with_second, with_first = f"right {second:.0%} with the second part", f"right {first:.0%} with the first part"
-    checks = (
-        (
-            second >= bounds.least_with_second,
-            Reason.NOT_SEEN_IN_SECOND_PART,
-            f"right {second:.0%} with the second part",
-        ),
-        (first >= bounds.least_with_first, Reason.NOT_FORESEEN, with_first),
-        (first <= bounds.most_with_first, Reason.ALWAYS_FORESEEN, with_first),
-        (without <= bounds.most_without_video, Reason.GUESSED_WITHOUT_VIDEO, f"right {without:.0%} without the video"),
-        (
-            question.visual_gain >= bounds.least_gain,
-            Reason.NO_VISUAL_GAIN,
-            f"{with_second}, {without:.0%} without the video",
-        ),
-    )
-    for kept, reason, found in checks:
-        if not kept:
-            raise Rejection(reason, found)
+    kept = {
+        Reason.NOT_SEEN_IN_SECOND_PART: second >= bounds.least_with_second,
+        Reason.NOT_FORESEEN: first >= bounds.least_with_first,
+        Reason.ALWAYS_FORESEEN: first <= bounds.most_with_first,
+        Reason.GUESSED_WITHOUT_VIDEO: without <= bounds.most_without_video,
+        Reason.NO_VISUAL_GAIN: question.visual_gain >= bounds.least_gain,
+    }
+    return next((reason for reason, is_kept in kept.items() if not is_kept), None)
 
 
-def broken_bound(question: OwnQuestion, how: OwnBenchmark) -> Reason | None:
-    """The first bound of its role that the question does not keep."""
-    try:
-        check_bounds(question, getattr(how, question.role))
-    except Rejection as rejection:
-        return rejection.reason
-    return None
+def role_of(video_id: str, benchmark_fraction: float) -> Role:
+    """By a hash of the id alone: a video stays where it is when others come, or with another seed."""
+    return "benchmark" if stable_unit("own_benchmark", video_id) < benchmark_fraction else "training"
 
 
 def choose_questions(questions: Path, reviews: Sequence[Path], how: OwnBenchmark, out_dir: Path) -> dict[str, Any]:
@@ -70,8 +57,9 @@ def choose_questions(questions: Path, reviews: Sequence[Path], how: OwnBenchmark
     Raises InputError that names a file of decisions and its row where one does not fit.
     """
     rows = rows_as(OwnQuestion, read_jsonl(questions), str(questions))
-    outside = {row.id: reason for row in rows if (reason := broken_bound(row, how))}
-    to_review = [row for row in rows if row.role == "benchmark" and row.id not in outside]
+    roles = {row.id: role_of(row.video_id, how.benchmark_fraction) for row in rows}
+    outside = {row.id: reason for row in rows if (reason := broken_bound(row, getattr(how, roles[row.id])))}
+    to_review = [row for row in rows if roles[row.id] == "benchmark" and row.id not in outside]
     decisions = read_decisions(reviews)
     fresh = on_these_texts(decisions, to_review)
     verdicts = {row.id: verdict_on(row, fresh) for row in to_review}
@@ -81,12 +69,12 @@ def choose_questions(questions: Path, reviews: Sequence[Path], how: OwnBenchmark
         if (reason := _left_out_by(verdict.outcome, how.only_accepted))
     }
     chosen: dict[Role, list[OwnQuestion]] = {
-        role: [_as_reviewed(row, verdicts) for row in rows if row.role == role and row.id not in reasons]
+        role: [_as_reviewed(row, verdicts) for row in rows if roles[row.id] == role and row.id not in reasons]
         for role in get_args(Role)
     }
     left_out = [quarantine_row(row.id, STAGE, reasons[row.id], _described(row)) for row in rows if row.id in reasons]
     manifest = {
-        "measured": {role: _measured([row for row in rows if row.role == role]) for role in chosen},
+        "measured": {role: _measured([row for row in rows if roles[row.id] == role]) for role in chosen},
         "chosen": {role: {**_measured(kept), **_composition(kept)} for role, kept in chosen.items()},
         "left_out_by_reason": count_reasons(left_out),
         "review": {

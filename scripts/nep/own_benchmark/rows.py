@@ -1,6 +1,6 @@
 """Questions with all that was measured of them: what passes from asking to review and choice."""
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -8,7 +8,6 @@ from nep.config.questions import Kind
 from nep.files import sha256_of_json
 from nep.records.schema import LETTERS, Letter, Row
 
-Role = Literal["benchmark", "training"]
 # As the published files name them.
 PUBLISHED_KINDS = {"interpolation": "hop5"}
 
@@ -50,7 +49,6 @@ class OwnQuestion(Row):
     video_id: str
     video_path: str
     cut: float
-    role: Role
     kind: Kind
     text: Wording
     happens: tuple[str, ...]

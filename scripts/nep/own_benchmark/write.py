@@ -4,36 +4,28 @@ Each step is one prompt, one typed answer and one function.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nep.annotate.prompts import Prompt
 from nep.annotate.rows import AnnotatedVideo
 from nep.ask.asker import Asker
 from nep.ask.request import A, Frame, Request
 from nep.config.own_benchmark import OwnBenchmark
 from nep.config.questions import Kind
-from nep.data.draw import stable_choice, stable_hash, stable_random, stable_unit
+from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.multiple_choice import arrange
 from nep.own_benchmark.answers import ChosenOption, NewDistractors, RightOptions, WrittenQuestion
 from nep.own_benchmark.events import Asked, asked_events, events_after, events_before
-from nep.own_benchmark.rows import OwnQuestion, Role, Tries, Wording
+from nep.own_benchmark.rows import OwnQuestion, Tries, Wording
 from nep.records.schema import LETTERS
 from nep.rows.quarantine import Reason, Rejection
 
 Part = Literal["first", "second"]
-FramesOf = Callable[[AnnotatedVideo, Part], Awaitable[tuple[Frame, ...]]]
+FramesOf = Callable[[Part], Awaitable[Sequence[Frame]]]
 
-# What the prompt of each step is filled with.
-PLACES: dict[str, tuple[str, ...]] = {
-    "write": ("story", "kind", "told"),
-    "distract": ("story", "question", "answer", "used", "fault"),
-    "check": ("story", "question"),
-    "without_video": ("question",),
-    "first_part": ("question",),
-    "second_part": ("question",),
-}
+# The steps that have a prompt; the text model is asked with the vision model's `without_video`.
+PROMPTS = ("write", "distract", "check", "without_video", "first_part", "second_part")
 # What the model that writes wrong answers is told of those that it is to replace.
 FAULTS = {
     Reason.TWO_RIGHT_OPTIONS: "the events make more than one of the answers right.",
@@ -71,19 +63,14 @@ class Draft:
         return [self.at(LETTERS[(first + number) % len(LETTERS)], "try", number) for number in range(tries)]
 
 
-def role_of(video_id: str, benchmark_fraction: float) -> Role:
-    """By a hash of the id alone: a video stays where it is when others come, or with another seed."""
-    return "benchmark" if stable_unit("own_benchmark", video_id) < benchmark_fraction else "training"
-
-
 @dataclass(frozen=True)
 class Writer:
-    """Makes questions; `frames_of` gives the frames of a part that the vision model is shown."""
+    """Makes questions about one video; `frames_of` gives the frames of a part that the vision model is shown."""
 
     text: Asker
     vision: Asker
     frames_of: FramesOf
-    prompts: Mapping[str, Prompt]
+    prompts: Mapping[str, str]
     how: OwnBenchmark
     seed: int
 
@@ -94,7 +81,8 @@ class Writer:
         return await self._measured(video, kind, asked, draft, text_only)
 
     async def _written(self, video: AnnotatedVideo, kind: Kind, asked: Asked) -> Draft:
-        request = self._request("write", WrittenQuestion, story=_story(video), kind=kind, told=asked.told or "none")
+        told = [f"Later event that the question tells: {asked.told}"] if asked.told else []
+        request = self._request("write", WrittenQuestion, _story(video), f"Kind of question: {kind}", *told)
         written = await self.text.ask(request)
         return Draft(f"{video.id}-{kind}", written.question, written.answer, tuple(written.distractors))
 
@@ -121,7 +109,7 @@ class Writer:
         Raises Rejection (not_what_happens) where the answer is wrong: new wrong answers do not mend that.
         """
         options, letter = draft.arranged("check")
-        request = self._request("check", RightOptions, story=_story(video), question=_posed(draft, options))
+        request = self._request("check", RightOptions, _story(video), _posed(draft, options))
         found = await self.text.ask(request)
         right = sorted(set(found.right))
         if letter not in right:
@@ -137,15 +125,9 @@ class Writer:
 
     async def _with_new_distractors(self, video: AnnotatedVideo, draft: Draft, fault: Reason) -> Draft:
         used = (*draft.used, *draft.distractors)
-        request = self._request(
-            "distract",
-            NewDistractors,
-            story=_story(video),
-            question=draft.question,
-            answer=draft.truth,
-            used="\n".join(f"- {text}" for text in used),
-            fault=FAULTS[fault],
-        )
+        had = "\n".join(["Wrong answers that do not serve:", *(f"- {text}" for text in used)])
+        posed = f"Question: {draft.question}\nRight answer: {draft.truth}"
+        request = self._request("distract", NewDistractors, _story(video), posed, had, f"Why: {FAULTS[fault]}")
         context = {"question": draft.question, "answer": draft.truth, "used": used}
         found = await self.text.ask(replace(request, context=context))
         return replace(draft, distractors=tuple(found.distractors), used=used, rounds=draft.rounds + 1)
@@ -155,14 +137,13 @@ class Writer:
     ) -> OwnQuestion:
         options, letter = draft.arranged(self.seed)
         without = await self._tried(draft, "without_video")
-        first = await self._tried(draft, "first_part", await self.frames_of(video, "first"))
-        second = await self._tried(draft, "second_part", await self.frames_of(video, "second"))
+        first = await self._tried(draft, "first_part", await self.frames_of("first"))
+        second = await self._tried(draft, "second_part", await self.frames_of("second"))
         return OwnQuestion(
             id=draft.id,
             video_id=video.id,
-            video_path=video.video,
+            video_path=video.video_path,
             cut=video.cut,
-            role=role_of(video.id, self.how.benchmark_fraction),
             kind=kind,
             text=Wording(question=draft.question, options=options, answer=letter),
             happens=asked.happens,
@@ -178,33 +159,34 @@ class Writer:
         self,
         draft: Draft,
         step: Literal["text_only", "without_video", "first_part", "second_part"],
-        frames: tuple[Frame, ...] = (),
+        frames: Sequence[Frame] = (),
     ) -> Tries:
         """Ask the question in all its presentations, in one of the ways."""
-        asker = self.text if step == "text_only" else self.vision
-        prompt = self.prompts["without_video" if step == "text_only" else step]
         presented = draft.presentations(self.how.tries)
-        requests = [
-            self._asking(step, prompt, ChosenOption, frames, question=_posed(draft, options))
-            for options, _ in presented
-        ]
-        answers = await asyncio.gather(*map(asker.ask, requests))
+        requests = [self._request(step, ChosenOption, *frames, _posed(draft, options)) for options, _ in presented]
+        asker = self.text if step == "text_only" else self.vision
+        answers = await _all_of(map(asker.ask, requests))
         right = sum(answer.letter == letter for answer, (_, letter) in zip(answers, presented, strict=True))
         return Tries(right=right, asked=len(presented))
 
-    def _request(self, step: str, answer: type[A], **texts: str) -> Request[A]:
-        return self._asking(step, self.prompts[step], answer, (), **texts)
-
-    def _asking(
-        self, step: str, prompt: Prompt, answer: type[A], frames: tuple[Frame, ...], **texts: str
-    ) -> Request[A]:
+    def _request(self, step: str, answer: type[A], *content: str | Frame) -> Request[A]:
         return Request(
             step=step,
-            system=prompt.system,
-            content=(*frames, prompt.ask(**texts)),
+            system=self.prompts["without_video" if step == "text_only" else step],
+            content=content,
             answer=answer,
             max_tokens=self.how.max_answer_tokens,
         )
+
+
+async def _all_of(asked: Iterable[Awaitable[A]]) -> list[A]:
+    """All answers; an error is raised when all have ended, so that none that was paid for is lost."""
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    errors = [answer for answer in answers if isinstance(answer, BaseException)]
+    if errors:
+        # What ends the run goes before what ends this question.
+        raise min(errors, key=lambda error: isinstance(error, Rejection))
+    return answers
 
 
 def _story(video: AnnotatedVideo) -> str:

@@ -8,15 +8,13 @@ from typing import Any
 import pytest
 from support.own_benchmark_run import OPTIONS, own_question, tries, write_questions
 
-from nep.config.own_benchmark import OwnBenchmark
+from nep.config.own_benchmark import GainBounds, OwnBenchmark
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
 from nep.own_benchmark.choose import broken_bound, choose_questions
 from nep.own_benchmark.decisions import Decision, Edit, write_decisions
 from nep.own_benchmark.rows import OwnQuestion
 from nep.records.parse import parse_files
-
-HOW = OwnBenchmark()
 
 
 @pytest.mark.parametrize(
@@ -35,12 +33,7 @@ HOW = OwnBenchmark()
     ],
 )
 def test_each_bound_has_a_reason(changes: dict[str, Any], bounds: dict[str, float], reason: str | None) -> None:
-    how = OwnBenchmark.model_validate({"benchmark": bounds})
-    assert broken_bound(own_question(1, **changes), how) == reason
-    # The bounds of one role are not those of the other.
-    assert broken_bound(own_question(1, role="training", **changes), how) == broken_bound(
-        own_question(1, **changes), HOW
-    )
+    assert broken_bound(own_question(1, **changes), GainBounds(**bounds)) == reason
 
 
 def chosen(tmp_path: Path, questions: list[OwnQuestion], decisions: list[Decision], **how: Any) -> dict[str, Any]:
@@ -49,7 +42,7 @@ def chosen(tmp_path: Path, questions: list[OwnQuestion], decisions: list[Decisio
         files.append(tmp_path / "reviews" / f"{reviewer}.jsonl")
         write_decisions(files[-1], [decision for decision in decisions if decision.reviewer == reviewer])
     rows = write_questions(tmp_path / "questions.jsonl", questions)
-    config = OwnBenchmark(reviews=[str(file) for file in files], **how)
+    config = OwnBenchmark(reviews=[str(file) for file in files], **{"benchmark_fraction": 1.0, **how})
     return choose_questions(rows, files, config, tmp_path / "out")
 
 
@@ -87,13 +80,29 @@ def test_the_benchmark_holds_what_all_accepted_or_what_nobody_rejected(tmp_path:
 
 def test_reviewers_see_what_the_benchmark_could_hold_whatever_they_have_decided(tmp_path: Path) -> None:
     kept, dim = own_question(1), own_question(2, second_part=tries(1))
-    training, dull = own_question(3, role="training"), own_question(4, role="training", visual_gain=0.0)
-    chosen(tmp_path, [kept, dim, training, dull], [decide(kept, "anna", "reject")])
+    chosen(tmp_path, [kept, dim], [decide(kept, "anna", "reject")])
     assert [row["id"] for row in read_jsonl(tmp_path / "out" / "to_review.jsonl")] == [kept.id]
     assert read_json(tmp_path / "out" / "futurebench.json") == []
-    assert [row["id"] for row in read_json(tmp_path / "out" / "training.json")] == [training.id]
     reasons = {row["id"]: row["reason"] for row in read_jsonl(tmp_path / "out" / "left_out.jsonl")}
-    assert reasons == {kept.id: "review_rejected", dim.id: "not_seen_in_second_part", dull.id: "no_visual_gain"}
+    assert reasons == {kept.id: "review_rejected", dim.id: "not_seen_in_second_part"}
+
+
+def test_videos_are_dealt_by_their_ids_and_each_role_has_its_bounds(tmp_path: Path) -> None:
+    """A share of the videos is held out; all questions about a video go one way, however many others there are."""
+    questions = [
+        own_question(number, first_part=tries(4), id=f"{number}-{kind}") for number in range(200) for kind in "ab"
+    ]
+    how = {"benchmark_fraction": 0.25, "training": {"most_with_first": 0.5}}
+    manifest = chosen(tmp_path, questions, [], **how)
+    published = [row["video_path"] for row in read_json(tmp_path / "out" / "futurebench.json")]
+    assert set(Counter(published).values()) == {2}
+    assert 30 < len(set(published)) < 70
+    assert manifest["measured"]["training"]["questions"] == 400 - len(published)
+    assert read_json(tmp_path / "out" / "training.json") == []
+    assert manifest["left_out_by_reason"] == {"always_foreseen": 400 - len(published)}
+    chosen(tmp_path, questions[:100], [], **how)
+    fewer = [row["video_path"] for row in read_json(tmp_path / "out" / "futurebench.json")]
+    assert fewer == [path for path in published if path in {question.video_path for question in questions[:100]}]
 
 
 def test_measures_are_sums_over_all_tries(tmp_path: Path) -> None:
@@ -136,4 +145,4 @@ def test_a_row_that_does_not_fit_is_named(tmp_path: Path) -> None:
     file = tmp_path / "questions.jsonl"
     file.write_text('{"id": "a"}\n')
     with pytest.raises(InputError, match=r"questions\.jsonl, row 1: video_id"):
-        choose_questions(file, [], HOW, tmp_path)
+        choose_questions(file, [], OwnBenchmark(), tmp_path)
