@@ -19,6 +19,8 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 include: "rules/demo.smk"
 include: "rules/download.smk"
+include: "rules/shots.smk"
+include: "rules/annotate.smk"
 include: "rules/records.smk"
 include: "rules/split.smk"
 include: "rules/hash.smk"
@@ -43,6 +45,7 @@ onerror:
 localrules:
     all,
     download,
+    annotate,
     segments,
     convert,
     export_llamafactory,
@@ -72,6 +75,12 @@ rule download:
     input:
         f"{RUN}/download/manifest.json",
         f"{RUN}/models/base.manifest.json",
+
+
+rule annotate:
+    """Plain videos annotated by models."""
+    input:
+        f"{RUN}/annotate/next_event_prediction.json",
 
 
 rule segments:

@@ -3,8 +3,10 @@ import json
 import sys
 from pathlib import Path
 
+from nep.annotate.steps import prompt_file, steps_of
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
+from nep.download.place import folder_state
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
@@ -118,10 +120,26 @@ def source_files():
         return []
     if CONFIG.source.path == f"{RUN}/hub":
         return DEMO_HUB_FILES
+    if CONFIG.source.path == f"{RUN}/plain":
+        return rules.make_demo_videos.output
     archives = CONFIG.source.archives if CONFIG.source.kind == "folder" else []
-    patterns = [*archives, *filter(None, (CONFIG.source.annotations, CONFIG.source.questions))]
+    annotations = [] if CONFIG.source.kind == "videos" else [CONFIG.source.annotations]
+    patterns = [*archives, *annotations, *filter(None, [CONFIG.source.questions])]
     patterns += CONFIG.source.seedbench_r1.values()
     return sorted(str(path) for pattern in patterns for path in Path(CONFIG.source.path).glob(pattern))
+
+
+def plain_videos():
+    """Hash of the names, sizes and times of plain videos: a param, so that another file lists and links them anew."""
+    if CONFIG.source.kind != "videos" or CONFIG.source.path == f"{RUN}/plain":
+        return ""
+    return folder_state(Path(CONFIG.source.path))
+
+
+def annotation_file():
+    """The annotations in the published form: the source's, or what models made of plain videos."""
+    stage = "annotate" if CONFIG.source.kind == "videos" else "download/annotations"
+    return f"{RUN}/{stage}/next_event_prediction.json"
 
 
 def model_files():

@@ -1,4 +1,4 @@
-# INPUTS   RUN/download/manifest.json
+# INPUTS   RUN/download/manifest.json, RUN/annotate/next_event_prediction.json (of plain videos)
 # OUTPUTS  RUN/records/{records,questions,seedbench_r1,rejected}.jsonl, RUN/records/manifest.json
 
 
@@ -6,6 +6,7 @@ rule parse_records:
     """Read annotations and questions into records; what cannot be used is rejected with a reason."""
     input:
         f"{RUN}/download/manifest.json",
+        annotation_file() if CONFIG.source.kind == "videos" else [],
     output:
         records=f"{RUN}/records/records.jsonl",
         questions=f"{RUN}/records/questions.jsonl",
@@ -20,7 +21,7 @@ rule parse_records:
         "../envs/data.yaml"
     params:
         run=run_folder,
-        annotations=f"{RUN}/download/annotations/next_event_prediction.json",
+        annotations=annotation_file(),
         questions=f"{RUN}/download/annotations/futurebench.json",
         seedbench=[f"{RUN}/download/annotations/seedbench_r1_{level}.json" for level in CONFIG.source.seedbench_r1],
         code=code("parse_records.py"),

@@ -229,12 +229,16 @@ def _lamp(frame: np.ndarray, place: int) -> Lamp:
 
 
 class Annotator:
-    """The server, from `with` to its end. What came is counted in `statuses` (by HTTP status) and `titles`.
+    """The server, from `with` to its end.
 
     Attributes:
         noise: how it fails; may be changed while it runs.
         key: the key that it asks for; None: it takes any.
         url: its address.
+        statuses: how many responses had each HTTP status.
+        titles: how many answers had each title of a schema.
+        times: when each request came, seconds of the monotonic clock.
+        most_at_once: the most requests that were there at once.
         bodies: the requests' JSON, in the order of their coming, where `remember` is set.
     """
 
@@ -251,6 +255,7 @@ class Annotator:
         self.key = key
         self.statuses: Counter[int] = Counter()
         self.titles: Counter[str] = Counter()
+        self.times: list[float] = []
         self.most_at_once = 0
         self.bodies: list[dict[str, Any]] | None = [] if remember else None
         self._answers = answers
@@ -278,6 +283,7 @@ class Annotator:
         """Status, headers and body of the response to one request."""
         with self._lock:
             self._now += 1
+            self.times.append(time.monotonic())
             self.most_at_once = max(self.most_at_once, self._now)
         try:
             status, headers, content = self._reply(body, key)
@@ -290,7 +296,7 @@ class Annotator:
 
     def _reply(self, body: dict[str, Any], key: str | None) -> tuple[int, dict[str, str], dict[str, Any]]:
         if self.key is not None and key != f"Bearer {self.key}":
-            return 401, {}, _error("wrong key")
+            return 401, {}, _error(f"Incorrect API key provided: {key}")
         seen = Seen(body, self.noise)
         with self._lock:
             self._came += 1

@@ -1,6 +1,7 @@
 """Questions to the scripted annotator, and endpoints that ask it."""
 
 import io
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def world(number: int) -> Scenario:
     return Scenario(colours, number % 4, 1, 4, 0.5, 0.1, background)
 
 
+@cache
 def jpeg(scene: Scenario, seconds: float, size: int = 64) -> Frame:
     """A frame of a world."""
     stream = io.BytesIO()

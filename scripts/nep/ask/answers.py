@@ -7,7 +7,7 @@ as absent.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from nep.ask.lines import OwnFile
@@ -16,15 +16,15 @@ KEY, CHECK = 64, 16
 
 
 class Answers:
-    """All answers below `folder` when it is opened, and those that this process adds."""
+    """All answers in `folder` when it is opened, and those that this process adds to a file of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, admit: Callable[[Path], None] | None = None) -> None:
         self._files: list[Path] = []
         # (number of the file, first byte, bytes) of each answer with the key
         self._places: dict[bytes, tuple[tuple[int, int, int], ...]] = {}
         for path in sorted(folder.glob("*.jsonl")):
             self._index(path)
-        self._own = OwnFile(folder)
+        self._own = OwnFile(folder, admit)
         self._files.append(self._own.path)
 
     def __len__(self) -> int:

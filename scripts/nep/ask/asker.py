@@ -3,7 +3,9 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 from weakref import WeakValueDictionary
@@ -12,15 +14,16 @@ from pydantic import ValidationError
 
 from nep.ask.answers import Answers
 from nep.ask.body import asked_again, body_of, key_of
-from nep.ask.connection import FILTERED, Connection, Reply
+from nep.ask.connection import FILTERED, Connection, Place, Reply
 from nep.ask.form import fault_of, json_in, validated
 from nep.ask.request import A, EndpointDownError, Request, Unanswered
 from nep.ask.sender import Patience, Sender
+from nep.ask.serve import served
 from nep.ask.spending import Spending, Usage
 from nep.config.asked_endpoint import AskedEndpoint
 from nep.errors import InputError
 from nep.files import sha256_of_json
-from nep.jobs.store import store_folder
+from nep.jobs.store import admit, make_folder, store_folder
 from nep.rows.quarantine import Reason
 
 STAGE = "ask"
@@ -50,27 +53,34 @@ class Asker:
     ) -> None:
         if not 0 <= part < share:
             raise ValueError(f"part {part} of {share}")
-        if endpoint.concurrent < share:
+        # A server of its own, a process asks alone.
+        self._share = 1 if endpoint.serve else share
+        if endpoint.concurrent < self._share:
             raise InputError(
                 f"{endpoint.model}: {share} shards cannot share {endpoint.concurrent} requests at once; raise "
                 "'concurrent' or lower the number of shards"
             )
         self._endpoint = endpoint
-        self._answers = Answers(_answers_folder(cache, endpoint.model))
+        self._patience = patience
+        self._server_log = cache / "serve" / f"{sha256_of_json(endpoint.model)[:16]}.{part}.log"
+        self._answers = _kept_answers(cache, endpoint.model)
         self._spending = Spending(endpoint, cache / "spent", share, part)
-        self._connection = Connection(endpoint, endpoint.url, endpoint.key())
-        self._sender = Sender(endpoint, self._connection, self._spending, share, patience)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._began = self._told = time.monotonic()
+        self._told = time.monotonic()
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as opened:
+            opened.callback(self._answers.close)
+            opened.callback(self._spending.close)
+            connection = await opened.enter_async_context(_connected(self._endpoint, self._server_log))
+            self._sender = Sender(self._endpoint, connection, self._spending, self._share, self._patience)
+            opened.callback(self._tell)
+            self._open = opened.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._tell()
-        await self._connection.close()
-        self._answers.close()
-        self._spending.close()
+        await self._open.aclose()
 
     @property
     def usage(self) -> dict[str, Usage]:
@@ -156,8 +166,25 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[Resul
     return [results[number] for number in sorted(results)]
 
 
-def _answers_folder(cache: Path, model: str) -> Path:
-    return (store_folder() or cache) / STAGE / sha256_of_json(model)[:16]
+@asynccontextmanager
+async def _connected(endpoint: AskedEndpoint, server_log: Path) -> AsyncIterator[Connection]:
+    async with AsyncExitStack() as opened:
+        if endpoint.serve is None:
+            place = Place(endpoint.url, endpoint.key())
+        else:
+            place = await opened.enter_async_context(served(endpoint, server_log))
+        connection = Connection(endpoint, place)
+        opened.push_async_callback(connection.close)
+        yield connection
+
+
+def _kept_answers(cache: Path, model: str) -> Answers:
+    shelf, store = Path(STAGE) / sha256_of_json(model)[:16], store_folder()
+    if store is None:
+        return Answers(cache / shelf)
+    for folder in (store / STAGE, store / shelf):
+        make_folder(folder, store)
+    return Answers(store / shelf, partial(admit, store=store))
 
 
 def _check_end(request: Request, reply: Reply) -> None:

@@ -1,9 +1,10 @@
 """One request to an OpenAI-compatible API, and what its response means."""
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
@@ -78,15 +79,30 @@ class NotTakenError(Exception):
     """The endpoint will not take this request, now or later."""
 
 
-class Connection:
-    """The endpoint at `url`, asked with `key`."""
+@dataclass(frozen=True)
+class Place:
+    """Where an endpoint answers, the key that it asks for, and the server's process where this job has started it."""
 
-    def __init__(self, endpoint: AskedEndpoint, url: str, key: str) -> None:
+    url: str
+    key: str = field(repr=False)
+    process: asyncio.subprocess.Process | None = None
+
+
+class Connection:
+    """The endpoint at its place."""
+
+    def __init__(self, endpoint: AskedEndpoint, place: Place) -> None:
         self._endpoint = endpoint
-        self._url = url
-        self._key = key
+        self._place = place
         # Retries are the asker's: it shares what it learns from a failure among all requests.
-        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, timeout=endpoint.timeout_s)
+        self._client = openai.AsyncOpenAI(
+            base_url=place.url,
+            api_key=place.key,
+            max_retries=0,
+            timeout=endpoint.timeout_s,
+            # No proxy of the environment's stands before a server of this job.
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=place.process is None),
+        )
 
     async def send(self, body: dict[str, Any]) -> Reply:
         """Send one request. Raises FailedError, NotTakenError or, where no request would do, EndpointDownError."""
@@ -99,6 +115,9 @@ class Connection:
         except openai.APITimeoutError:
             raise FailedError(f"no answer in {self._endpoint.timeout_s} s", TIMED_OUT) from None
         except openai.APIConnectionError as error:
+            if self._place.process is not None and self._place.process.returncode is not None:
+                status = self._place.process.returncode
+                raise EndpointDownError(f"{self._endpoint.model}: its server ended with status {status}") from None
             raise FailedError(self._told(f"no connection: {error.__cause__ or error}")) from None
         except (openai.APIError, ValueError) as error:
             raise FailedError(self._told(f"no completion: {error}")) from None
@@ -113,7 +132,7 @@ class Connection:
             return NotTakenError(FILTERED)
         if status in FOR_GOOD or error.code == NO_CREDIT:
             return EndpointDownError(
-                f"{self._url} refuses every request ({detail}); check 'url', 'model' "
+                f"{self._place.url} refuses every request ({detail}); check 'url', 'model' "
                 f"and the key in {self._endpoint.key_from}. Every answer so far is kept"
             )
         if status in PASSING or status >= 500:
@@ -122,7 +141,7 @@ class Connection:
 
     def _told(self, detail: str) -> str:
         # Some endpoints repeat the key that they refuse.
-        return _shortened(detail.replace(self._key, f"[{self._endpoint.key_from}]"))
+        return _shortened(detail.replace(self._place.key, f"[{self._endpoint.key_from}]"))
 
 
 def wait_of(headers: Mapping[str, str]) -> float | None:

@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,10 +19,12 @@ SYNC_EVERY_S = 5.0
 class OwnFile:
     """This process's own file in a folder; it is made with its first line.
 
-    A line outlives the process as soon as it is written, and its machine within seconds.
+    A line outlives the process as soon as it is written, and its machine within seconds. `admit` is called with the new
+    file, as where files of a shared folder need another mode.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, admit: Callable[[Path], None] | None = None) -> None:
+        self._admit = admit
         self.path = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl"
         self._file: BinaryIO | None = None
         self._end = 0
@@ -34,6 +36,8 @@ class OwnFile:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: one write is one call.
             self._file = self.path.open("xb", buffering=0)
+            if self._admit is not None:
+                self._admit(self.path)
         start = self._end
         written = self._file.write(line)
         self._end += written

@@ -82,9 +82,9 @@ class Spending:
         money = self._price(self._prompt_tokens(request), request.max_tokens)
         if self.cap is not None and self.money + self._reserved + money > self.cap:
             raise EndpointDownError(
-                f"{self._endpoint.model}: this shard has spent {self.money:.4f} of its part of max_cost, {self.cap:.4f}, "
-                f"{self._reserved:.4f} is under way, and the next answer may cost {money:.4f}. Every answer is kept: "
-                "raise max_cost and start again"
+                f"{self._endpoint.model}: of this shard's part of max_cost, {self.cap:.4f}, {self.money:.4f} is spent, "
+                f"{self._reserved:.4f} is under way, and the next answer may cost {money:.4f}. Every answer so far is "
+                "kept: raise max_cost and start again"
             )
         self._reserved += money
         try:

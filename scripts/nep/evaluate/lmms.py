@@ -1,6 +1,5 @@
 """One run of lmms-eval in a process of its own: its arguments, its environment, what it logged."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,11 +16,11 @@ from nep.evaluate.external import external_env
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.tasks.multiple_choice.utils import METRIC
 from nep.files import read_jsonl, write_json
+from nep.jobs.child import ends_with_parent
 
 LOG_NAME = "lmms_eval.log"
 JUDGING_THREADS = 16
 _LOG_LINES = 25
-_PR_SET_PDEATHSIG = 1
 _SCRIPT = Path(__file__).resolve().parents[2] / "run_lmms_eval.py"
 
 
@@ -94,7 +93,7 @@ def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,
+            preexec_fn=ends_with_parent(signal.SIGKILL),
             check=False,
         )
     if done.returncode != 0:
@@ -182,9 +181,3 @@ def _end_of(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
     lines = [line for line in text.splitlines() if line.strip()]
     return "\n".join((f"the end of {log}:", *lines[-_LOG_LINES:]))
-
-
-def _end_with_parent() -> None:
-    # A killed workflow must not leave an evaluation behind that takes its restart's memory and cores.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
