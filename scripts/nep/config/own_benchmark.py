@@ -4,6 +4,7 @@ from typing import get_args
 
 from pydantic import Field, model_validator
 
+from nep.config.annotate import Annotate
 from nep.config.asked_endpoint import AskedEndpoint
 from nep.config.base import Block, Fraction
 from nep.config.questions import Kind
@@ -73,6 +74,11 @@ class OwnBenchmark(Block):
         description="Whether the benchmark holds only questions that all reviewers accepted; else those that none of "
         "them rejected.",
     )
+
+    def asking(self, annotate: Annotate) -> "OwnBenchmark":
+        """The block with both endpoints, those of `annotate` where it names none."""
+        text, vision = self.text or annotate.text_endpoint, self.vision or annotate.vision
+        return self.model_copy(update={"text": text, "vision": vision})
 
     @model_validator(mode="after")
     def _solved_can_be_seen(self) -> "OwnBenchmark":

@@ -16,7 +16,7 @@ from nep.annotate.frames import even_times, read_frames
 from nep.annotate.rows import AnnotatedVideo
 from nep.ask.asker import Asker, for_each
 from nep.ask.prompt_file import load_prompt
-from nep.ask.request import Frame
+from nep.ask.request import UNANSWERED, Frame
 from nep.ask.spending import Usage, sum_of_usage
 from nep.config.own_benchmark import OwnBenchmark
 from nep.errors import InputError
@@ -25,19 +25,13 @@ from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.own_benchmark.choose import STAGE
 from nep.own_benchmark.rows import OwnQuestion
-from nep.own_benchmark.write import PROMPTS, Part, Writer
+from nep.own_benchmark.steps import WRITING_KEYS, prompt_files
+from nep.own_benchmark.write import Part, Writer
 from nep.records.schema import rows_as
-from nep.rows.quarantine import Reason, Rejection, count_reasons, quarantine_row
+from nep.rows.quarantine import Rejection, count_reasons, quarantine_row
 
 # What decides the frames that are shown, beside the code.
 PACKAGES = ("av", "numpy", "pillow")
-# The model gave no answer that can be used: the next start asks again.
-UNANSWERED = frozenset({Reason.ANSWER_INVALID, Reason.ANSWER_TRUNCATED, Reason.ANSWER_REFUSED, Reason.ANSWER_FAILED})
-# Keys that decide a question's row; the others choose among questions.
-WRITING_KEYS = (
-    *("text", "vision", "kinds", "tries", "solved_from", "rounds"),
-    *("frames", "size", "max_answer_tokens"),
-)
 _PROGRESS_SECONDS = 5
 
 
@@ -48,11 +42,6 @@ class Shard:
     number: int
     count: int
     run_dir: Path
-
-
-def prompt_files(how: OwnBenchmark) -> list[Path]:
-    """The prompt of each step."""
-    return [Path(how.prompts) / f"{step}.md" for step in PROMPTS]
 
 
 def write_shard(

@@ -24,8 +24,6 @@ from nep.rows.quarantine import Reason, Rejection
 Part = Literal["first", "second"]
 FramesOf = Callable[[Part], Awaitable[Sequence[Frame]]]
 
-# The steps that have a prompt; the text model is asked with the vision model's `without_video`.
-PROMPTS = ("write", "distract", "check", "without_video", "first_part", "second_part")
 # What the model that writes wrong answers is told of those that it is to replace.
 FAULTS = {
     Reason.TWO_RIGHT_OPTIONS: "the events make more than one of the answers right.",
