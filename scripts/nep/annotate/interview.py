@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nep.annotate import steps
-from nep.annotate.answers import Caption, CausalAnalysis, Critique, CutPlan, Prediction, Shown, SplitCaptions, WatchedEvents
+from nep.annotate.answers import (
+    Caption,
+    CausalAnalysis,
+    Critique,
+    CutPlan,
+    Prediction,
+    Shown,
+    SplitCaptions,
+    WatchedEvents,
+)
 from nep.annotate.frames import even_times
 from nep.annotate.rows import TimedEvent
 from nep.annotate.steps import Step

@@ -79,6 +79,7 @@ class Record(Row):
     prediction: str | None = None
     critique: str | None = None
     conclusion: Literal["right", "wrong"] | None = None
+    hindsight: str | None = None
 
     @property
     def whole_video(self) -> str:
@@ -174,6 +175,7 @@ def parse_record(row: Any, video_path: str, video: str, already_cut: bool) -> Re
         prediction=_text(reasoning, "rewritten_prediction_content"),
         critique=_text(critique, "Critique"),
         conclusion=_conclusion(critique),
+        hindsight=_text(row, "hindsight_reasoning"),
     )
 
 
