@@ -52,3 +52,32 @@ def write_reviewed_run(root: Path, questions: list[OwnQuestion]) -> Path:
     for question in questions:
         write_clip(root / "download" / "videos" / question.video_path, COLOURS["red"], 0.0, 0.5, 20, 160)
     return root
+
+
+def questions_manifest(**review: Any) -> dict[str, Any]:
+    """The manifest of the stage `questions`; `review` changes what it says of reviewers."""
+    shares = {
+        "text_only": {"right": 10, "asked": 40},
+        "without_video": {"right": 8, "asked": 40},
+        "first_part": {"right": 22, "asked": 40},
+        "second_part": {"right": 38, "asked": 40},
+    }
+    none = {name: {"right": 0, "asked": 0} for name in shares}
+    composition = {"videos": 5, "kinds": {"hop1": 7, "hop2": 3}, "letters": {"A": 4, "D": 6}}
+    said = {
+        "outcomes": {"accepted": 6, "disagreed": 1, "rejected": 2, "undecided": 1},
+        "reviewers": {
+            "anna": {"accepted": 7, "edited": 1, "rejected": 2, "outdated": 0},
+            "<b>ben</b>": {"accepted": 6, "edited": 0, "rejected": 3, "outdated": 4},
+        },
+        "agreement": [{"first": "anna", "second": "<b>ben</b>", "questions": 9, "equal": 8, "kappa": 0.727}],
+    }
+    return {
+        "measured": {"benchmark": {"questions": 14, **shares}, "training": {"questions": 3, **none}},
+        "chosen": {
+            "benchmark": {"questions": 10, **shares, **composition},
+            "training": {"questions": 0, **none, "videos": 0, "kinds": {}, "letters": {}},
+        },
+        "left_out_by_reason": {"no_visual_gain": 4},
+        "review": {**said, **review},
+    }
