@@ -21,6 +21,7 @@ include: "rules/demo.smk"
 include: "rules/download.smk"
 include: "rules/shots.smk"
 include: "rules/annotate.smk"
+include: "rules/questions.smk"
 include: "rules/records.smk"
 include: "rules/split.smk"
 include: "rules/hash.smk"
@@ -46,6 +47,7 @@ localrules:
     all,
     download,
     annotate,
+    questions,
     segments,
     convert,
     export_llamafactory,
@@ -81,6 +83,12 @@ rule annotate:
     """Plain videos annotated by models."""
     input:
         f"{RUN}/annotate/next_event_prediction.json",
+
+
+rule questions:
+    """Questions about plain videos, written and filtered by models: to be reviewed (`make review`)."""
+    input:
+        f"{RUN}/questions/to_review.jsonl",
 
 
 rule segments:

@@ -12,6 +12,7 @@ from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
 from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
+from nep.own_benchmark.steps import CHOOSING_KEYS, WRITING_KEYS, prompt_files
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
@@ -105,7 +106,7 @@ def exports_for(consumer):
 
 def planned_targets():
     """What a plan plans: everything, or, without questions to evaluate on, everything else."""
-    asked = CONFIG.source.questions is not None or "futurebench" not in CONFIG.evaluate.tasks
+    asked = CONFIG.has_questions or "futurebench" not in CONFIG.evaluate.tasks
     return ["all"] if asked else ["data_card", "sft", "grpo"]
 
 
@@ -142,6 +143,11 @@ def annotation_file():
     return f"{RUN}/{stage}/next_event_prediction.json"
 
 
+def question_file():
+    """The questions of FutureBench in the published form: the source's, or those written about plain videos."""
+    return f"{RUN}/{'questions' if CONFIG.questions else 'download/annotations'}/futurebench.json"
+
+
 def model_files():
     """Files of a local base model that the demo makes; others are only read."""
     return rules.make_tiny_model.output if CONFIG.model.path == f"{RUN}/tiny_model" else []
@@ -149,7 +155,7 @@ def model_files():
 
 def futurebench_questions(wildcards):
     """The questions of FutureBench; without a file of them, nothing of their evaluation can be planned."""
-    if CONFIG.source.questions is None:
+    if not CONFIG.has_questions:
         raise WorkflowError(
             "source.questions is null: there is nothing to evaluate on; ask for sft, grpo or another stage"
         )
@@ -175,7 +181,7 @@ def asked_seedbench(wildcards):
 
 def signatures():
     """What evaluation videos are recognised by in the training videos; nothing where none are to be held out."""
-    evaluated = CONFIG.source.questions is not None or CONFIG.source.seedbench_r1
+    evaluated = CONFIG.has_questions or CONFIG.source.seedbench_r1
     return [f"{RUN}/hash/signatures.jsonl"] if evaluated and CONFIG.convert.hold_out_evaluation_videos else []
 
 

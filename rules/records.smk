@@ -1,4 +1,4 @@
-# INPUTS   RUN/download/manifest.json, RUN/annotate/next_event_prediction.json (of plain videos)
+# INPUTS   RUN/download/manifest.json, RUN/annotate/next_event_prediction.json and RUN/questions/futurebench.json (of plain videos)
 # OUTPUTS  RUN/records/{records,questions,seedbench_r1,rejected}.jsonl, RUN/records/manifest.json
 
 
@@ -7,6 +7,7 @@ rule parse_records:
     input:
         f"{RUN}/download/manifest.json",
         annotation_file() if CONFIG.source.kind == "videos" else [],
+        question_file() if CONFIG.questions else [],
     output:
         records=f"{RUN}/records/records.jsonl",
         questions=f"{RUN}/records/questions.jsonl",
@@ -22,7 +23,7 @@ rule parse_records:
     params:
         run=run_folder,
         annotations=annotation_file(),
-        questions=f"{RUN}/download/annotations/futurebench.json",
+        questions=question_file(),
         seedbench=[f"{RUN}/download/annotations/seedbench_r1_{level}.json" for level in CONFIG.source.seedbench_r1],
         code=code("parse_records.py"),
     shell:

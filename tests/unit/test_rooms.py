@@ -33,6 +33,9 @@ ROOMS = (
     "data",
     "model",
     "encode",
+    "shots",
+    "annotate",
+    "own_benchmark",
     "demo",
     "train/runtime",
     "train",
@@ -41,12 +44,14 @@ ROOMS = (
     "export",
     "slurm",
     "report",
+    "review",
     "plan",
     "watch",
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
     "annotate_shard.py": "annotate ask config errors files fingerprint jobs records rows shots video",
+    "choose_questions.py": "config data errors files own_benchmark records rows stats",
     "convert_datasets.py": "config data dedup errors files layout records rows stats",
     "encode_shard.py": "config encode errors files fingerprint jobs model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs stats",
@@ -69,11 +74,13 @@ DECIDED_BY = {
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_shots.py": "config dedup errors files jobs records rows shots video",
+    "merge_questions.py": "annotate ask config data dedup errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
-    "parse_records.py": "errors files records rows",
+    "parse_records.py": "config errors files records rows",
     "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "
     "video",
     "print_results.py": "config errors files layout report slurm stats",
+    "review_questions.py": "config data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
@@ -81,6 +88,8 @@ DECIDED_BY = {
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
+    "write_questions_shard.py": "annotate ask config data dedup errors files fingerprint jobs own_benchmark records rows "
+    "stats video",
 }
 # What a training draws its rows with, of a room that otherwise makes data sets.
 DATA_OF_TRAININGS = {"nep/data/__init__.py", "nep/data/draw.py", "nep/data/selection.py"}

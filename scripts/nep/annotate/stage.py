@@ -18,21 +18,20 @@ from nep.annotate.recipes import annotate_video
 from nep.annotate.rows import AnnotatedVideo, published_row
 from nep.annotate.steps import load_prompts
 from nep.ask.asker import Asker, for_each
-from nep.ask.spending import Usage
+from nep.ask.request import UNANSWERED
+from nep.ask.spending import Usage, sum_of_usage
 from nep.config.annotate import Annotate
 from nep.errors import InputError
-from nep.files import confined, read_json, read_jsonl, sha256_of_json, write_json, write_json_rows, write_jsonl
+from nep.files import confined, read_jsonl, sha256_of_json, write_json, write_json_rows, write_jsonl
 from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.records.schema import rows_as
-from nep.rows.quarantine import Reason, Rejection, count_reasons, quarantine_row
+from nep.rows.quarantine import Rejection, count_reasons, quarantine_row
 from nep.shots.rows import VideoShots
 
 STAGE = "annotate"
 # What decides the frames that are shown, beside the code.
 PACKAGES = ("av", "numpy", "pillow")
-# The model gave no answer that can be used: the next start asks again.
-UNANSWERED = frozenset({Reason.ANSWER_INVALID, Reason.ANSWER_TRUNCATED, Reason.ANSWER_REFUSED, Reason.ANSWER_FAILED})
 _NOT_DECIDING = {"shards", "prompts", "max_failed_fraction"}
 _PROGRESS_SECONDS = 5
 
@@ -132,17 +131,9 @@ def merge_annotations(
         raise InputError(_too_few(len(annotated), failed, rows, left_out, max_failed_fraction))
     write_jsonl(out_dir / "events.jsonl", (row.model_dump(mode="json") for row in annotated))
     write_jsonl(out_dir / "rejected.jsonl", left_out)
-    write_json(out_dir / "usage.json", _sum_of_usage(usage_files))
+    write_json(out_dir / "usage.json", sum_of_usage(usage_files))
     # Last: what reads it finds the rest.
     write_json_rows(out_dir / "next_event_prediction.json", map(published_row, annotated))
-
-
-def _sum_of_usage(files: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    total: dict[str, Usage] = {}
-    for file in files:
-        for step, count in read_json(file).items():
-            total[step] = total.get(step, Usage()) + Usage(**count)
-    return {step: asdict(count) for step, count in total.items()}
 
 
 def _too_few(

@@ -14,6 +14,7 @@ from nep.config.evaluate import Evaluate
 from nep.config.experiment import Experiment
 from nep.config.grpo import Grpo
 from nep.config.model import Model
+from nep.config.own_benchmark import OwnBenchmark
 from nep.config.report import Report
 from nep.config.seedbench import SEEDBENCH
 from nep.config.sft import Sft
@@ -45,6 +46,7 @@ class Config(Block):
     model: Model
     shots: Shots = Shots()
     annotate: Annotate | None = None
+    questions: OwnBenchmark | None = None
     split: Split = Split()
     vision: Vision = Vision()
     encode: Encode = Encode()
@@ -88,6 +90,21 @@ class Config(Block):
         if self.source.kind != "videos" and self.annotate is not None:
             raise ValueError(f"annotate: source.kind '{self.source.kind}' brings annotations; it is for kind 'videos'")
         return self
+
+    @model_validator(mode="after")
+    def _questions_come_from_one_place(self) -> "Config":
+        if self.questions is None:
+            return self
+        if self.annotate is None:
+            raise ValueError("questions: they are written from timed events, which the block 'annotate' makes")
+        if self.source.questions is not None:
+            raise ValueError("questions: 'source.questions' brings questions already; set one of them to null")
+        return self
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether there are questions to evaluate on, whoever wrote them."""
+        return self.source.questions is not None or self.questions is not None
 
     @property
     def trained_models(self) -> list[str]:

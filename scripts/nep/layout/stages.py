@@ -31,7 +31,13 @@ STAGES = (
     # Of plain videos alone.
     Stage("shots", ("shots_shard", "merge_shots"), ("download",), ("shots",)),
     Stage("annotate", ("annotate_shard", "merge_annotations"), ("shots",), ("annotate",)),
-    Stage("records", ("parse_records",), ("annotate",), ("records",)),
+    Stage(
+        "questions",
+        ("write_questions_shard", "merge_questions", "choose_questions"),
+        ("annotate",),
+        ("questions",),
+    ),
+    Stage("records", ("parse_records",), ("questions",), ("records",)),
     Stage("hash", ("hash_shard", "merge_hashes"), ("records",), ("hash",)),
     Stage("split", ("split_shard", "merge_split"), ("records",), ("split", "segments")),
     Stage("convert", ("convert_datasets",), ("hash", "split"), ("convert",)),

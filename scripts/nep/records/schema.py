@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nep.config.questions import Kind
 from nep.errors import InputError
 from nep.records.marks import without_marks
 from nep.records.times import parse_scene_number, parse_split_scene, parse_split_time
@@ -36,7 +37,6 @@ INLINE_OPTIONS = re.compile(
 LONE_LETTER = re.compile(r"\(?([A-Da-d])[).:]*")
 LETTER_AND_TEXT = re.compile(r"\(?([A-D])[).:]+\s*(.+)", re.DOTALL)
 
-Kind = Literal["hop1", "hop2", "hop3", "interpolation"]
 Letter = Literal["A", "B", "C", "D"]
 
 

@@ -35,6 +35,16 @@ class ModelName(NamedTuple):
     stage: Stage
 
 
+# What stages set aside: those that only plain videos go through, and the one that all records do.
+OF_PLAIN_VIDEOS = (
+    "shots/rejected.jsonl",
+    "annotate/rejected.jsonl",
+    "questions/rejected.jsonl",
+    "questions/left_out.jsonl",
+)
+REJECTED = "records/rejected.jsonl"
+
+
 @dataclass(frozen=True)
 class Score:
     """One accuracy with its 95 % interval, None where there are too few answers for one; all three in percent.
@@ -202,10 +212,11 @@ def read_benchmark(path: Path, rule: str) -> list[Job]:
 
 
 def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
-    """What records and split set aside; `split_rows` are the rows of the split manifest."""
-    rejected, split = root / "records" / "rejected.jsonl", root / "split" / "manifest.jsonl"
+    """What the stages set aside, in their order; `split_rows` are the rows of the split manifest."""
+    files = [root / name for name in OF_PLAIN_VIDEOS if (root / name).is_file()]
+    rejected = [row for file in (*files, root / REJECTED) for row in _as_quarantined(read_jsonl(file), file)]
     set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
-    return [*_as_quarantined(read_jsonl(rejected), rejected), *_as_quarantined(set_aside, split)]
+    return [*rejected, *_as_quarantined(set_aside, root / "split" / "manifest.jsonl")]
 
 
 def _read_accounted(root: Path) -> list[Cost]:

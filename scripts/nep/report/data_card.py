@@ -18,6 +18,7 @@ from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, p
 from nep.report.histogram import Histogram, category_histogram, count_histogram, share_histogram
 from nep.report.rendering import format_duration, template
 from nep.report.results_table import quarantine_counts
+from nep.report.written import Written, read_written
 
 SAMPLES = 6
 MOST_SOURCES = 40
@@ -45,13 +46,15 @@ NUMBER = re.compile(r"\b\d+\b")
 
 @dataclass(frozen=True)
 class CardData:
-    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id."""
+    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id; `written` is
+    None where no questions were written."""
 
     root: Path
     records: list[Record]
     cuts: dict[str, Row]
     quarantined: list[Quarantined]
     convert: Row
+    written: Written | None
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ def collect_card(root: Path) -> CardData:
         cuts={row["id"]: row for row in cuts},
         quarantined=read_quarantined(root, split_rows),
         convert=manifest,
+        written=read_written(root),
     )
 
 
@@ -186,6 +190,7 @@ def render_card(card: CardData, run_name: str) -> str:
         choices=choices,
         methods=sorted({row.method for row in choices if row.method}),
         rules=list(dict.fromkeys(rule for row in choices for rule in row.rules)),
+        written=card.written,
         set_aside=set_aside(card.quarantined),
         samples=select_samples(card),
         geometry=curves,

@@ -36,6 +36,18 @@ class Reason(StrEnum):
     CUT_OUTSIDE = "cut_outside"
     NOT_SHOWN = "not_shown"
 
+    TWO_RIGHT_OPTIONS = "two_right_options"
+    NOT_WHAT_HAPPENS = "not_what_happens"
+    SOLVED_WITHOUT_VIDEO = "solved_without_video"
+    NOT_SEEN_IN_SECOND_PART = "not_seen_in_second_part"
+    NOT_FORESEEN = "not_foreseen"
+    ALWAYS_FORESEEN = "always_foreseen"
+    GUESSED_WITHOUT_VIDEO = "guessed_without_video"
+    NO_VISUAL_GAIN = "no_visual_gain"
+    REVIEW_REJECTED = "review_rejected"
+    REVIEW_DISAGREED = "review_disagreed"
+    NOT_REVIEWED = "not_reviewed"
+
     SPLIT_OUTSIDE_VIDEO = "split_outside_video"
     UNDECODABLE_VIDEO = "undecodable_video"
     INCOMPLETE_VIDEO = "incomplete_video"
