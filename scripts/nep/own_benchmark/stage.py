@@ -102,7 +102,7 @@ async def _write_all(
     ledger: Ledger,
 ) -> tuple[list[dict[str, Any]], dict[str, Usage]]:
     """Rows of all questions, and what was used."""
-    cache = shard.run_dir / "work" / "ask"
+    cache = shard.run_dir / "work" / "ask" / STAGE
     ask = partial(Asker, cache=cache, share=shard.count, part=shard.number - 1)
     async with AsyncExitStack() as stack:
         vision = await stack.enter_async_context(ask(how.vision))
