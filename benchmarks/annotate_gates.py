@@ -250,12 +250,13 @@ def cut_is_right(world: Scenario, told: Sequence[TimedEvent]) -> bool:
 def tables(recorded: dict[str, Any]) -> str:
     """Gates and faults of the endpoint as Markdown tables."""
     copies = recorded["near_duplicate_video"]
+    cases = {name: recorded["cases"][name] for name in CASES}
     lines = [
         ["noise", "gate", "reached, bad", "left out", "precision", "recall"],
         ["---"] * 6,
         ["none", "near_duplicate_video", str(copies["bad"]), str(copies["left_out"]), *rates(copies, copies["bad"])],
     ]
-    for name, case in recorded["cases"].items():
+    for name, case in cases.items():
         for gate, counts in case["gates"].items():
             if counts["left_out"] or counts["reached_bad"]:
                 numbers = [str(counts["reached_bad"]), str(counts["left_out"])]
@@ -263,7 +264,7 @@ def tables(recorded: dict[str, Any]) -> str:
         lines.append([name, "passed all", str(case["bad"]), str(case["passed"]), "", ""])
     lines += [[], ["noise", "responses by status", "retries", "asked again", "no answer", "other rows than without"]]
     lines.append(["---"] * 6)
-    for name, case in recorded["cases"].items():
+    for name, case in cases.items():
         statuses = ", ".join(f"{count} × {status}" for status, count in case["statuses"].items())
         lost = sum(count for reason, count in case["reasons"].items() if reason.startswith("answer_"))
         lines.append([name, statuses, *map(str, (case["retries"], case["reasks"], lost, case["differ_from_none"]))])

@@ -29,7 +29,7 @@ def asking_of(annotate: Annotate) -> Asking:
     prompt = completion = money = 0.0
     steps = steps_of(annotate)
     for step in steps:
-        endpoint = annotate.vision if step.sees else annotate.text or annotate.vision
+        endpoint = annotate.vision if step.sees else annotate.text_endpoint
         tokens = TEXT_TOKENS + (annotate.frames * frame if step.sees else 0)
         prompt += tokens
         completion += ANSWER_TOKENS
