@@ -6,6 +6,7 @@ throttle, stall and cut off, each by a hash of the request, so that a run with n
 """
 
 import base64
+import email
 import hashlib
 import io
 import json
@@ -240,6 +241,9 @@ class Annotator:
         times: when each request came, seconds of the monotonic clock.
         most_at_once: the most requests that were there at once.
         bodies: the requests' JSON, in the order of their coming, where `remember` is set.
+        files: what was uploaded, and what batches have given.
+        batches: polls left, state and files of each batch.
+        batch_polls: how often a batch is still in progress when it is asked about.
     """
 
     def __init__(
@@ -258,6 +262,9 @@ class Annotator:
         self.times: list[float] = []
         self.most_at_once = 0
         self.bodies: list[dict[str, Any]] | None = [] if remember else None
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, list[Any]] = {}
+        self.batch_polls = 1
         self._answers = answers
         self._tries: Counter[str] = Counter()
         self._came = 0
@@ -278,6 +285,36 @@ class Annotator:
     def requests(self) -> int:
         """How many requests came, answered or not."""
         return self.statuses.total()
+
+    def start_batch(self, lines: bytes, key: str | None) -> dict[str, Any]:
+        """A batch whose requests are answered now and handed out after `batch_polls` questions about it."""
+        outcomes: dict[bool, list[bytes]] = {True: [], False: []}
+        for row in map(json.loads, lines.splitlines()):
+            status, _, content = self.reply(row["body"], key)
+            response = {"status_code": status, "body": content}
+            outcome = {"custom_id": row["custom_id"], "response": response, "error": None}
+            outcomes[status == 200].append(json.dumps(outcome).encode() + b"\n")
+        with self._lock:
+            names = {good: self.keep_file(b"".join(part)) if part else None for good, part in outcomes.items()}
+            batch = {"id": f"batch-{len(self.batches)}", "object": "batch", "endpoint": "/v1/chat/completions"}
+            batch |= {"input_file_id": "", "completion_window": "24h", "created_at": 0, "status": "in_progress"}
+            self.batches[batch["id"]] = [self.batch_polls, batch, names]
+        return batch
+
+    def batch(self, name: str) -> dict[str, Any]:
+        """How a batch stands."""
+        with self._lock:
+            state = self.batches[name]
+            state[0] -= 1
+            _, batch, names = state
+        done = {"status": "completed", "output_file_id": names[True], "error_file_id": names[False]}
+        return batch | done if state[0] < 0 else batch
+
+    def keep_file(self, content: bytes) -> str:
+        """Keep a file; its name."""
+        name = f"file-{len(self.files)}"
+        self.files[name] = content
+        return name
 
     def reply(self, body: dict[str, Any], key: str | None) -> tuple[int, dict[str, str], dict[str, Any]]:
         """Status, headers and body of the response to one request."""
@@ -354,18 +391,34 @@ def _handler_of(annotator: Annotator) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            known = self.path == "/health"
-            self._send(200 if known else 404, {}, {} if known else _error("no such path"))
+            _, kind, *name = self.path.removeprefix("/v1").split("/")
+            if kind == "health":
+                self._send(200, {}, {})
+            elif kind == "batches" and name[0] in annotator.batches:
+                self._send(200, {}, annotator.batch(name[0]))
+            elif kind == "files" and name[0] in annotator.files:
+                self._write(200, {}, annotator.files[name[0]])
+            else:
+                self._send(404, {}, _error("no such path"))
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            data, key = self.rfile.read(int(self.headers["Content-Length"])), self.headers["Authorization"]
             if self.path == "/v1/chat/completions":
-                self._send(*annotator.reply(body, self.headers["Authorization"]))
+                self._send(*annotator.reply(json.loads(data), key))
+            elif self.path == "/v1/files":
+                head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+                parts = email.message_from_bytes(head + data).get_payload()
+                (content,) = (part.get_payload(decode=True) for part in parts if part.get_filename())
+                self._send(200, {}, {"id": annotator.keep_file(content), "object": "file"})
+            elif self.path == "/v1/batches":
+                self._send(200, {}, annotator.start_batch(annotator.files[json.loads(data)["input_file_id"]], key))
             else:
                 self._send(404, {}, _error("no such path"))
 
         def _send(self, status: int, headers: dict[str, str], content: dict[str, Any]) -> None:
-            data = json.dumps(content).encode()
+            self._write(status, headers, json.dumps(content).encode())
+
+        def _write(self, status: int, headers: dict[str, str], data: bytes) -> None:
             self.send_response(status)
             for name, value in {**headers, "Content-Type": "application/json", "Content-Length": len(data)}.items():
                 self.send_header(name, str(value))

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from pydantic import ValidationError
 
 from nep.ask.answers import Answers
+from nep.ask.batch import BatchSender
 from nep.ask.body import asked_again, body_of, key_of
 from nep.ask.connection import FILTERED, Connection, Place, Reply
 from nep.ask.form import fault_of, json_in, validated
@@ -29,6 +30,10 @@ from nep.rows.quarantine import Reason
 STAGE = "ask"
 TRUNCATED = "length"
 TELL_EVERY_S = 10.0
+# A batch is sent when all of these wait for it.
+BATCH_AT_ONCE = 500
+# Batch APIs take names of up to 64 characters.
+KEY_OF_REQUEST = 60
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,6 +67,7 @@ class Asker:
             )
         self._endpoint = endpoint
         self._patience = patience
+        self._batches = cache / "batches"
         self._server_log = cache / "serve" / f"{sha256_of_json(endpoint.model)[:16]}.{part}.log"
         self._answers = _kept_answers(cache, endpoint.model)
         self._spending = Spending(endpoint, cache / "spent", share, part)
@@ -74,7 +80,8 @@ class Asker:
             opened.callback(self._answers.close)
             opened.callback(self._spending.close)
             connection = await opened.enter_async_context(_connected(self._endpoint, self._server_log))
-            self._sender = Sender(self._endpoint, connection, self._spending, self._share, self._patience)
+            self._sender = self._sender_by(connection)
+            opened.push_async_callback(self._sender.close)
             opened.callback(self._tell)
             self._open = opened.pop_all()
         return self
@@ -86,6 +93,11 @@ class Asker:
     def usage(self) -> dict[str, Usage]:
         """What each step has used."""
         return dict(sorted(self._spending.usage.items()))
+
+    @property
+    def at_once(self) -> int:
+        """Videos that are worth having under way at a time (`for_each`); more only take memory."""
+        return BATCH_AT_ONCE if self._endpoint.batch else 2 * (self._endpoint.concurrent // self._share)
 
     async def ask(self, request: Request[A]) -> A:
         """The typed answer, kept or new. Raises Unanswered for this question, EndpointDownError for all."""
@@ -107,7 +119,9 @@ class Asker:
         fault = ""
         for again in range(self._endpoint.max_reasks + 1):
             self._spending.usage[request.step].reasks += again > 0
-            reply = await self._sender.reply(request, body_of(self._endpoint, request, turns), f"{key}-{again}")
+            reply = await self._sender.reply(
+                request, body_of(self._endpoint, request, turns), f"{key[:KEY_OF_REQUEST]}-{again}"
+            )
             self._tell_now_and_then()
             _check_end(request, reply)
             try:
@@ -120,6 +134,11 @@ class Asker:
             return answer
         raise Unanswered(Reason.ANSWER_INVALID, f"{request.step}: asked {again + 1} times; the last answer: {fault}")
 
+    def _sender_by(self, connection: Connection) -> Sender | BatchSender:
+        if self._endpoint.batch:
+            return BatchSender(self._endpoint, connection, self._spending, self._batches, self._patience)
+        return Sender(self._endpoint, connection, self._spending, self._share, self._patience)
+
     def _tell_now_and_then(self) -> None:
         if time.monotonic() - self._told >= TELL_EVERY_S:
             self._tell()
@@ -130,7 +149,7 @@ class Asker:
         cap = "" if self._spending.cap is None else f" of {self._spending.cap:.2f}"
         print(
             f"{self._endpoint.model}: {total.requests} answers, {total.cached} kept ones, {total.retries} retries, "
-            f"{total.reasks} asked again, {self._sender.allowed} at once; {total.prompt_tokens:,} + "
+            f"{total.reasks} asked again, {self._sender.state}; {total.prompt_tokens:,} + "
             f"{total.completion_tokens:,} tokens, cost {self._spending.money:.2f}{cap}",
             file=sys.stderr,
         )

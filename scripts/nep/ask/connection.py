@@ -3,12 +3,15 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import openai
+from openai.types import Batch
+from openai.types.chat import ChatCompletion
+from pydantic import ValidationError
 
 from nep.ask.request import EndpointDownError
 from nep.config.asked_endpoint import AskedEndpoint
@@ -22,6 +25,8 @@ PASSING = (408, 409, 425, 429)
 TIMED_OUT, THROTTLED = 408, 429
 OVERLOADED = (TIMED_OUT, THROTTLED, 503, 504, 529)
 FILTERED = "content_filter"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,14 @@ class Reply:
         except (AttributeError, TypeError, IndexError):
             # The client does not check what it was sent.
             raise FailedError(f"no completion: {_shortened(str(completion))}") from None
+
+    @classmethod
+    def of_json(cls, body: Any) -> Self:
+        """The reply in a response's JSON. Raises as `of`."""
+        try:
+            return cls.of(ChatCompletion.model_validate(body))
+        except ValidationError as error:
+            raise FailedError(f"no completion: {error}") from None
 
 
 class FailedError(Exception):
@@ -106,10 +119,35 @@ class Connection:
 
     async def send(self, body: dict[str, Any]) -> Reply:
         """Send one request. Raises FailedError, NotTakenError or, where no request would do, EndpointDownError."""
+        rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
+        completions = self._client.chat.completions
+        return Reply.of(
+            await self._call(completions.create(model=body["model"], messages=body["messages"], extra_body=rest))
+        )
+
+    async def start_batch(self, lines: bytes) -> str:
+        """Upload requests and have them worked through; the batch's name. Raises as `send`."""
+        file = await self._call(self._client.files.create(file=("requests.jsonl", lines), purpose="batch"))
+        batch = self._client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        return (await self._call(batch)).id
+
+    async def batch(self, name: str) -> Batch:
+        """How a batch stands. Raises as `send`."""
+        return await self._call(self._client.batches.retrieve(name))
+
+    async def content(self, file: str) -> bytes:
+        """A file of the provider's. Raises as `send`."""
+        return (await self._call(self._client.files.content(file))).content
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _call(self, call: Awaitable[T]) -> T:
         try:
-            rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
-            completions = self._client.chat.completions
-            return Reply.of(await completions.create(model=body["model"], messages=body["messages"], extra_body=rest))
+            return await call
         except openai.APIStatusError as error:
             raise self._meaning(error) from None
         except openai.APITimeoutError:
@@ -121,10 +159,6 @@ class Connection:
             raise FailedError(self._told(f"no connection: {error.__cause__ or error}")) from None
         except (openai.APIError, ValueError) as error:
             raise FailedError(self._told(f"no completion: {error}")) from None
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
 
     def _meaning(self, error: openai.APIStatusError) -> Exception:
         status, detail = error.status_code, self._told(f"status {error.status_code}: {error.message}")

@@ -19,6 +19,8 @@ from nep.rows.quarantine import Reason
 MOST_TRIES = 8
 # Before any answer: then it is not the videos.
 MOST_NOT_TAKEN = 20
+# Beyond any wait: more would be beyond a float.
+MOST_DOUBLINGS = 50
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Patience:
 
     def wait(self, tries: int, draw: random.Random) -> float:
         """Seconds to wait after so many tries: between half of the step and all of it."""
-        return min(self.longest_s, self.first_s * 2 ** (tries - 1)) * draw.uniform(0.5, 1.0)
+        return min(self.longest_s, self.first_s * 2.0 ** min(tries - 1, MOST_DOUBLINGS)) * draw.uniform(0.5, 1.0)
 
 
 class Sender:
@@ -53,9 +55,9 @@ class Sender:
         self._is_down = asyncio.Event()
 
     @property
-    def allowed(self) -> int:
-        """Requests that may be under way at once now."""
-        return self._crowd.allowed
+    def state(self) -> str:
+        """How it goes, for people."""
+        return f"{self._crowd.allowed} at once"
 
     async def reply(self, request: Request, body: dict[str, Any], key: str) -> Reply:
         """The reply to `body`, in as many tries as it takes. `key` decides the waits between them.
@@ -77,10 +79,13 @@ class Sender:
                 await self._rest(self._patience.wait(tries, draw))
         raise AssertionError("count() ends")
 
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
     async def _try(self, request: Request, body: dict[str, Any]) -> Reply:
         ticket = await self._crowd.enter()
         try:
-            with self._spending.reserved(request):
+            async with self._spending.reserved(request):
                 tokens = self._spending.tokens(request)
                 await self._rest(max(self._requests.take(1), self._tokens.take(tokens)))
                 while (quiet := self._quiet_until - time.monotonic()) > 0:

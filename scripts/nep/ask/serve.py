@@ -31,7 +31,7 @@ async def served(endpoint: AskedEndpoint, log: Path) -> AsyncIterator[Place]:
     It listens on this machine only and asks for a key that nobody else has: other users of the node cannot ask it. Its
     process group ends with the block, however that ends. Raises InputError where it does not come up.
     """
-    port, key = _free_port(), secrets.token_hex(16)
+    port, key = free_port(), secrets.token_hex(16)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
@@ -96,7 +96,8 @@ def _signal(process: asyncio.subprocess.Process, how: signal.Signals) -> None:
         os.killpg(process.pid, how)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]

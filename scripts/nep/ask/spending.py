@@ -1,8 +1,9 @@
 """Tokens and money, by step; what earlier starts of the same shard have spent counts too."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ class Spending:
         self.cap = None if endpoint.max_cost is None else endpoint.max_cost / share
         self.usage: dict[str, Usage] = defaultdict(Usage)
         self._reserved = 0.0
+        self._under_way = 0
+        self._settled = asyncio.Event()
         self._ratios: dict[str, float] = {}
         place = folder / sha256_of_json([endpoint.url, endpoint.model])[:16]
         own = f"{part}-of-{share}"
@@ -76,21 +79,28 @@ class Spending:
         """The tokens that prompt and answer may have; the prompt's by what earlier answers of the step took."""
         return self._prompt_tokens(request) + request.max_tokens
 
-    @contextmanager
-    def reserved(self, request: Request) -> Iterator[None]:
-        """Put money by for an answer under way. Raises EndpointDownError where it could go beyond the cap."""
+    @asynccontextmanager
+    async def reserved(self, request: Request) -> AsyncIterator[None]:
+        """Put by what an answer may cost while it is under way; wait where only the cost of others under way, which may
+        turn out lower, stands against it. Raises EndpointDownError where it could go beyond the cap."""
         money = self._price(self._prompt_tokens(request), request.max_tokens)
-        if self.cap is not None and self.money + self._reserved + money > self.cap:
-            raise EndpointDownError(
-                f"{self._endpoint.model}: of this shard's part of max_cost, {self.cap:.4f}, {self.money:.4f} is spent, "
-                f"{self._reserved:.4f} is under way, and the next answer may cost {money:.4f}. Every answer so far is "
-                "kept: raise max_cost and start again"
-            )
+        while self.cap is not None and self.money + self._reserved + money > self.cap:
+            if not self._under_way:
+                raise EndpointDownError(
+                    f"{self._endpoint.model}: {self.money:.4f} of {self.cap:.4f}, this shard's part of max_cost, is "
+                    f"spent, and the next answer may cost {money:.4f}. Every answer so far is kept: raise max_cost and "
+                    "start again"
+                )
+            await self._settled.wait()
         self._reserved += money
+        self._under_way += 1
         try:
             yield
         finally:
             self._reserved -= money
+            self._under_way -= 1
+            self._settled.set()
+            self._settled = asyncio.Event()
 
     def pay(self, request: Request, prompt: int, completion: int) -> None:
         """Count an answer of so many tokens, and note it for later starts."""

@@ -143,17 +143,17 @@ def test_a_kept_answer_is_checked_again_and_asked_for_again_with_its_fault(tmp_p
 def test_noise_of_every_kind_ends_in_the_same_answers(tmp_path: Path) -> None:
     """A fifth fails, storms of 429, broken JSON and wrong forms: every question is answered, nothing is kept twice."""
     noise = Noise(failures=0.2, storm_every=25, storm_length=6, broken_json=0.1, wrong_form=0.1)
-    numbers = range(60)
+    numbers = range(40)
     with Annotator(noise) as annotator:
         asked = endpoint(annotator, max_reasks=6)
         answers, usage = ask_all(asked, tmp_path, map(question, numbers))
         assert answers == [truth(number) for number in numbers]
         statuses = annotator.statuses
-        assert statuses[500] > 5 and statuses[429] > 5
+        assert statuses[500] > 3 and statuses[429] > 3
         used = usage["lamps"]
         assert used.retries == statuses[500] + statuses[429]
         assert used.requests == statuses[200] == len(numbers) + used.reasks
-        assert used.reasks > 5
+        assert used.reasks > 3
         before = annotator.requests
         assert ask_all(asked, tmp_path, map(question, numbers))[0] == answers
         assert annotator.requests == before
@@ -197,7 +197,7 @@ def test_a_request_that_always_fails_is_one_questions_problem(tmp_path: Path) ->
         asked = endpoint(annotator)
         bad = Seen(body_of(asked, question(7))).identity
         annotator.noise = OneFails()
-        others = [question(number, sample=sample) for sample in range(4) for number in range(10) if number != 7]
+        others = [question(number, sample=sample) for sample in range(2) for number in range(10) if number != 7]
         answers, _ = ask_all(asked, tmp_path, [question(7), *others])
         assert answers[0].reason is Reason.ANSWER_FAILED
         assert "status 500" in answers[0].detail
@@ -281,34 +281,32 @@ def test_without_a_key_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_cap_stops_before_it_is_passed_and_counts_earlier_starts(tmp_path: Path) -> None:
     with Annotator() as annotator:
-        # Without prices for prompts, an answer costs at most its longest, 100.
-        costs = {"price_out": 1e6, "max_cost": 1000}
-        asked = endpoint(annotator, **costs)
-        with pytest.raises(EndpointDownError, match="max_cost"):
-            ask_all(asked, tmp_path, map(question, range(400)))
+        asked = endpoint(annotator, price_out=1e6, max_cost=300)
+        with pytest.raises(EndpointDownError, match=r"max_cost.* raise max_cost and start again"):
+            ask_all(asked, tmp_path, map(question, range(100)))
         first = annotator.requests
-        with pytest.raises(EndpointDownError, match="raise max_cost and start again"):
-            ask_all(asked, tmp_path, map(question, range(400)))
-        assert annotator.requests <= first + 1
-        answers, usage = ask_all(asked, tmp_path, map(question, range(first - 1)))
-        assert all(isinstance(answer, SeenLamps) for answer in answers), "every paid answer is kept"
-        assert 900 < usage["lamps"].money <= 1000
-        ask_all(asked.model_copy(update={"max_cost": 2000}), tmp_path, map(question, range(first + 10)))
-        assert annotator.requests > first + 5
+        with pytest.raises(EndpointDownError, match="max_cost"):
+            ask_all(asked, tmp_path, map(question, range(100)))
+        assert annotator.requests == first
+        # An answer costs 12 and may cost 100.
+        _, usage = ask_all(asked, tmp_path, [])
+        assert 200 < usage["lamps"].money <= 300
+        _, usage = ask_all(asked.model_copy(update={"max_cost": 1e6}), tmp_path, map(question, range(first + 16)))
+        assert usage["lamps"].cached == first, "every answer that was paid for is kept"
 
 
 def test_shards_share_cap_and_requests_at_once(tmp_path: Path) -> None:
-    with Annotator(Noise(stalls=1, stall_s=0.05)) as annotator:
-        asked = endpoint(annotator, price_out=1e6, max_cost=2000, concurrent=4)
+    with Annotator(Noise(stalls=1, stall_s=0.02)) as annotator:
+        asked = endpoint(annotator, price_out=1e6, max_cost=400, concurrent=4)
         for part in range(2):
             with pytest.raises(EndpointDownError, match="max_cost"):
-                ask_all(asked, tmp_path, [question(n, sample=part) for n in range(200)], share=2, part=part)
+                ask_all(asked, tmp_path, [question(n, sample=part) for n in range(30)], share=2, part=part)
+            _, usage = ask_all(asked, tmp_path, [], share=2, part=part)
+            assert 100 < usage["lamps"].money <= 200
         assert annotator.most_at_once == 2
-        _, usage = ask_all(asked, tmp_path, [], share=2, part=1)
-        assert 900 < usage["lamps"].money <= 1000
-        # One shard alone in the next start has what both have left.
-        with pytest.raises(EndpointDownError, match="max_cost"):
-            ask_all(asked, tmp_path, [question(n, sample=5) for n in range(200)])
+        # What two shards have spent counts for one as well.
+        with pytest.raises(EndpointDownError, match=r"[23][0-9]{2}\..* of 400"):
+            ask_all(asked, tmp_path, [question(n, sample=5) for n in range(30)])
         with pytest.raises(InputError, match="5 shards cannot share 4 requests"):
             ask_all(asked, tmp_path, [question(1)], share=5)
 
@@ -356,9 +354,9 @@ def test_a_killed_process_loses_at_most_the_answers_under_way(tmp_path: Path) ->
         child.join()
         answered = annotator.statuses[200]
         assert answered < 500
-        _, usage = ask_all(asked, tmp_path, map(question, range(answered)))
-        assert usage["lamps"].cached >= answered - 2 * 4
-        assert annotator.requests <= answered + 3 * 4
+        # for_each takes 16 at a time, so that later ones may have been answered first.
+        _, usage = ask_all(asked, tmp_path, map(question, range(answered + 16)))
+        assert usage["lamps"].cached >= answered - asked.concurrent
 
 
 def test_for_each_takes_few_at_a_time_and_another_error_ends_it_at_once() -> None:

@@ -1,8 +1,10 @@
 """Limits a minute, requests at once and the breaker, on a clock of the test's own."""
 
 import asyncio
+from random import Random
 
 from nep.ask.pace import FIRST_UNDER_WAY, Breaker, Crowd, Pace
+from nep.ask.sender import Patience
 
 
 class Clock:
@@ -103,3 +105,10 @@ def test_a_breaker_opens_after_its_time_without_an_answer() -> None:
 def test_a_breaker_opens_at_once_where_the_endpoint_wants_a_longer_rest() -> None:
     assert Breaker(60, Clock()).failed(wait_s=3600)
     assert not Breaker(60, Clock()).failed(wait_s=30)
+
+
+def test_waits_double_up_to_the_longest_and_the_same_request_waits_the_same() -> None:
+    patience = Patience(first_s=1, longest_s=60)
+    waits = [patience.wait(tries, Random("key")) for tries in (1, 2, 3, 9, 10_000)]
+    assert [0.5 <= wait / step <= 1 for wait, step in zip(waits, (1, 2, 4, 60, 60), strict=True)] == [True] * 5
+    assert patience.wait(3, Random("key")) == waits[2] != patience.wait(3, Random("other"))
