@@ -20,6 +20,8 @@ rule annotate_shard:
         f"{RUN}/benchmarks/annotate_shard/{{shard}}.tsv"
     conda:
         "../envs/annotate.yaml"
+    # An API is asked from where there is a network; a job that serves the model itself needs a GPU.
+    localrule: not (ANNOTATE and ANNOTATE.serves)
     threads: ANNOTATE.processes if ANNOTATE else 1
     resources:
         # Prices, limits and the address of an endpoint do not make anything run again.

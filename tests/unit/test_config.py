@@ -39,6 +39,8 @@ BLOCK_DECIDES = {
     "evaluate": "evaluate_model.py",
     "tiny_model": "make_tiny_model.py",
     "source": "list_source.py fetch_archive.py finish_download.py",
+    "shots": "shots_shard.py merge_shots.py",
+    "annotate": "annotate_shard.py",
 }
 
 

@@ -26,6 +26,8 @@ ROOMS = (
     "video",
     "benchmarks",
     "dedup",
+    "shots",
+    "annotate",
     "split",
     "download",
     "data",
@@ -48,6 +50,7 @@ ROOMS = (
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
+    "annotate_shard.py": "annotate ask config errors files fingerprint jobs records rows shots video",
     "choose_questions.py": "config data errors files own_benchmark records rows stats",
     "convert_datasets.py": "config data dedup errors files layout records rows stats",
     "encode_shard.py": "config encode errors files fingerprint jobs model rows video",
@@ -64,10 +67,13 @@ DECIDED_BY = {
     "make_controls.py": "config errors evaluate files jobs rows stats video",
     "make_data_card.py": "config errors files layout records report rows slurm stats video",
     "make_demo_data.py": "config data demo errors files records rows",
+    "make_demo_videos.py": "config data demo errors files records rows",
     "make_report.py": "config errors files layout report slurm stats video",
     "make_tiny_model.py": "config data demo errors files model records rows",
+    "merge_annotations.py": "annotate ask config errors files jobs records rows shots video",
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
+    "merge_shots.py": "config dedup errors files jobs records rows shots video",
     "merge_questions.py": "annotate ask config data dedup errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "config errors files records rows",
@@ -76,6 +82,7 @@ DECIDED_BY = {
     "print_results.py": "config errors files layout report slurm stats",
     "review_questions.py": "config data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",

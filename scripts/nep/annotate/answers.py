@@ -34,8 +34,8 @@ class WithEvents(Answer):
         for number, event in enumerate(events, start=1):
             if event.end > duration + ROUNDING_S:
                 raise ValueError(f"event {number} ends at {event.end:g} s, but the video at {duration:g} s")
-            if event.start >= min(event.end, duration):
-                raise ValueError(f"event {number}: start {event.start:g} s must be before end {event.end:g} s")
+            if event.start > min(event.end, duration):
+                raise ValueError(f"event {number}: start {event.start:g} s must not be after end {event.end:g} s")
         for number, (before, after) in enumerate(pairwise(events), start=2):
             if after.start <= before.start:
                 raise ValueError(f"event {number} must start after event {number - 1}, at {before.start:g} s")

@@ -9,10 +9,10 @@ from nep.records.schema import Row
 
 
 class TimedEvent(Row):
-    """What happens from `start` to `end`, in seconds from the first frame."""
+    """What happens from `start` to `end`, in seconds from the first frame; both are the same where one frame shows it."""
 
-    start: float = Field(ge=0)
-    end: float = Field(ge=0)
+    start: float = Field(ge=0, allow_inf_nan=False)
+    end: float = Field(ge=0, allow_inf_nan=False)
     description: Line
 
 
