@@ -48,7 +48,8 @@ def _block_of(value: Schema) -> str | None:
 def _item_of(mapping: Schema) -> Schema:
     """What the values of a mapping are: names with a pattern are told apart from others by JSON schema."""
     (item,) = mapping.get("patternProperties", {"": mapping.get("additionalProperties")}).values()
-    return item
+    # `true` stands for any value.
+    return {} if item is True else item
 
 
 def _section(block: Schema, places: list[str], links: dict[str, str], blocks: Schema) -> str:
@@ -74,6 +75,8 @@ def _type(value: Schema, links: dict[str, str]) -> str:
     """What a value may be, in words."""
     if "$ref" in value:
         return links[_block_of(value)]
+    if not value:
+        return "any value"
     if "anyOf" in value:
         return " or ".join(_type(option, links) for option in value["anyOf"])
     if "enum" in value or "const" in value:

@@ -40,7 +40,8 @@ BLOCK_DECIDES = {
     "tiny_model": "make_tiny_model.py",
     "source": "list_source.py fetch_archive.py finish_download.py",
     "shots": "shots_shard.py merge_shots.py",
-    "annotate": "annotate_shard.py",
+    "annotate": "annotate_shard.py write_questions_shard.py merge_questions.py choose_questions.py",
+    "own_benchmark": "write_questions_shard.py merge_questions.py choose_questions.py",
 }
 
 

@@ -30,8 +30,7 @@ class GainBounds(Block):
 
 
 class OwnBenchmark(Block):
-    """Multiple-choice questions written from the events of annotated videos: a benchmark of one's own, and training
-    questions."""
+    """Multiple-choice questions written from the events of annotated videos: a benchmark and a training set."""
 
     text: AskedEndpoint | None = Field(
         None, description="Model that writes the questions and answers them without the video (null: `annotate`'s)."
@@ -65,6 +64,7 @@ class OwnBenchmark(Block):
     frames: int = Field(16, ge=1, description="Frames of a part that the vision model is shown.")
     size: int = Field(448, ge=28, description="Longer side of these frames in pixels, at most.")
     max_answer_tokens: int = Field(2048, ge=64, description="Longest answer, in tokens.")
+    processes: int = Field(2, ge=1, description="Threads of one job that read frames.")
     shards: int = Field(4, ge=1, description="Jobs that share the videos.")
     benchmark: GainBounds = Field(GainBounds(), description="What a question of the benchmark must keep.")
     training: GainBounds = Field(GainBounds(), description="What a training question must keep.")
@@ -74,6 +74,11 @@ class OwnBenchmark(Block):
         description="Whether the benchmark holds only questions that all reviewers accepted; else those that none of "
         "them rejected.",
     )
+
+    @property
+    def serves(self) -> bool:
+        """Whether a job starts a model itself."""
+        return any(endpoint.serve is not None for endpoint in (self.vision, self.text) if endpoint is not None)
 
     def asking(self, annotate: Annotate) -> "OwnBenchmark":
         """The block with both endpoints, those of `annotate` where it names none."""
