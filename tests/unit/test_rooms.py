@@ -72,7 +72,7 @@ DECIDED_BY = {
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_shots.py": "config dedup errors files jobs records rows shots video",
-    "merge_questions.py": "annotate ask config data dedup errors files jobs own_benchmark records rows stats video",
+    "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "config errors files records rows",
     "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "

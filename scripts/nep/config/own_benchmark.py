@@ -4,7 +4,6 @@ from typing import get_args
 
 from pydantic import Field, model_validator
 
-from nep.config.annotate import Annotate
 from nep.config.asked_endpoint import AskedEndpoint
 from nep.config.base import Block, Fraction
 from nep.config.questions import Kind
@@ -80,10 +79,9 @@ class OwnBenchmark(Block):
         """Whether a job starts a model itself."""
         return any(endpoint.serve is not None for endpoint in (self.vision, self.text) if endpoint is not None)
 
-    def asking(self, annotate: Annotate) -> "OwnBenchmark":
-        """The block with both endpoints, those of `annotate` where it names none."""
-        text, vision = self.text or annotate.text_endpoint, self.vision or annotate.vision
-        return self.model_copy(update={"text": text, "vision": vision})
+    def asking(self, text: AskedEndpoint, vision: AskedEndpoint) -> "OwnBenchmark":
+        """The block with both endpoints: these where it names none."""
+        return self.model_copy(update={"text": self.text or text, "vision": self.vision or vision})
 
     @model_validator(mode="after")
     def _solved_can_be_seen(self) -> "OwnBenchmark":
