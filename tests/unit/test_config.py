@@ -158,7 +158,13 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
 
     of_trainings = ("nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker")
     places = {
-        *("shots.processes", "split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
+        *(
+            "shots.processes",
+            "split.processes",
+            "encode.processes",
+            "evaluate.processes",
+            "references.large.concurrent",
+        ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
     }

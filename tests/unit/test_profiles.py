@@ -8,6 +8,8 @@ from nep.config.whole import load_config
 from nep.workflow.rule_graph import rules_of
 
 ROOT = Path(__file__).resolve().parents[2]
+# Their jobs ask a model, or serve it themselves.
+ASKING = {"annotate_shard", "write_questions_shard"}
 
 
 def read(path: str) -> dict:
@@ -54,7 +56,7 @@ def test_shards_that_share_a_job_run_one_after_another() -> None:
     profile = read("slurm/config.yaml")
     grouped = [entry.partition("=")[0] for entry in profile["groups"]]
     # A rule of a group is never local, and each job that serves a model starts it anew.
-    assert set(grouped) == {rule for rule in all_rules() if rule.endswith("_shard")} - {"annotate_shard", "write_questions_shard"}
+    assert set(grouped) == {rule for rule in all_rules() if rule.endswith("_shard")} - ASKING
     assert {profile["set-resources"][rule]["shards"] for rule in grouped} == {1}
     assert (profile["resources"], profile["set-resource-scopes"]) == (["shards=1"], ["shards=local"])
 

@@ -9,7 +9,7 @@ from nep.records.schema import Row
 
 
 class TimedEvent(Row):
-    """What happens from `start` to `end`, in seconds from the first frame; both are the same where one frame shows it."""
+    """What happens from `start` to `end`, in seconds from the first frame; equal where one frame alone shows it."""
 
     start: float = Field(ge=0, allow_inf_nan=False)
     end: float = Field(ge=0, allow_inf_nan=False)

@@ -13,6 +13,7 @@ from nep.files import read_json, read_jsonl, write_text
 from nep.layout.datasets import VALIDATION
 from nep.records.schema import Record, rows_as
 from nep.report import curves
+from nep.report.annotation import Annotation, read_annotation
 from nep.report.collect import Quarantined, Row, checked, read_quarantined
 from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, part_frames
 from nep.report.histogram import Histogram, category_histogram, count_histogram, share_histogram
@@ -46,8 +47,10 @@ NUMBER = re.compile(r"\b\d+\b")
 
 @dataclass(frozen=True)
 class CardData:
-    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id; `written` is
-    None where no questions were written."""
+    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id.
+
+    `written` is None where no questions were written, `annotation` where the source brought its annotations.
+    """
 
     root: Path
     records: list[Record]
@@ -55,6 +58,7 @@ class CardData:
     quarantined: list[Quarantined]
     convert: Row
     written: Written | None
+    annotation: Annotation | None
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def collect_card(root: Path) -> CardData:
         quarantined=read_quarantined(root, split_rows),
         convert=manifest,
         written=read_written(root),
+        annotation=read_annotation(root),
     )
 
 
@@ -191,6 +196,7 @@ def render_card(card: CardData, run_name: str) -> str:
         methods=sorted({row.method for row in choices if row.method}),
         rules=list(dict.fromkeys(rule for row in choices for rule in row.rules)),
         written=card.written,
+        annotation=card.annotation,
         set_aside=set_aside(card.quarantined),
         samples=select_samples(card),
         geometry=curves,
