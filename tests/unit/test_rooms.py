@@ -86,7 +86,7 @@ DECIDED_BY = {
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
-    "write_questions_shard.py": "annotate ask config data dedup errors files fingerprint jobs own_benchmark records "
+    "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",
 }
 # What a training draws its rows with, of a room that otherwise makes data sets.
