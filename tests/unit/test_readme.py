@@ -160,7 +160,9 @@ def test_named_keys_exist() -> None:
 
 def block_of(annotation: Any) -> type[BaseModel]:
     """The block of a key that may be null."""
-    return next(kind for kind in (annotation, *get_args(annotation)) if kind and issubclass(kind, BaseModel))
+    return next(
+        kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+    )
 
 
 def test_the_record_shown_has_a_split_time_and_an_event_to_ask_for() -> None:
