@@ -95,6 +95,8 @@ def test_vllm_is_started_holds_answers_to_their_schema_and_counts_tokens(tmp_pat
         "max-model-len": 1024,
         "enforce-eager": True,
         "max-num-seqs": 4,
+        # At its own wish this model would write spaces between two signs for ever.
+        "structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
         "limit-mm-per-prompt": '{"image": 4, "video": 0}',
     }
     serve = {"weights": str(tiny_checkpoint), "options": options}
@@ -105,7 +107,7 @@ def test_vllm_is_started_holds_answers_to_their_schema_and_counts_tokens(tmp_pat
     endless = question(0, frames=0, max_tokens=20, step="endless", system="word " * 2000)
     requests = [*held, *blind, *loose, endless]
     answers, usage = ask_all(asked, tmp_path, requests)
-    assert all(isinstance(answer, Choice) for answer in answers[:8])
+    assert [str(answer) for answer in answers[:8] if not isinstance(answer, Choice)] == []
     assert reasons(answers[8:10]) == {Reason.ANSWER_TRUNCATED}
     assert answers[10].reason is Reason.ANSWER_FAILED
     assert "1024" in answers[10].detail
@@ -162,7 +164,6 @@ def test_transformers_takes_images_counts_tokens_and_its_nonsense_is_quarantined
     assert reasons(answers) <= NONSENSE
     assert 0 < usage["0"].completion_tokens <= 2 * 12
     assert usage["2"].prompt_tokens >= usage["0"].prompt_tokens / 2 + 2 * (4 + 2)
-    # It has no schemas, and says so.
-    refused, _ = ask_all(asked.model_copy(update={"structured": "json_schema"}), tmp_path, requests[:1])
-    assert refused[0].reason is Reason.ANSWER_FAILED
-    assert "response_format" in refused[0].detail
+    # It ignores schemas: its answers are checked all the same.
+    unheld, _ = ask_all(asked.model_copy(update={"structured": "json_schema"}), tmp_path, requests)
+    assert reasons(unheld) <= NONSENSE

@@ -78,7 +78,7 @@ class BatchSender:
                     batch = self._earlier.pop(key, None) or await self._sent(key, body)
                     outcome = (await self._outcomes_of(batch)).get(key, "it expired")
                     if isinstance(outcome, Reply):
-                        self._spending.pay(request, outcome.prompt_tokens, outcome.completion_tokens)
+                        self._spending.pay(request, outcome)
                         self._notes.append(to_json_line({"taken": key}).encode())
                         return outcome
                     fault = f"{outcome} in batch {batch}"

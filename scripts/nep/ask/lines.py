@@ -25,7 +25,9 @@ class OwnFile:
 
     def __init__(self, folder: Path, admit: Callable[[Path], None] | None = None) -> None:
         self._admit = admit
-        self.path = folder / f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl"
+        # Names sort by age: of two answers to one question, all processes take the older one.
+        name = f"{time.time_ns():020}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl"
+        self.path = folder / name
         self._file: BinaryIO | None = None
         self._end = 0
         self._synced = 0.0

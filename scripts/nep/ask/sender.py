@@ -91,7 +91,7 @@ class Sender:
                 while (quiet := self._quiet_until - time.monotonic()) > 0:
                     await self._rest(quiet)
                 reply = await self._connection.send(body)
-                self._spending.pay(request, reply.prompt_tokens, reply.completion_tokens)
+                self._spending.pay(request, reply)
             self._tokens.correct(reply.prompt_tokens + reply.completion_tokens - tokens)
             self._crowd.answered()
             self._breaker.answered()

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nep.ask.connection import Reply
 from nep.ask.lines import OwnFile, whole_rows
 from nep.ask.request import EndpointDownError, Frame, Request
 from nep.config.asked_endpoint import AskedEndpoint
@@ -102,8 +103,10 @@ class Spending:
             self._settled.set()
             self._settled = asyncio.Event()
 
-    def pay(self, request: Request, prompt: int, completion: int) -> None:
-        """Count an answer of so many tokens, and note it for later starts."""
+    def pay(self, request: Request, reply: Reply) -> None:
+        """Count a reply, and note it for later starts; where the endpoint counts no tokens, by its characters."""
+        prompt = reply.prompt_tokens or round(self._prompt_tokens(request))
+        completion = reply.completion_tokens or len(reply.text) // CHARACTERS_A_TOKEN
         found = prompt / _guessed_tokens(request)
         self._ratios[request.step] = RATIO_MEMORY * self._ratios.get(request.step, found) + (1 - RATIO_MEMORY) * found
         row = {

@@ -1,6 +1,7 @@
 """Typed answers of a real HTTP server, kept and paid for once."""
 
 import asyncio
+import logging
 import multiprocessing
 import stat
 import time
@@ -135,7 +136,7 @@ def test_a_kept_answer_is_checked_again_and_asked_for_again_with_its_fault(tmp_p
         assert [message["role"] for message in annotator.bodies[1]["messages"]] == [
             *("system", "user", "assistant", "user")
         ]
-        # The first answer is still there for those whom it suits.
+        # Of several that suit, the first one counts.
         answers, _ = ask_all(endpoint(annotator), tmp_path, [replace(checked, context={"most": 4})])
         assert (len(answers[0].colours), annotator.requests) == (4, 2)
 
@@ -253,9 +254,9 @@ def test_requests_that_an_endpoint_does_not_take_end_the_run_where_none_is_taken
 
 
 def test_a_refused_key_ends_the_run_and_the_key_is_nowhere(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("OPENAI_LOG", "debug")
+    caplog.set_level(logging.DEBUG)
     with Annotator(key="another") as annotator:
         with pytest.raises(EndpointDownError, match=r"refuses every request .*\[TEST_KEY\].*key in TEST_KEY") as caught:
             ask_all(endpoint(annotator), tmp_path, [question(1)])
@@ -268,7 +269,8 @@ def test_a_refused_key_ends_the_run_and_the_key_is_nowhere(
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) >= 2
     assert KEY.encode() not in b"".join(written)
-    assert KEY not in "".join((*capfd.readouterr(), str(caught.value), str(refused), repr(asked)))
+    assert "HTTP Request" in caplog.text
+    assert KEY not in "".join((*capfd.readouterr(), caplog.text, str(caught.value), str(refused), repr(asked)))
 
 
 def test_without_a_key_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,6 +295,23 @@ def test_a_cap_stops_before_it_is_passed_and_counts_earlier_starts(tmp_path: Pat
         assert 200 < usage["lamps"].money <= 300
         _, usage = ask_all(asked.model_copy(update={"max_cost": 1e6}), tmp_path, map(question, range(first + 16)))
         assert usage["lamps"].cached == first, "every answer that was paid for is kept"
+
+
+def test_an_endpoint_that_counts_no_tokens_cannot_pass_the_cap_unseen(tmp_path: Path) -> None:
+    with Annotator() as annotator:
+        counting = annotator.reply
+
+        def silent(body: dict[str, Any], key: str | None) -> tuple[int, dict[str, str], dict[str, Any]]:
+            status, headers, content = counting(body, key)
+            return status, headers, {**content, "usage": None}
+
+        annotator.reply = silent
+        asked = endpoint(annotator, price_out=1e6, max_cost=200)
+        with pytest.raises(EndpointDownError, match="max_cost"):
+            ask_all(asked, tmp_path, map(question, range(40)))
+        _, usage = ask_all(asked, tmp_path, [])
+        assert 100 < usage["lamps"].money <= 200
+        assert usage["lamps"].prompt_tokens > 4 * 1000 * usage["lamps"].requests, "a frame is taken for 1,000 tokens"
 
 
 def test_shards_share_cap_and_requests_at_once(tmp_path: Path) -> None:
@@ -325,7 +344,8 @@ def test_tokens_a_minute_hold_after_the_first_answers(tmp_path: Path) -> None:
         _, usage = ask_all(asked, tmp_path, map(question, range(20)))
         used = usage["lamps"].prompt_tokens + usage["lamps"].completion_tokens
         seconds = annotator.times[-1] - annotator.times[0]
-        assert used * 19 / 20 / seconds * 60 <= 1_000_000
+        # All but the last one; requests come a little later than they are sent, the first more than others.
+        assert used * 19 / 20 / seconds * 60 <= 1_050_000
 
 
 def test_the_store_shares_answers_between_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
