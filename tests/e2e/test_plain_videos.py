@@ -31,6 +31,7 @@ def test_plain_videos_become_data_sets_and_a_changed_prompt_asks_its_step_alone(
                 "recipe": "timed_events",
                 "hindsight": True,
                 "size": 84,
+                "tolerance_s": 0,
                 "shards": 2,
                 "processes": 1,
             },

@@ -57,7 +57,7 @@ class AnnotateRun:
     def start(cls, plain: Path, run: Path, server: Annotator, **changes: Any) -> "AnnotateRun":
         """Annotate the videos of `demo_folder` in the folder `run`."""
         endpoint = {"url": server.url, "model": "scripted", **changes.pop("endpoint", {})}
-        annotate = Annotate(**{"vision": endpoint, "frames": 24, "size": 84, **changes})
+        annotate = Annotate(**{"vision": endpoint, "frames": 24, "size": 84, "tolerance_s": 0.1, **changes})
         before = server.requests
         out, usage = run / "1-of-1.jsonl", run / "usage.json"
         annotate_shard(plain / "shots.jsonl", plain / "videos", annotate, 1, 1, run, out, usage, "code")

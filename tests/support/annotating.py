@@ -121,7 +121,7 @@ def looked(seen: Seen, moments: list[Moment], part: int) -> list[str]:
     """Colours that light up in some frames, with the annotator's noise."""
     lit = [colour for colour, _ in groupby(moment.lit for moment in moments if moment.lit)]
     return [
-        "?" if seen.noise.hits(seen.noise.wrong_events, "look", seen.identity, part, number) else colour
+        "?" if seen.noise.hits(seen.noise.wrong_looks, "look", seen.identity, part, number) else colour
         for number, colour in enumerate(lit)
     ]
 

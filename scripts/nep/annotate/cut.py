@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nep.annotate.rows import TimedEvent
-from nep.rows.quarantine import Reason, Rejection
 
 Boundary = Literal["shot", "event"]
 # A cut keeps the decimals that shot boundaries have.
@@ -38,18 +37,17 @@ def move_cut(placed: float, boundaries: Sequence[tuple[float, Boundary]], tolera
     return Cut(time, kind)
 
 
-def check_cut(time: float, events: Sequence[TimedEvent], last_scene: int, duration: float, min_part_s: float) -> None:
-    """Raise Rejection (cut_outside) where a part would be too short, or the cut does not divide the events as planned:
-    it must lie after the start of the event `last_scene` and before the end of the next one."""
+def fault_of_cut(
+    time: float, events: Sequence[TimedEvent], last_scene: int, duration: float, min_part_s: float
+) -> str | None:
+    """What is wrong with a cut: a part would be too short, or it does not divide the events as planned, which is after
+    the start of the event `last_scene` (1-based) and before the end of the next one. None where nothing is."""
     if not min_part_s <= time <= duration - min_part_s:
-        raise Rejection(
-            Reason.CUT_OUTSIDE,
-            f"a cut at {time:g} s of {duration:g} s leaves a part of less than annotate.min_part_s, {min_part_s:g} s",
-        )
+        return f"a cut at {time:g} s of {duration:g} s leaves a part of less than annotate.min_part_s, {min_part_s:g} s"
     begins, ends = events[last_scene - 1].start, events[last_scene].end
     if not begins < time < ends:
-        raise Rejection(
-            Reason.CUT_OUTSIDE,
+        return (
             f"a cut at {time:g} s is not between Scene {last_scene}, which begins at {begins:g} s, and "
-            f"Scene {last_scene + 1}, which ends at {ends:g} s",
+            f"Scene {last_scene + 1}, which ends at {ends:g} s"
         )
+    return None

@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nep.annotate import interview
 from nep.annotate.answers import CausalAnalysis, Prediction, SplitCaptions
-from nep.annotate.cut import Boundary, Cut, check_cut, event_boundary, move_cut
+from nep.annotate.cut import Boundary, Cut, event_boundary, fault_of_cut, move_cut
 from nep.annotate.interview import Interview
 from nep.annotate.rows import AnnotatedVideo, TimedEvent
 from nep.config.annotate import RecipeName
@@ -101,14 +102,20 @@ def _cut(
     last_scene: int,
     boundaries: Sequence[tuple[float, Boundary]],
 ) -> Cut:
-    """The cut at the nearest of these boundaries and those of shots. Raises Rejection (cut_outside)."""
+    """The cut at the nearest of these boundaries and those of shots that divides the events as planned.
+
+    Raises Rejection (cut_outside) where the cut as placed does not.
+    """
     annotate, video = asked.annotate, asked.video
+    fault_at = partial(
+        fault_of_cut, events=events, last_scene=last_scene, duration=video.duration, min_part_s=annotate.min_part_s
+    )
+    # What was placed must divide the events by itself: a boundary must not hide that two answers contradict each other.
+    if fault := fault_at(placed):
+        raise Rejection(Reason.CUT_OUTSIDE, fault)
     shots: list[tuple[float, Boundary]] = [(time, "shot") for time in video.boundaries]
-    cut = move_cut(placed, [*boundaries, *shots], annotate.tolerance_s)
-    # What was placed is checked, too: a boundary must not hide that two answers contradict each other.
-    for time in (placed, cut.time):
-        check_cut(time, events, last_scene, video.duration, annotate.min_part_s)
-    return cut
+    fitting = [boundary for boundary in (*boundaries, *shots) if not fault_at(boundary[0])]
+    return move_cut(placed, fitting, annotate.tolerance_s)
 
 
 def _check_events(events: Sequence[TimedEvent]) -> None:

@@ -64,7 +64,7 @@ def annotate_shard(
         if shard_of(video.id, shards) == shard:
             row = ledger.find(video.id, video.model_dump(mode="json"))
             rows.append(row) if row else open_videos.append(video)
-    cache, label = run_dir / "work/ask", f"{STAGE} {shard_name(shard, shards)}"
+    cache, label = run_dir / "work/ask" / STAGE, f"{STAGE} {shard_name(shard, shards)}"
     made, used = asyncio.run(
         _annotate_all(open_videos, videos, annotate, prompts, cache, (shard - 1, shards), ledger, label)
     )

@@ -43,6 +43,11 @@ class Annotate(Block):
     )
 
     @property
+    def text_endpoint(self) -> AskedEndpoint:
+        """The model that is given texts alone."""
+        return self.text or self.vision
+
+    @property
     def serves(self) -> bool:
         """Whether a job starts a model itself."""
         return any(endpoint.serve is not None for endpoint in (self.vision, self.text) if endpoint is not None)

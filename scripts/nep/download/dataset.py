@@ -52,7 +52,7 @@ def list_source(source: Source) -> dict[str, Any]:
     return {
         "commit": place.commit,
         "archives": [asdict(place.describe(name)) for name in archives],
-        "annotations": _plain_videos(place) if plain else asdict(place.describe(source.annotations)),
+        "annotations": plain_videos(place) if plain else asdict(place.describe(source.annotations)),
         "questions": asdict(place.describe(source.questions)) if source.questions else None,
         "seedbench_r1": {level: asdict(place.describe(name)) for level, name in source.seedbench_r1.items()},
     }
@@ -66,7 +66,8 @@ def _matching_archives(place: Place, patterns: list[str]) -> list[str]:
     return matching
 
 
-def _plain_videos(place: Place) -> list[str]:
+def plain_videos(place: Place) -> list[str]:
+    """Names of a folder's videos, sorted. Raises InputError where it holds none."""
     names = place.names()
     videos = [name for name in names if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
     if not videos:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from nep.config.annotate import Annotate
 from nep.config.whole import load_config
 from nep.plan.dry_run import Job
 from nep.plan.estimates import Costs, Estimate, earlier_shards, estimate, expected_bytes
@@ -193,3 +194,17 @@ def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 16 + 14_000_000_000
     assert expected_bytes("sft", facts, {}, visual) is None
     assert expected_bytes("download", replace(facts, archive_bytes=None), {}, None) is None
+
+
+def test_annotation_is_counted_in_requests_tokens_and_money(facts: Facts) -> None:
+    vision = {"url": "http://a", "model": "m", "price_in": 1.0, "price_out": 10.0}
+    annotate = Annotate(vision=vision, recipe="timed_events", frames=10, size=448, shards=4)
+    known = replace(facts, config=facts.config.model_copy(update={"annotate": annotate}))
+    jobs = [job(known, "annotate_shard", shard=shard, shards=4) for shard in (1, 2)]
+    found = of(jobs, known)
+    # Two of four shards of 1,000 videos; watch, plan, foretell, verify, critique; 144 tokens a frame in two of them.
+    tokens_in, tokens_out = 500 * (5 * 800 + 2 * 10 * 144), 500 * 5 * 250
+    assert f"2,500 requests, about {tokens_in / 1e6:,.1f} M tokens in and {tokens_out / 1e6:,.1f} M out" in found.source
+    assert f"cost about {(tokens_in + 10 * tokens_out) / 1e6:,.2f}" in found.source
+    assert found.cpu_seconds == pytest.approx(500 * 1.3 * 3)
+    assert of(jobs, replace(known, videos=None)).cpu_seconds is None
