@@ -48,8 +48,7 @@ def _block_of(value: Schema | bool) -> str | None:
 def _item_of(mapping: Schema) -> Schema | bool:
     """What the values of a mapping are: names with a pattern are told apart from others by JSON schema."""
     (item,) = mapping.get("patternProperties", {"": mapping.get("additionalProperties")}).values()
-    # `true` stands for any value.
-    return {} if item is True else item
+    return item
 
 
 def _section(block: Schema, places: list[str], links: dict[str, str], blocks: Schema) -> str:
@@ -77,8 +76,6 @@ def _type(value: Schema | bool, links: dict[str, str]) -> str:
         return "any"
     if "$ref" in value:
         return links[_block_of(value)]
-    if not value:
-        return "any value"
     if "anyOf" in value:
         return " or ".join(_type(option, links) for option in value["anyOf"])
     if "enum" in value or "const" in value:
