@@ -3,7 +3,7 @@
 # OUTPUTS  RUN/questions/{shards/*.jsonl,usage/*.json,questions.jsonl,rejected.jsonl,usage.json},
 #          RUN/questions/{futurebench.json,training.json,to_review.jsonl,left_out.jsonl,manifest.json}
 
-WRITTEN = CONFIG.questions.asking(ANNOTATE) if CONFIG.questions else None
+WRITTEN = CONFIG.questions.asking(ANNOTATE.text_endpoint, ANNOTATE.vision) if CONFIG.questions else None
 WRITTEN_SHARDS = [f"{shard}-of-{WRITTEN.shards}" for shard in range(1, WRITTEN.shards + 1)] if WRITTEN else []
 
 
@@ -21,6 +21,9 @@ rule write_questions_shard:
         f"{RUN}/benchmarks/write_questions_shard/{{shard}}.tsv"
     conda:
         "../envs/annotate.yaml"
+    # An API is asked from where there is a network; a job that serves the model itself needs a GPU.
+    localrule: not (WRITTEN and WRITTEN.serves)
+    threads: WRITTEN.processes if WRITTEN else 1
     resources:
         # Prices, limits and the address of an endpoint do not make anything run again.
         questions=lambda wildcards: WRITTEN.model_dump_json(),
@@ -36,6 +39,7 @@ rule write_questions_shard:
             --events {input.events:q} \
             --videos {params.run:q}/download/videos \
             --questions {resources.questions:q} \
+            --processes {threads:q} \
             --seed {params.seed:q} \
             --shard {wildcards.shard:q} \
             --shards {params.shards:q} \

@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--events", type=Path, required=True, help="events.jsonl")
     parser.add_argument("--videos", type=Path, required=True, help="folder below which the videos lie")
     parser.add_argument("--questions", required=True, help="config block 'questions' as JSON, with both endpoints")
+    parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--shard", type=int, required=True, help="number of this shard, from 1")
     parser.add_argument("--shards", type=int, required=True, help="number of shards")
@@ -26,7 +27,7 @@ def main() -> None:
     write_shard(
         options.events,
         videos=options.videos,
-        how=load_block(OwnBenchmark, options.questions),
+        how=load_block(OwnBenchmark, options.questions, processes=options.processes),
         seed=options.seed,
         shard=Shard(options.shard, options.shards, options.run_dir),
         out=options.out,

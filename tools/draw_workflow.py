@@ -14,9 +14,12 @@ from nep.files import write_text
 from nep.workflow.rule_graph import Edge, parse_rulegraph, rules_of, to_dot, without_implied
 
 ROOT = Path(__file__).resolve().parents[1]
-# The demo with its own annotations, and from its plain videos: together they have all stages.
+# The demo with its own annotations, and from its plain videos, with its own questions and with written ones: together
+# they have all stages.
 DEMO = ["config/config.yaml"]
 PLAIN_DEMO = [*DEMO, "config/recipes/annotate_demo.yaml"]
+WRITTEN_DEMO = [*PLAIN_DEMO, "config/recipes/questions_demo.yaml"]
+PLAIN_RUNS = ("annotate_demo", "questions_demo")
 
 
 def main() -> None:
@@ -50,11 +53,12 @@ def rulegraph(folder: Path) -> set[Edge]:
     names = ["video_data_part0.tar.gz", "video_data_part1.tar.gz", "next_event_prediction.json", "futurebench.json"]
     for name in names:
         _touch(folder / "results/demo/hub" / name)
-    _touch(folder / "results/annotate_demo/plain/futurebench.json")
-    (folder / "results/annotate_demo/plain/video_dataset").mkdir()
     _list(folder / "results/demo", [{"name": names[0]}])
-    _list(folder / "results/annotate_demo", [])
-    return {edge for configs in (DEMO, PLAIN_DEMO) for edge in _edges(folder, configs)}
+    for run in PLAIN_RUNS:
+        _touch(folder / "results" / run / "plain/futurebench.json")
+        (folder / "results" / run / "plain/video_dataset").mkdir()
+        _list(folder / "results" / run, [])
+    return {edge for configs in (DEMO, PLAIN_DEMO, WRITTEN_DEMO) for edge in _edges(folder, configs)}
 
 
 def _touch(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The review page in a real browser: keyboard only, both themes, a phone, nothing of the future before it is asked for,
 texts of models as texts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -38,12 +38,23 @@ def wait_for(browser: WebDriver, script: str) -> None:
     WebDriverWait(browser, PATIENCE_S).until(lambda driver: driver.execute_script(script))
 
 
-def wait_for_question(browser: WebDriver, number: int) -> None:
-    wait_for(browser, f"return document.readyState === 'complete' && document.body.dataset.place === '{number}'")
-
-
 def press(browser: WebDriver, *keys: str) -> None:
     ActionChains(browser).send_keys(*keys).perform()
+
+
+def press_with_control(browser: WebDriver, key: str) -> None:
+    ActionChains(browser).key_down(Keys.CONTROL).send_keys(key).key_up(Keys.CONTROL).perform()
+
+
+def leave_by(browser: WebDriver, *keys: str, pressing: Callable[..., None] = press) -> None:
+    """Press keys, the last of which leads to another page, or to this one anew, and wait for it."""
+    browser.execute_script("window.isOld = true")
+    pressing(browser, *keys)
+    wait_for(browser, "return !window.isOld && document.readyState !== 'loading'")
+
+
+def place(browser: WebDriver) -> str:
+    return select(browser, "body").get_attribute("data-place")
 
 
 def test_nothing_of_the_future_is_there_before_it_is_asked_for(browser: WebDriver, review: Served) -> None:
@@ -66,40 +77,33 @@ def test_nothing_of_the_future_is_there_before_it_is_asked_for(browser: WebDrive
 def test_a_review_from_the_first_question_to_the_last_by_keyboard_alone(browser: WebDriver, review: Served) -> None:
     first, second, third = review.session.questions
     visit(browser, review.address)
-    wait_for_question(browser, 1)
-    press(browser, Keys.ENTER, "r")
-    wait_for_question(browser, 2)
+    leave_by(browser, Keys.ENTER, "r")
+    assert place(browser) == "2"
     assert "1 of 3 decided: 0 accepted, 1 rejected" in select(browser, "[role=status]").text
     press(browser, Keys.ENTER, "e")
     assert browser.switch_to.active_element == select(browser, "[name=question]")
     # Letters are typed, and decide nothing.
-    ActionChains(browser).key_down(Keys.CONTROL).send_keys("a").key_up(Keys.CONTROL).send_keys(
-        "Are there no ears?"
-    ).perform()
-    ActionChains(browser).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
-    wait_for_question(browser, 3)
-    press(browser, Keys.ENTER, "a")
-    wait_for(browser, "return document.querySelector('.done') !== null")
+    press_with_control(browser, "a")
+    press(browser, "Are there no ears?")
+    leave_by(browser, Keys.ENTER, pressing=press_with_control)
+    assert place(browser) == "3"
+    leave_by(browser, Keys.ENTER, "a")
+    assert select(browser, ".done").is_displayed()
     assert "3 of 3 decided: 2 accepted (1 edited), 1 rejected" in select(browser, "[role=status]").text
     found = review.decisions
-    assert {identity: decision.verdict for identity, decision in found.items()} == {
-        first.id: "reject",
-        second.id: "accept",
-        third.id: "accept",
-    }
+    verdicts = {identity: decision.verdict for identity, decision in found.items()}
+    assert verdicts == {first.id: "reject", second.id: "accept", third.id: "accept"}
     assert found[second.id].edited.question == "Are there no ears?"
     assert found[second.id].edited.options == second.text.options
 
-    press(browser, "p")
-    wait_for_question(browser, 2)
-    assert (select(browser, "h1").text, select(browser, ".state").text) == ("Are there no ears?", "edited")
-    press(browser, Keys.ENTER, "a")
-    wait_for(browser, "return document.querySelector('.done') !== null")
-    assert review.decisions[second.id].edited.question == "Are there no ears?"
-    press(browser, "p")
-    wait_for_question(browser, 1)
-    press(browser, Keys.ENTER, "a")
-    wait_for(browser, "return document.querySelector('.state').textContent === 'accepted'")
+    leave_by(browser, "p")
+    assert (place(browser), select(browser, "h1").text) == ("2", "Are there no ears?")
+    assert select(browser, ".state").text == "edited"
+    leave_by(browser, Keys.ENTER, "a")
+    assert review.decisions[second.id].edited.question == "Are there no ears?", "what is shown is what is accepted"
+    leave_by(browser, "p")
+    leave_by(browser, Keys.ENTER, "a")
+    assert (place(browser), select(browser, ".state").text) == ("1", "accepted")
     assert review.decisions[first.id].verdict == "accept"
 
 
@@ -125,6 +129,7 @@ def test_it_fits_both_themes_and_a_phone(
     select(browser, "nav [data-key=e]").click()
     assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
     assert select(browser, "#edit").is_displayed() and not select(browser, "#asked").is_displayed()
+    assert not select(browser, "nav").is_displayed()
 
 
 def test_markup_of_a_model_is_text(browser: WebDriver, review: Served) -> None:
@@ -140,12 +145,11 @@ def test_markup_of_a_model_is_text(browser: WebDriver, review: Served) -> None:
 
 def test_an_edit_that_breaks_a_check_is_told_and_not_saved(browser: WebDriver, review: Served) -> None:
     visit(browser, review.address)
-    wait_for_question(browser, 1)
     press(browser, Keys.ENTER, "e")
     option = select(browser, "textarea[name=A]")
     option.clear()
     option.send_keys(review.session.questions[0].text.options["B"])
-    ActionChains(browser).key_down(Keys.CONTROL).send_keys(Keys.ENTER).key_up(Keys.CONTROL).perform()
+    press_with_control(browser, Keys.ENTER)
     wait_for(browser, "return document.getElementById('error').textContent !== ''")
     assert "Not saved: two options say the same" in select(browser, "#error").text
     assert review.decisions == {}

@@ -40,7 +40,8 @@ BLOCK_DECIDES = {
     "tiny_model": "make_tiny_model.py",
     "source": "list_source.py fetch_archive.py finish_download.py",
     "shots": "shots_shard.py merge_shots.py",
-    "annotate": "annotate_shard.py",
+    "annotate": "annotate_shard.py merge_annotations.py",
+    "own_benchmark": "write_questions_shard.py merge_questions.py choose_questions.py",
 }
 
 
@@ -82,7 +83,7 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("vision.min_pixels", 20000, "min_pixels (20000) must not exceed max_pixels (16384)"),
         ("source", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
-        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub' or 'table'"),
+        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub', 'table' or 'videos'"),
         ("model", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
@@ -157,7 +158,13 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
 
     of_trainings = ("nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker")
     places = {
-        *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
+        *(
+            "shots.processes",
+            "split.processes",
+            "encode.processes",
+            "evaluate.processes",
+            "references.large.concurrent",
+        ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
     }

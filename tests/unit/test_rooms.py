@@ -31,11 +31,9 @@ ROOMS = (
     "split",
     "download",
     "data",
+    "own_benchmark",
     "model",
     "encode",
-    "shots",
-    "annotate",
-    "own_benchmark",
     "demo",
     "train/runtime",
     "train",
@@ -74,7 +72,7 @@ DECIDED_BY = {
     "merge_encode.py": "encode errors files jobs rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_shots.py": "config dedup errors files jobs records rows shots video",
-    "merge_questions.py": "annotate ask config data dedup errors files jobs own_benchmark records rows stats video",
+    "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "config errors files records rows",
     "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "
@@ -88,7 +86,7 @@ DECIDED_BY = {
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
-    "write_questions_shard.py": "annotate ask config data dedup errors files fingerprint jobs own_benchmark records "
+    "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",
 }
 # What a training draws its rows with, of a room that otherwise makes data sets.

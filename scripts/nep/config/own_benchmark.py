@@ -4,7 +4,6 @@ from typing import get_args
 
 from pydantic import Field, model_validator
 
-from nep.config.annotate import Annotate
 from nep.config.asked_endpoint import AskedEndpoint
 from nep.config.base import Block, Fraction
 from nep.config.questions import Kind
@@ -30,8 +29,7 @@ class GainBounds(Block):
 
 
 class OwnBenchmark(Block):
-    """Multiple-choice questions written from the events of annotated videos: a benchmark of one's own, and training
-    questions."""
+    """Multiple-choice questions written from the events of annotated videos: a benchmark and a training set."""
 
     text: AskedEndpoint | None = Field(
         None, description="Model that writes the questions and answers them without the video (null: `annotate`'s)."
@@ -65,6 +63,7 @@ class OwnBenchmark(Block):
     frames: int = Field(16, ge=1, description="Frames of a part that the vision model is shown.")
     size: int = Field(448, ge=28, description="Longer side of these frames in pixels, at most.")
     max_answer_tokens: int = Field(2048, ge=64, description="Longest answer, in tokens.")
+    processes: int = Field(2, ge=1, description="Threads of one job that read frames.")
     shards: int = Field(4, ge=1, description="Jobs that share the videos.")
     benchmark: GainBounds = Field(GainBounds(), description="What a question of the benchmark must keep.")
     training: GainBounds = Field(GainBounds(), description="What a training question must keep.")
@@ -75,10 +74,14 @@ class OwnBenchmark(Block):
         "them rejected.",
     )
 
-    def asking(self, annotate: Annotate) -> "OwnBenchmark":
-        """The block with both endpoints, those of `annotate` where it names none."""
-        text, vision = self.text or annotate.text_endpoint, self.vision or annotate.vision
-        return self.model_copy(update={"text": text, "vision": vision})
+    @property
+    def serves(self) -> bool:
+        """Whether a job starts a model itself."""
+        return any(endpoint.serve is not None for endpoint in (self.vision, self.text) if endpoint is not None)
+
+    def asking(self, text: AskedEndpoint, vision: AskedEndpoint) -> "OwnBenchmark":
+        """The block with both endpoints: these where it names none."""
+        return self.model_copy(update={"text": self.text or text, "vision": self.vision or vision})
 
     @model_validator(mode="after")
     def _solved_can_be_seen(self) -> "OwnBenchmark":

@@ -45,8 +45,10 @@ class Config(Block):
     demo: Demo = Demo()
     model: Model
     shots: Shots = Shots()
-    annotate: Annotate | None = None
-    questions: OwnBenchmark | None = None
+    annotate: Annotate | None = Field(None, description="How plain videos are annotated; null: the source brings it.")
+    questions: OwnBenchmark | None = Field(
+        None, description="How questions about plain videos are written and chosen; null: none are."
+    )
     split: Split = Split()
     vision: Vision = Vision()
     encode: Encode = Encode()

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from nep.ask.request import Answer
 from nep.data.bounds import folded
-from nep.data.multiple_choice import DISTRACTORS
+from nep.data.options import DISTRACTORS
 from nep.own_benchmark.checks import check_question, check_text
 
 Text = Annotated[str, AfterValidator(check_text)]

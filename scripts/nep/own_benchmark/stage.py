@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -103,6 +103,7 @@ async def _write_all(
 ) -> tuple[list[dict[str, Any]], dict[str, Usage]]:
     """Rows of all questions, and what was used."""
     cache = shard.run_dir / "work" / "ask" / STAGE
+    reading = asyncio.Semaphore(how.processes)
     ask = partial(Asker, cache=cache, share=shard.count, part=shard.number - 1)
     async with AsyncExitStack() as stack:
         vision = await stack.enter_async_context(ask(how.vision))
@@ -114,7 +115,9 @@ async def _write_all(
         )
 
         async def written(video: AnnotatedVideo) -> list[dict[str, Any]]:
-            writer = Writer(text, vision, _reader(confined(videos, video.video_path), video, how), prompts, how, seed)
+            writer = Writer(
+                text, vision, _reader(confined(videos, video.video_path), video, how, reading), prompts, how, seed
+            )
             rows = [await _row(writer, video, kind) for kind in how.kinds]
             ledger.store(video.id, video.model_dump(mode="json"), {"rows": rows})
             progress.update()
@@ -132,18 +135,20 @@ async def _row(writer: Writer, video: AnnotatedVideo, kind: str) -> dict[str, An
         return quarantine_row(f"{video.id}-{kind}", STAGE, rejection.reason, rejection.detail)
 
 
-def _reader(path: Path, video: AnnotatedVideo, how: OwnBenchmark) -> Callable[[Part], Any]:
-    """Reads the frames of a part, once for all questions about the video, in a thread."""
+def _reader(
+    path: Path, video: AnnotatedVideo, how: OwnBenchmark, reading: asyncio.Semaphore
+) -> Callable[[Part], Awaitable[list[Frame]]]:
+    """Reads the frames of a part, once for all questions about the video."""
     spans: dict[Part, tuple[float, float]] = {"first": (0, video.cut), "second": (video.cut, video.duration)}
-    under_way: dict[Part, asyncio.Future[list[Frame]]] = {}
+    read: dict[Part, list[Frame]] = {}
 
-    def read(part: Part) -> asyncio.Future[list[Frame]]:
-        if part not in under_way:
-            times = even_times(*spans[part], how.frames)
-            under_way[part] = asyncio.ensure_future(asyncio.to_thread(read_frames, path, times, how.size))
-        return under_way[part]
+    async def frames_of(part: Part) -> list[Frame]:
+        if part not in read:
+            async with reading:
+                read[part] = await asyncio.to_thread(read_frames, path, even_times(*spans[part], how.frames), how.size)
+        return read[part]
 
-    return read
+    return frames_of
 
 
 def _was_answered(kept: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from nep.ask.request import A, Frame, Request
 from nep.config.own_benchmark import OwnBenchmark
 from nep.config.questions import Kind
 from nep.data.draw import stable_choice, stable_hash, stable_random
-from nep.data.multiple_choice import arrange
+from nep.data.options import arrange
 from nep.own_benchmark.answers import ChosenOption, NewDistractors, RightOptions, WrittenQuestion
 from nep.own_benchmark.events import Asked, asked_events, events_after, events_before
 from nep.own_benchmark.rows import OwnQuestion, Tries, Wording

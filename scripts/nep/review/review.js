@@ -59,6 +59,8 @@
     if (!isShown) return;
     form.hidden = !open;
     asked.hidden = open;
+    // Its buttons decide on the text as it was.
+    document.querySelector("nav").hidden = open;
     error.textContent = "";
     if (open) form.elements.question.focus();
   }
