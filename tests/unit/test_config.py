@@ -226,3 +226,20 @@ def test_committed_configurations_load_and_satisfy_the_schema(path: Path) -> Non
     values = yaml.safe_load(path.read_text())
     load_config(values)
     jsonschema.validate(values, Config.model_json_schema())
+
+
+def test_plain_videos_and_the_block_that_annotates_them_go_together() -> None:
+    annotate = {"vision": {"url": "http://localhost/v1", "model": "large"}}
+    videos = {"kind": "videos", "path": "data"}
+    config = load_config({**MINIMAL, "source": videos, "annotate": annotate})
+    assert (config.source.questions, config.annotate.text_endpoint, config.annotate.serves) == (
+        None,
+        config.annotate.vision,
+        False,
+    )
+    with pytest.raises(InputError, match=r"name the model that makes them, annotate\.vision"):
+        load_config({**MINIMAL, "source": videos})
+    with pytest.raises(InputError, match=r"source\.kind 'folder' brings annotations"):
+        load_config({**MINIMAL, "annotate": annotate})
+    with pytest.raises(InputError, match="'min_duration_s' must be less than 'max_duration_s'"):
+        load_config({**MINIMAL, "shots": {"min_duration_s": 9, "max_duration_s": 5}})

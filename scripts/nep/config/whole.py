@@ -86,9 +86,7 @@ class Config(Block):
     @model_validator(mode="after")
     def _plain_videos_are_annotated(self) -> "Config":
         if self.source.kind == "videos" and self.annotate is None:
-            raise ValueError(
-                "source.kind 'videos' has no annotations: the block 'annotate' says which model makes them"
-            )
+            raise ValueError("source.kind 'videos' has no annotations: name the model that makes them, annotate.vision")
         if self.source.kind != "videos" and self.annotate is not None:
             raise ValueError(f"annotate: source.kind '{self.source.kind}' brings annotations; it is for kind 'videos'")
         return self
