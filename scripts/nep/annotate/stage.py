@@ -61,9 +61,12 @@ def annotate_shard(
     ledger = Ledger(run_dir / "work" / STAGE / fingerprint, holds=lambda row: row.get("reason") not in UNANSWERED)
     rows, open_videos = [], []
     for video in rows_as(VideoShots, read_jsonl(shots), str(shots)):
-        if shard_of(video.id, shards) == shard:
-            row = ledger.find(video.id, video.model_dump(mode="json"))
-            rows.append(row) if row else open_videos.append(video)
+        if shard_of(video.id, shards) != shard:
+            continue
+        if row := ledger.find(video.id, video.model_dump(mode="json")):
+            rows.append(row)
+        else:
+            open_videos.append(video)
     cache, label = run_dir / "work/ask" / STAGE, f"{STAGE} {shard_name(shard, shards)}"
     made, used = asyncio.run(
         _annotate_all(open_videos, videos, annotate, prompts, cache, (shard - 1, shards), ledger, label)
