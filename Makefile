@@ -10,7 +10,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-dag bench-slurm bench-train lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -100,8 +100,12 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_grpo.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_costs.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_memory.py
-	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/checkpoint_copy.py
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py --toy
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
+
+bench-gpu: setup-tests ## measure the published training on one GPU of 141 GB (eight minutes; not run here)
+	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py
 
 schema: setup ## write config/schema.json and docs/configuration.md from scripts/nep/config/
 	PYTHONPATH=scripts $(BIN)/python tools/write_config_schema.py

@@ -28,6 +28,7 @@ from nep.config.tiny_model import TinyModel
 from nep.config.vision import Vision
 from nep.demo.tiny_checkpoint import build_model, build_processor, save_checkpoint
 from nep.encode.index import merge_encode
+from nep.encode.needed import needed_clips
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.files import write_json
@@ -88,9 +89,8 @@ def prepare(run: Path, clips: dict[str, Path]) -> Path:
         (run / relative).parent.mkdir(exist_ok=True)
         os.link(path, run / relative)
         rows.append({"id": key_of(name), "video_id": key_of(name), "view": "full", "videos": [relative]})
-    write_json(run / "rows.json", rows)
     encode_shard(
-        datasets=[run / "rows.json"],
+        needed=needed_clips((run, row) for row in rows),
         vision=VISION,
         encode=Encode(shards=1),
         model=run / "models/base",

@@ -40,20 +40,32 @@ def make_model(folder: Path, size: dict[str, int]) -> None:
 
 
 def make_run(
-    run: Path, model: Path, rows: int, words: int, frames: int = 0, side: int = SIDE, dtype: str = "float32"
+    run: Path,
+    model: Path,
+    rows: int,
+    words: int,
+    frames: int = 0,
+    answer_words: int = ANSWER_WORDS,
+    held_out: int = 0,
 ) -> RunPaths:
-    """Data sets of `rows` rows, each a question of so many words, below `run`; with `frames`, each has a clip of
-    `side` × `side` pixels, its features in `dtype`."""
+    """Data sets of `rows` rows, each a question of so many words, below `run`, the last `held_out` of them for
+    validation; with `frames`, each has a clip of that many."""
     names = [f"video-{number}" for number in range(rows)]
     write_json(run / "model.manifest.json", {"fingerprint": "random"})
-    _write_cache(run / "encode", FeatureEncoder(model, dtype), model, names if frames else [], frames, side)
-    questions = [_row(name, words, bool(frames)) for name in names]
-    write_jsonl(run / "convert/grpo/next_event_mc.jsonl", [_for_grpo(row) for row in questions])
-    write_json(run / "convert/sft/next_event.json", [_for_sft(row) for row in questions])
-    write_json(run / "convert/sft/next_event.validation.json", [])
+    if frames:
+        _write_cache(run / "encode", model, names, frames)
+    else:
+        write_jsonl(run / "encode/index.jsonl", [])
+    questions = [_row(name, words, answer_words, bool(frames)) for name in names]
+    train, validation = questions[: rows - held_out], questions[rows - held_out :]
+    graded = [_for_grpo(row, "train") for row in train] + [_for_grpo(row, "validation") for row in validation]
+    write_jsonl(run / "convert/grpo/next_event_mc.jsonl", graded)
+    write_json(run / "convert/sft/next_event.json", [_for_sft(row) for row in train])
+    write_json(run / "convert/sft/next_event.validation.json", [_for_sft(row) for row in validation])
     return RunPaths(
         convert=run / "convert",
         encode=run / "encode",
+        index=run / "encode/index.jsonl",
         model=model,
         model_manifest=run / "model.manifest.json",
         run=run,
@@ -66,20 +78,21 @@ def train(
     recipe: dict[str, Any],
     paths: RunPaths,
     device: str = "cpu",
-    checkpoint_every: int = 100,
+    checkpoint_minutes: int = 60,
 ) -> None:
     """Run a trainer from the start, with one thread; its logs are then below `paths.out`."""
     for old in (paths.run / "work", paths.out):
         shutil.rmtree(old, ignore_errors=True)
     options = {
         "--recipe": json.dumps({**recipe, "threads": 1}),
-        "--checkpoint-every": checkpoint_every,
+        "--checkpoint-minutes": checkpoint_minutes,
         "--keep-checkpoints": "1",
         "--tracker": "none",
         "--seed": "0",
         "--experiment": "bench",
         "--convert-dir": paths.convert,
         "--encode-dir": paths.encode,
+        "--index": paths.index,
         "--model": paths.model,
         "--model-manifest": paths.model_manifest,
         "--run-dir": paths.run,
@@ -96,7 +109,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HF_HOME": str(WORK / "hf")}
 
 
-def _row(name: str, words: int, has_clip: bool) -> dict[str, Any]:
+def _row(name: str, words: int, answer_words: int, has_clip: bool) -> dict[str, Any]:
     draw = random.Random(name)
     return {
         "id": name,
@@ -104,12 +117,12 @@ def _row(name: str, words: int, has_clip: bool) -> dict[str, Any]:
         "view": "first",
         "videos": [f"{name}.mp4"] if has_clip else [],
         "problem": "<video>" * has_clip + " ".join(draw.choices(WORDS, k=words)),
-        "answer": " ".join(draw.choices(WORDS, k=ANSWER_WORDS)),
+        "answer": " ".join(draw.choices(WORDS, k=answer_words)),
     }
 
 
-def _for_grpo(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "kind": "hop1", "part": "train"}
+def _for_grpo(row: dict[str, Any], part: str) -> dict[str, Any]:
+    return {**row, "kind": "hop1", "part": part}
 
 
 def _for_sft(row: dict[str, Any]) -> dict[str, Any]:
@@ -117,14 +130,14 @@ def _for_sft(row: dict[str, Any]) -> dict[str, Any]:
     return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": messages}
 
 
-def _write_cache(folder: Path, encoder: FeatureEncoder, model: Path, names: list[str], frames: int, side: int) -> None:
+def _write_cache(folder: Path, model: Path, names: list[str], frames: int) -> None:
     """Clips of noise with the features of the model's own tower, in the layout of the encode stage."""
-    processor = load_processor(model)
+    processor, encoder = load_processor(model), FeatureEncoder(model, "float32")
     noise = np.random.default_rng(0)
     index, tensors = [], {"frames": {}, "features": {}}
     for name in names:
         clip = Clip(
-            frames=noise.integers(0, 256, (frames, side, side, 3), dtype=np.uint8),
+            frames=noise.integers(0, 256, (frames, SIDE, SIDE, 3), dtype=np.uint8),
             pts=tuple(number / FPS for number in range(frames)),
             indices=tuple(range(frames)),
             source_fps=FPS,

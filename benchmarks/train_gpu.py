@@ -1,37 +1,59 @@
-"""Training on one GPU with random models of real sizes: MFU of SFT, decoding, the GRPO update, the feature cache.
+"""The published training on one GPU: the share of one of its eight processes, a random model of Qwen2.5-VL-7B's size.
 
-    PYTHONPATH=scripts .venv/bin/python benchmarks/train_gpu.py [--sizes 3B 7B] [--parts sft cache decode update]
+    PYTHONPATH=scripts .venv/bin/python benchmarks/train_gpu.py [--toy]
 
-sft: packed rows of 8 to 16 thousand tokens of videos, in the first of `SETTINGS` that fits, for all weights and for
-LoRA; FLOPs against the measured peak of the device. cache: the same steps where the vision tower runs in each of them.
-decode: 8 prompts of 2,048 tokens with 8 completions each, in fixed buffers (on CUDA: one captured graph); the step of a
-token, sampling included, against the weights' bytes over the measured bandwidth. update: a group as one packed row
-against a batch of whole sequences, as in `train_update.py`.
+Recipes are those of config/v1_33k.yaml. This process is rank 0 of eight, and torch's fake process group stands for the
+other seven: it returns at once, and what a rank would receive is a copy of its own share. So shapes, memory and times
+are those of a rank, without the time of sending; values mean nothing, but must be finite.
 
-Clocks are read when the device has finished; figures are medians without the first calls. On CUDA each part runs in a
-process of its own, whose end gives all memory back. A part that fails is written down, and the script ends in status 1.
-Without CUDA everything runs at toy size, which shows that it runs and nothing else. Writes
+sft: seven steps on two of sixteen samples, packed and with gradient checkpointing; a validation; under ZeRO-2 a
+checkpoint. grpo: steps of 2 prompts × 8 completions of up to 2,048 tokens, 300 on average; under ZeRO-2 a validation;
+before them a step of decoding over each view of the buffers, and one with its sampling. All of it under ZeRO-2 and
+ZeRO-3; each time the peak of memory against what the preflight has estimated. What CUDA does by kernels of its own is
+compared with plain forms: packed rows with single sequences, captured graphs with growing caches.
+
+Seconds on an H200, by arithmetic (16.6 GB of weights; a new process 12, weights from the page cache 8, DeepSpeed 5;
+flex attention compiled once 45, from its cache 15; a decoded token 8 ms, the longest of 16 completions 1,000 tokens;
+27 GB of a checkpoint copied at 4.8 and written at 1 GB/s):
+    model and data     12 + 3 + 17 (write) + 8                                                       =  40
+    sft, ZeRO-2        12 + 8 + 5 + 45 + 7 × 0.6 + 6 + 27                                            = 107
+    grpo, ZeRO-2       12 + 16 + 5 + 15 + 12 (decode) + 3 × (8 + 3) + 2 × 2,048 × 0.008 (validation) = 126
+    grpo, ZeRO-3       12 + 24 + 5 + 15 + 12 + 3 × (8 + 4)                                           = 104
+    sft, ZeRO-3        12 + 8 + 5 + 15 + 7 × 0.8                                                     =  46
+together 423, seven minutes. The disk takes 44 GB, the host 45 GB.
+
+Figures are medians without the first steps. Each part runs in a process of its own, whose end gives all memory back;
+the result is written after each. A part that fails is written down, and the script ends in status 1. `--toy` runs all
+of it in about a minute, on a CPU too, which shows that it runs and nothing else. Writes
 `benchmarks/results/train_gpu.json`.
 """
 
 import argparse
 import multiprocessing
+import os
 import shutil
 import statistics
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.distributed as dist
+import yaml
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from transformers import AutoProcessor, PreTrainedModel, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from measure import WORK, write_result
+from measure import ROOT, WORK, write_result
+from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.config.whole import load_config
+from nep.data.selection import dataset_files
 from nep.demo.tiny_checkpoint import (
     IMAGE_PAD,
     PAD,
@@ -42,34 +64,45 @@ from nep.demo.tiny_checkpoint import (
     build_processor,
     save_checkpoint,
 )
-from nep.errors import InputError
 from nep.files import read_json
+from nep.model.packing import Tree, pack_row, trees_of
 from nep.model.param_groups import part_of
 from nep.model.samples import Sample, SampleBuilder
-from nep.model.scoring import Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.train import distributed
 from nep.train.batches import prepared_ahead
-from nep.train.distributed import start_distributed
-from nep.train.engine import DTYPES, Engine, deepspeed_config, load_model
+from nep.train.checkpoint import Checkpoints
+from nep.train.distributed import DistributedContext, start_distributed
+from nep.train.engine import DTYPES, Engine, deepspeed_config
 from nep.train.rl.decoding import Decoding, uniforms
+from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.kv_cache import CudaGraphCache, SharedPromptCache
+from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Rollout
 from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
+from nep.train.runtime.metrics import peak_memory_bytes
 from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preflight import memory_lines, model_size
-from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step
+from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step, validation_loss
 from random_run import WORDS, make_run
-from train_update import LENGTHS, WAYS, NoVisuals, group, relative_error, token_ratio
-from train_update import TARGET as UPDATE_TARGET
+from train_update import NoVisuals
 
-PARTS = ("sft", "cache", "decode", "update")
-MFU_TARGET, DECODE_TARGET = 0.5, 1.5
-WARM_UP, STEPS, ROUNDS = 2, 5, 5
+RANKS = 8
+Zero = Literal["zero2", "zero3"]
+Part = Literal["sft", "grpo"]
+CASES: tuple[tuple[Part, Zero], ...] = (("sft", "zero2"), ("grpo", "zero2"), ("grpo", "zero3"), ("sft", "zero3"))
+# Seconds by arithmetic (docs/speed.md): of an SFT step, a decoded token, a GRPO step with one answer at the limit.
+GOALS = {"sft": 0.4, "token": 0.006, "grpo": 20.0}
+MEAN_TOKENS = 300
+WARM_UP, SFT_STEPS, GRPO_STEPS, ROUNDS = 2, 7, 3, 20
+ROWS, HELD_OUT = 32, 16
 COPIED_BYTES = {"cuda": 4 << 30, "cpu": 1 << 26}
 # Of results that two ways compute in different order; a token that sees what it must not makes them differ by about 1.
 LARGEST_ERROR = {"fp32": 1e-4, "bf16": 0.2}
+# Narrow logits, so that all tokens are drawn alike.
+FLATTER = 0.05
 Measured = dict[str, Any]
 
 
@@ -78,37 +111,39 @@ class Size:
     """A model, and how much it is given.
 
     Attributes:
-        text, vision: of the config. clip: frames, and pixels of a side. samples: of a step, each a clip and `words`.
-        pack_tokens: of a row, the longer and the shorter setting. prompt: tokens. limit: tokens of a completion.
+        text, vision: of the config. words: of a prompt and of an answer. changes: to the published recipes, by stage.
+        decoded: tokens of the prompts whose decoding is timed, in buffers of `places`. sampled: tokens of a completion
+            of the rollout that is timed.
     """
 
     text: dict[str, Any]
     vision: dict[str, Any]
-    tied: bool
-    precision: str = "bf16"
-    threads: int = 2
-    clip: tuple[int, int] = (56, 224)
-    words: int = 100
-    samples: int = 16
-    pack_tokens: tuple[int, int] = (16384, 8192)
-    prompts: int = 8
-    completions: int = 8
-    prompt: int = 2048
-    limit: int = 256
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What of SFT is chosen for memory: `long` rows or short ones, and keys of the recipe."""
-
-    name: str
-    long: bool
-    recipe: dict[str, Any] = field(default_factory=dict)
+    words: tuple[int, int]
+    decoded: tuple[int, ...]
+    places: int
+    sampled: int = 64
+    changes: dict[Part, dict[str, Any]] = field(default_factory=lambda: {"sft": {}, "grpo": {}})
 
 
 TOWER = {"depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "window_size": 112}
 TOWER |= {"fullatt_block_indexes": [7, 15, 23, 31]}
 SIZES = {
+    "7B": Size(
+        text={
+            "vocab_size": 152064,
+            "hidden_size": 3584,
+            "num_hidden_layers": 28,
+            "num_attention_heads": 28,
+            "num_key_value_heads": 4,
+            "intermediate_size": 18944,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        },
+        vision=TOWER,
+        words=(700, 250),
+        # One for each view of the buffers that 768 + 8 × 2,048 tokens ask for, but for 16k, which is as good as all.
+        decoded=(768, 3072, 7168, 16512),
+        places=17152,
+    ),
     "toy": Size(
         text={
             "vocab_size": 4096,
@@ -121,57 +156,14 @@ SIZES = {
         },
         vision={**TOWER, "depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2}
         | {"fullatt_block_indexes": [1]},
-        tied=True,
-        precision="fp32",
-        threads=1,
-        clip=(4, 112),
-        words=20,
-        samples=4,
-        pack_tokens=(256, 128),
-        prompts=2,
-        completions=2,
-        prompt=32,
-        limit=4,
-    ),
-    "3B": Size(
-        text={
-            "vocab_size": 151936,
-            "hidden_size": 2048,
-            "num_hidden_layers": 36,
-            "num_attention_heads": 16,
-            "num_key_value_heads": 2,
-            "intermediate_size": 11008,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        words=(20, 8),
+        decoded=(24, 60),
+        places=512,
+        sampled=4,
+        changes={
+            "sft": {"precision": "fp32", "threads": 1},
+            "grpo": {"precision": "fp32", "threads": 1, "completions": 2, "max_new_tokens": 8},
         },
-        vision=TOWER,
-        tied=True,
-    ),
-    "7B": Size(
-        text={
-            "vocab_size": 152064,
-            "hidden_size": 3584,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-            "intermediate_size": 18944,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
-        },
-        vision=TOWER,
-        tied=False,
-    ),
-}
-CHECKPOINTING = {"gradient_checkpointing": True}
-# Each from what costs the least time to what takes the least memory.
-SETTINGS = {
-    "all weights": (
-        Setting("long rows", long=True),
-        Setting("short rows", long=False),
-        Setting("long rows, gradient checkpointing", long=True, recipe=CHECKPOINTING),
-    ),
-    "LoRA": (
-        Setting("long rows", long=True, recipe={"lora": {}}),
-        Setting("short rows", long=False, recipe={"lora": {}}),
-        Setting("long rows, gradient checkpointing", long=True, recipe={"lora": {}, **CHECKPOINTING}),
     ),
 }
 
@@ -179,70 +171,66 @@ SETTINGS = {
 def main() -> None:
     """Measure, write the result file and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    on_gpu = torch.cuda.is_available()
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["3B", "7B"] if on_gpu else ["toy"])
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    options = parser.parse_args()
-    result = measure(options.sizes, options.parts, WORK / "gpu")
-    write_result("train_gpu", result)
+    parser.add_argument("--toy", action="store_true", help="at a size that says nothing, on a CPU too")
+    name = "toy" if parser.parse_args().toy else "7B"
+    if name != "toy" and not torch.cuda.is_available():
+        sys.exit("train_gpu.py: CUDA cannot be used here; --toy runs on the CPU")
+    call = partial(measure, name, WORK / "gpu", partial(write_result, "train_gpu"))
+    result = call() if torch.cuda.is_available() else alone(call)
     for row in result["ratios"]:
-        print("{clip}, {what}: {ratio:.2f} of {against} (target {target})".format(**row))
+        print("{clip}, {what}: {ratio:.2f} of {against}".format(**row))
     for part, reason in result["failed"].items():
         print(f"{part} failed: {reason}", file=sys.stderr)
     sys.exit(bool(result["failed"]))
 
 
-def measure(sizes: Sequence[str], parts: Sequence[str], work: Path) -> Measured:
-    """The whole result. Targets are null on a CPU, and for models that are not of a real size."""
-    machine = alone(device_figures)
-    found: dict[str, dict[str, Measured]] = {name: {} for name in sizes}
+def measure(name: str, work: Path, report: Callable[[Measured], Any]) -> Measured:
+    """The whole result, which `report` is given after each part. Without CUDA it needs a process of its own."""
+    shutil.rmtree(work, ignore_errors=True)
+    in_process = alone if torch.cuda.is_available() else _here
+    paths, machine = in_process(prepare, name, work)
+    found: dict[str, Measured] = {}
     failed: dict[str, str] = {}
-
-    def noted(what: str, call: Callable[..., Any], *values: Any) -> Any:
-        """The result, or None: time on a GPU is scarce, and the rest goes on whatever went wrong."""
+    result = {**machine, "size": name, "ranks": RANKS, "measured": found, "failed": failed, "ratios": []}
+    for part, zero in CASES:
         try:
-            return call(*values)
+            found[f"{part}, {zero}"] = in_process({"sft": sft, "grpo": grpo}[part], name, zero, paths)
         except Exception as error:
+            # Time on a GPU is scarce, and the rest goes on whatever went wrong.
             traceback.print_exc()
-            failed[what] = f"{type(error).__name__}: {error}"
-            return None
-
-    for name in sizes:
-        shutil.rmtree(work, ignore_errors=True)
-        paths = noted(f"{name}, data", alone, prepare, name, work)
-        for part in parts if paths else ():
-            found[name][part] = noted(f"{name}, {part}", measure_part, part, name, paths, found[name])
-    ratios = [row for name in sizes for row in ratios_of(name, found[name], machine)]
-    real = machine["device"] != "cpu" and "toy" not in sizes
-    return {
-        **machine,
-        "size": ", ".join(sizes),
-        "goals": "measured" if real else "not measured",
-        "measured": found,
-        "failed": failed,
-        "ratios": ratios if real else [{**row, "target": None} for row in ratios],
-    }
-
-
-def measure_part(part: str, name: str, paths: RunPaths, before: dict[str, Measured]) -> Measured:
-    """One of `PARTS`; `before` holds the parts measured so far."""
-    if part == "sft":
-        return {kind: first_that_fits(name, kind, paths) for kind in SETTINGS}
-    if part == "cache":
-        measured = before.get("sft") or measure_part("sft", name, paths, before)
-        kind, chosen = next((kind, each) for kind, each in measured.items() if "setting" in each)
-        (setting,) = (setting for setting in SETTINGS[kind] if setting.name == chosen["setting"])
-        without = alone(sft, name, setting, without_features(paths))
-        return {"kind": kind, "features": {"seconds": chosen["seconds"]}, "frames": without}
-    return alone({"decode": decode, "update": update}[part], name, paths)
+            failed[f"{part}, {zero}"] = f"{type(error).__name__}: {error}"
+        result["ratios"] = [{"clip": name, **row} for row in ratios_of(found, machine)]
+        report(result)
+    return result
 
 
 def alone(call: Callable[..., Any], *values: Any) -> Any:
-    """The result of a call in a process of its own where there is a GPU, else in this one."""
-    if not torch.cuda.is_available():
-        return call(*values)
+    """The result of a call in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(call, *values).result()
+
+
+def _here(call: Callable[..., Any], *values: Any) -> Any:
+    return call(*values)
+
+
+def prepare(name: str, work: Path) -> tuple[RunPaths, Measured]:
+    """A random checkpoint and rows of random words below `work`; what the device is and does."""
+    size = SIZES[name]
+    processor = build_processor([" ".join(WORDS)])
+    torch.manual_seed(0)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = Qwen2_5_VLForConditionalGeneration._from_config(
+            config_of(size, processor), dtype=DTYPES[published("sft", name, "zero2").precision]
+        )
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= FLATTER
+    ends = max(1, round(len(processor.tokenizer) / MEAN_TOKENS))
+    model.generation_config.eos_token_id = processor.tokenizer.convert_tokens_to_ids(WORDS[:ends])
+    save_checkpoint(model, processor, work / "model")
+    prompt, answer = size.words
+    paths = make_run(work / "run", work / "model", ROWS, prompt, answer_words=answer, held_out=HELD_OUT)
+    return paths, device_figures()
 
 
 def device_figures() -> Measured:
@@ -251,26 +239,13 @@ def device_figures() -> Measured:
     device = torch.device("cuda" if cuda else "cpu")
     source = torch.zeros(COPIED_BYTES[device.type], dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    best = min(seconds_of(lambda: target.copy_(source), ROUNDS))
+    best = min(seconds_of(lambda: target.copy_(source), 5))
     return {
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "device_memory_gib": torch.cuda.mem_get_info()[1] / 2**30 if cuda else None,
         "peak_flops": measured_peak(device, torch.bfloat16 if cuda else torch.float32),
         "bandwidth": 2 * len(source) / best,
     }
-
-
-def prepare(name: str, work: Path) -> RunPaths:
-    """A random checkpoint, clips of noise and their features below `work`."""
-    size = SIZES[name]
-    processor = build_processor([" ".join(WORDS)])
-    torch.manual_seed(0)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = Qwen2_5_VLForConditionalGeneration._from_config(config_of(size, processor), dtype=dtype_of(size))
-    save_checkpoint(model, processor, work / "model")
-    frames, side = size.clip
-    features = str(dtype_of(size)).removeprefix("torch.")
-    return make_run(work / "run", work / "model", size.samples, size.words, frames, side, features)
 
 
 def config_of(size: Size, processor: Any) -> Qwen2_5_VLConfig:
@@ -280,7 +255,7 @@ def config_of(size: Size, processor: Any) -> Qwen2_5_VLConfig:
     return Qwen2_5_VLConfig(
         text_config={**size.text, **special, "max_position_embeddings": 128000},
         vision_config={**size.vision, "out_hidden_size": size.text["hidden_size"]},
-        tie_word_embeddings=size.tied,
+        tie_word_embeddings=False,
         image_token_id=ids[IMAGE_PAD],
         video_token_id=ids[VIDEO_PAD],
         vision_start_token_id=ids[VISION_START],
@@ -288,195 +263,246 @@ def config_of(size: Size, processor: Any) -> Qwen2_5_VLConfig:
     )
 
 
-def first_that_fits(name: str, kind: str, paths: RunPaths) -> Measured:
-    """SFT in the first setting of a kind that fits; `refused` says why those before it, or all, do not."""
-    refused = {}
-    for setting in SETTINGS[kind]:
-        try:
-            return {**alone(sft, name, setting, paths), "refused": refused}
-        except (InputError, torch.OutOfMemoryError) as error:
-            refused[setting.name] = str(error)
-    return {"refused": refused}
+def published(part: Part, name: str, zero: Zero) -> Sft | Grpo:
+    """The published recipe with another ZeRO stage and this benchmark's rows; a toy's is smaller."""
+    config = load_config(yaml.safe_load((ROOT / "config/v1_33k.yaml").read_text()))
+    changes = {"deepspeed": str(ROOT / f"config/deepspeed/{zero}.json")}
+    rows = {"sft": {"next_event": ROWS - HELD_OUT}, "grpo": {"next_event_mc": ROWS - HELD_OUT}}
+    recipe = getattr(config.experiments["nep"], part)
+    return recipe.model_copy(update={**changes, "datasets": rows[part], **SIZES[name].changes[part]})
 
 
-def sft(name: str, setting: Setting, paths: RunPaths) -> Measured:
-    """Medians of the trainer's own timings, over `STEPS` steps after `WARM_UP` ones."""
-    size = SIZES[name]
-    recipe = Sft(
-        precision=size.precision,
-        threads=size.threads,
-        batch_size=size.samples,
-        epochs=WARM_UP + STEPS,
-        pack_tokens=size.pack_tokens[0 if setting.long else 1],
-        **setting.recipe,
-    )
-    distributed = start_distributed(recipe.threads)
-    engine = Engine(paths.model, recipe, distributed, seed=0)
+def one_of_eight(threads: int) -> DistributedContext:
+    """Rank 0 of a group whose other processes are pretended."""
+    if not dist.is_initialized():
+        os.environ.update(RANK="0", WORLD_SIZE=str(RANKS), LOCAL_RANK="0")
+        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=RANKS)
+        # What the processes tell each other by way of the host too.
+        distributed.host_group = lambda: dist.group.WORLD
+    return start_distributed(threads)
+
+
+def sft(name: str, zero: Zero, paths: RunPaths) -> Measured:
+    """Medians of the trainer's own timings; a validation; under ZeRO-2 a checkpoint."""
+    recipe = published("sft", name, zero)
+    context = one_of_eight(recipe.threads)
+    engine = Engine(paths.model, recipe, context, seed=0)
     processor, cache = AutoProcessor.from_pretrained(paths.model, local_files_only=True), VisionCache(paths.encode)
-    rows = {"next_event": read_json(paths.convert / "sft/next_event.json")}
-    samples, _ = load_samples(recipe, rows, SampleBuilder(processor, engine.model, cache), cache)
-    visuals = Visuals(cache, processor, recipe.freeze, distributed.device)
-    visuals.check(engine.model, samples)
-    plan, meter, timings = (
-        SftPlan(len(samples), recipe, seed=0),
-        Meter(engine.model, visuals, engine.distributed.device, engine.distributed.size),
-        [],
+    builder = SampleBuilder(processor, engine.model, cache)
+    train, held_out = (
+        load_samples(recipe, {"next_event": read_json(paths.convert / f"sft/{file}.json")}, builder, cache)[0]
+        for file in ("next_event", "next_event.validation")
     )
+    visuals = Visuals(cache, processor, recipe.freeze, context.device)
+    error = packed_error(engine, trees_of(train[:4], recipe.pack_tokens), visuals, recipe.precision)
+    _forget_peak()
+    plan, timings = SftPlan(len(train), recipe, seed=0), []
+    meter = Meter(engine.model, visuals, context.device, context.size)
     steps = prepared_ahead(
-        range(plan.steps),
-        lambda step: sft_batch([samples[index] for index in plan.batch(step)], recipe, visuals, engine),
+        range(SFT_STEPS), lambda step: sft_batch([train[index] for index in plan.batch(step)], recipe, visuals, engine)
     )
     for _, batch in meter.timed(steps):
         loss, norm = sft_step(batch, engine, recipe.lr)
-        timings.append({**meter.row(batch.trees, batch.samples), "loss": loss, "grad_norm": norm})
-    lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), distributed.size)
-    counted = timings[WARM_UP:]
-    return {
-        "setting": setting.name,
-        "pack_tokens": recipe.pack_tokens,
-        "row_tokens": sum(len(sample) - 1 for sample in samples) / len(batch.rows),
-        **{key: statistics.median(row[key] for row in counted) for key in ("seconds", "mfu", "data_wait_seconds")},
-        "peak_memory_bytes": counted[-1]["peak_memory_bytes"],
-        "preflight_bytes": sum(line.bytes for line in lines if line.place == "device"),
+        timings.append({**meter.row(batch.trees, batch.samples), "loss": finite(loss), "grad_norm": finite(norm)})
+    peak = peak_memory_bytes()
+    found = {
+        "sample_tokens": statistics.mean(map(len, train)),
+        **medians(timings, ("seconds", "mfu", "data_wait_seconds")),
+        "validation_seconds": seconds(lambda: validation_loss(held_out, recipe, visuals, engine, _nothing)),
+        **memory(paths, recipe, peak),
+        "packed_error": error,
         "steps": timings,
     }
-
-
-def without_features(paths: RunPaths) -> RunPaths:
-    """The same run with the frames alone in its cache."""
-    frames_only = paths.run / "encode-frames"
-    frames_only.mkdir(exist_ok=True)
-    shutil.copyfile(paths.encode / "index.jsonl", frames_only / "index.jsonl")
-    shutil.copytree(paths.encode / "frames", frames_only / "frames", dirs_exist_ok=True)
-    return replace(paths, encode=frames_only)
+    return found | ({"checkpoint": checkpoint(engine, paths.run / "work")} if zero == "zero2" else {})
 
 
 @torch.no_grad()
-def decode(name: str, paths: RunPaths) -> Measured:
-    """Seconds of a rollout's parts. Raises RuntimeError where fixed buffers and growing ones disagree."""
-    size, model = SIZES[name], policy_of(name, paths).eval()
-    prompts = [text_prompt(number, size) for number in range(size.prompts)]
-    shape = (len(prompts), size.completions, CudaGraphCache.length_for(prompts, size.completions, size.limit))
-    rows = CudaGraphCache(model, *shape)
-    error = buffers_error(rows, model, prompts, size)
-    start = statistics.median(seconds_of(lambda: rows.start(prompts, NoVisuals(), 0), ROUNDS))
-    tokens = torch.zeros(shape[:2], dtype=torch.long, device=model.device)
-    places = iter(range(size.limit))
-    forward = seconds_of(lambda: rows.feed(tokens, next(places)), size.limit - WARM_UP)
+def packed_error(engine: Engine, trees: list[Tree], visuals: Visuals, precision: str) -> float:
+    """Relative difference of the log-probs of a packed row and of its sequences alone, which SDPA attends to."""
+    device = engine.distributed.device
+    together = engine.score(pack_row(trees, visuals, engine.packs, device))[0]
+    alone = torch.cat([engine.score(pack_row([tree], visuals, False, device))[0] for tree in trees])
+    return within_bound(float((together - alone).norm() / alone.norm()), precision, "packed rows: log-probs")
 
+
+def checkpoint(engine: Engine, folder: Path) -> Measured:
+    """Seconds that a checkpoint stops the training and until it is complete, and its bytes; it is deleted again."""
+    checkpoints = Checkpoints(folder, engine, "loss", "lowest")
+    began = time.perf_counter()
+    checkpoints.save(1)
+    paused = time.perf_counter() - began
+    checkpoints.finish()
+    whole = time.perf_counter() - began
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shutil.rmtree(folder)
+    return {"paused_seconds": paused, "seconds": whole, "bytes": written}
+
+
+def grpo(name: str, zero: Zero, paths: RunPaths) -> Measured:
+    """Decoding by itself; medians of the trainer's own timings; under ZeRO-2 a validation."""
+    recipe = published("grpo", name, zero)
+    context = one_of_eight(recipe.threads)
+    engine = Engine(paths.model, recipe, context, seed=0)
+    files = dataset_files("grpo", recipe, paths.convert)
+    trainer = GrpoTrainer(recipe, 0, engine, files, Rewards(recipe), paths)
+    decoded = {
+        "copy_seconds": seconds(engine.plain_model),
+        "copy_again_seconds": seconds(engine.plain_model),
+        **decode(engine.plain_model().eval(), SIZES[name], recipe),
+    }
+    _forget_peak()
+    rows = [trainer.step(step) for step in range(GRPO_STEPS)]
+    peak, timings = peak_memory_bytes(), [timing for _, timing in rows]
+    own = recipe.prompts_per_step // RANKS * recipe.completions
+    usual = medians(timings, ("update_seconds",))["update_seconds"]
+    found = {
+        "decode": decoded,
+        # With the longest answer at its limit, of which the steps here fall short.
+        "longest_step_seconds": usual + decoded["sampled_token_seconds"] * recipe.max_new_tokens,
+        **medians(timings, ("seconds", "rollout_seconds", "update_seconds")),
+        "completion_tokens": [timing["tokens_per_second"] * timing["seconds"] / own for timing in timings],
+        **memory(paths, recipe, peak),
+        "grad_norms": [finite(row["grad_norm"]) for row, _ in rows],
+        "steps": timings,
+    }
+    return found | ({"validation_seconds": seconds(lambda: trainer.validate(_nothing))} if zero == "zero2" else {})
+
+
+@torch.no_grad()
+def decode(model: PreTrainedModel, size: Size, recipe: Grpo) -> Measured:
+    """Seconds of a token over each view of the buffers, and in a rollout. Raises RuntimeError where caches disagree."""
+    prompts, width = recipe.prompts_per_step // RANKS, recipe.completions
+    rows = CudaGraphCache(model, prompts, width, size.places)
+    tokens = torch.zeros(prompts, width, dtype=torch.long, device=model.device)
+    by_prompt = {}
+    for length in size.decoded:
+        texts = [text_prompt(number, length, size) for number in range(prompts)]
+        start = seconds(partial(rows.start, texts, NoVisuals(), 0))
+        places = iter(range(WARM_UP + ROUNDS))
+        each = seconds_of(lambda places=places: rows.feed(tokens, next(places)), ROUNDS)
+        by_prompt[f"{length}"] = {"start_seconds": start, "token_seconds": statistics.median(each)}
+    texts = [text_prompt(number, size.decoded[0], size) for number in range(prompts)]
+    error = buffers_error(rows, model, texts, recipe)
     none = torch.zeros(size.text["vocab_size"], dtype=torch.bool, device=model.device)
-    rollout = Rollout(Decoding(banned=none, ends=none, temperature=1.0, limit=size.limit, pad=0), captured=True)
-    draws = torch.stack([uniforms(0, 0, prompt.id, prompt, size.completions, size.limit) for prompt in prompts])
-    whole = statistics.median(seconds_of(lambda: rollout(model, prompts, NoVisuals(), draws), ROUNDS))
+    decoding = Decoding(banned=none, ends=none, temperature=1.0, limit=size.sampled, pad=0)
+    draws = torch.stack([uniforms(0, 0, text.id, text, width, size.sampled) for text in texts])
+    rollout = Rollout(decoding, captured=True)
+    whole = statistics.median(seconds_of(lambda: rollout(model, texts, NoVisuals(), draws), 3))
+    start = by_prompt[f"{size.decoded[0]}"]["start_seconds"]
     return {
-        "prompts": size.prompts,
-        "completions": size.completions,
-        "prompt_tokens": size.prompt,
-        "limit": size.limit,
-        "cache_places": shape[2],
-        "rollout_seconds": whole,
-        "start_seconds": start,
-        "forward_seconds": statistics.median(forward),
-        "step_seconds": (whole - start) / (size.limit - 1),
+        "prompts": prompts,
+        "completions": width,
+        "by_prompt_tokens": by_prompt,
+        "sampled_token_seconds": (whole - start) / (size.sampled - 1),
         "weight_bytes": read_bytes(model),
         "buffers_error": error,
     }
 
 
-def buffers_error(rows: CudaGraphCache, model: PreTrainedModel, prompts: list[Sample], size: Size) -> float:
+def buffers_error(rows: CudaGraphCache, model: PreTrainedModel, prompts: list[Sample], recipe: Grpo) -> float:
     """Relative difference of the logits of fixed buffers, captured on CUDA, and of growing ones after two tokens."""
-    growing = SharedPromptCache(model, prompts, size.completions, NoVisuals(), 0)
+    growing = SharedPromptCache(model, prompts, recipe.completions, NoVisuals(), 0)
     rows.start(prompts, NoVisuals(), 0)
     noise = torch.Generator().manual_seed(0)
     for place in range(2):
-        tokens = torch.randint(0, size.text["vocab_size"], (len(prompts), size.completions), generator=noise)
+        tokens = torch.randint(0, len(WORDS), (len(prompts), recipe.completions), generator=noise)
         found, expected = (kind.feed(tokens.to(model.device), place).float() for kind in (rows, growing))
-    return within_bound(float((found - expected).norm() / expected.norm()), size, "fixed and growing buffers: logits")
+    error = float((found - expected).norm() / expected.norm())
+    return within_bound(error, recipe.precision, "fixed and growing buffers: logits")
 
 
-def update(name: str, paths: RunPaths) -> Measured:
-    """Seconds of both ways by length of the completions. Raises RuntimeError where their gradients disagree."""
-    size, policy = SIZES[name], policy_of(name, paths)
-    # Before both ways alike, as the naive one knows no packed rows.
-    Scorer(policy)
-    policy.model.visual.requires_grad_(False)
-    found = {}
-    for length in LENGTHS:
-        made = group(length, size.text["vocab_size"])
-        error = within_bound(relative_error(policy, made), size, f"update, R={length}: gradients")
-        seconds = {key: seconds_of(lambda way=way, made=made: way(policy, made), ROUNDS) for key, way in WAYS.items()}
-        medians = {key: statistics.median(each) for key, each in seconds.items()}
-        found[f"R={length}"] = {"seconds": medians, "tokens_ratio": token_ratio(length), "gradient_error": error}
-    return found
-
-
-def ratios_of(name: str, found: dict[str, Measured], machine: Measured) -> list[Measured]:
-    """The rows of the result file's `ratios`, of the parts that were measured."""
-    rows = []
-    for kind, part in (found.get("sft") or {}).items():
-        if "mfu" in part:
-            what = {"what": f"SFT, {kind}, {part['setting']}", "against": "peak FLOP/s"}
-            rows.append({**what, "ratio": part["mfu"], "target": MFU_TARGET})
-    if part := found.get("cache"):
-        ratio = part["frames"]["seconds"] / part["features"]["seconds"]
-        rows.append({"what": "SFT step from the cache", "against": "vision tower each step", "ratio": ratio})
-    if part := found.get("decode"):
-        ratio = part["step_seconds"] * machine["bandwidth"] / part["weight_bytes"]
-        goal = {"target": DECODE_TARGET, "at_most": True}
-        rows.append({"what": "decode step", "against": "weights over bandwidth", "ratio": ratio, **goal})
-    for length, part in (found.get("update") or {}).items():
-        ratio, target = part["seconds"]["naive"] / part["seconds"]["nep"], UPDATE_TARGET * part["tokens_ratio"]
-        rows.append({"what": f"GRPO update, {length}", "against": "naive", "ratio": ratio, "target": target})
-    return [{"clip": name, "target": None, **row} for row in rows]
-
-
-def policy_of(name: str, paths: RunPaths) -> PreTrainedModel:
-    """The random model on the device, with the attention of the trainers, in a distributed context as theirs."""
-    recipe = Sft(precision=SIZES[name].precision, threads=SIZES[name].threads)
-    return Scorer(load_model(paths.model, recipe, start_distributed(recipe.threads).device)).model
-
-
-def text_prompt(number: int, size: Size) -> Sample:
+def text_prompt(number: int, length: int, size: Size) -> Sample:
     """A prompt of random tokens: what stands in it costs the language model the same."""
     noise = torch.Generator().manual_seed(number)
-    tokens = torch.randint(0, size.text["vocab_size"], (size.prompt,), generator=noise)
-    return Sample(f"prompt-{number}", tokens, torch.arange(size.prompt).expand(3, -1), size.prompt, (), 0)
+    tokens = torch.randint(0, size.text["vocab_size"], (length,), generator=noise)
+    return Sample(f"prompt-{number}", tokens, torch.arange(length).expand(3, -1), length, (), 0)
 
 
 def read_bytes(model: PreTrainedModel) -> int:
-    """Bytes of the weights that a decode step reads: of the embedding only where it is the head too."""
-    embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+    """Bytes of the weights that a decode step reads: not of the embedding, which is not the head here."""
+    embedding = model.get_input_embeddings().weight
     weights = [weight for name, weight in model.named_parameters() if part_of(name) == "language_model"]
-    return sum(weight.nbytes for weight in weights if weight is head or weight is not embedding)
+    return sum(weight.nbytes for weight in weights if weight is not embedding)
 
 
-def seconds_of(call: Callable[[], Any], rounds: int) -> list[float]:
-    """Seconds of each of `rounds` calls after `WARM_UP` ones, until the device has finished."""
-    seconds = []
-    for _ in range(WARM_UP + rounds):
-        _finish()
-        began = time.perf_counter()
-        call()
-        _finish()
-        seconds.append(time.perf_counter() - began)
-    return seconds[WARM_UP:]
+def memory(paths: RunPaths, recipe: Sft | Grpo, peak: int) -> Measured:
+    """`peak` of this process's tensors with what CUDA itself holds, and the preflight's estimate for one of eight."""
+    lines = memory_lines(model_size(paths.model, recipe), recipe, deepspeed_config(recipe), RANKS)
+    here = {line.name: line.bytes for line in lines if line.place == "device"}
+    by_cuda = 0
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        by_cuda = total - free - torch.cuda.memory_reserved()
+    return {"peak_memory_bytes": peak + by_cuda, "preflight_bytes": sum(here.values()), "preflight": here}
 
 
-def within_bound(error: float, size: Size, what: str) -> float:
+def ratios_of(found: dict[str, Measured], machine: Measured) -> list[Measured]:
+    """The rows of the result file's `ratios`: seconds against the goals, memory against the preflight."""
+    rows = []
+    for case, part in found.items():
+        goal = GOALS[case.partition(",")[0]]
+        step = part.get("longest_step_seconds", part["seconds"])
+        rows.append({"what": f"{case}: step", "against": f"{goal} s", "ratio": step / goal})
+        ratio = part["peak_memory_bytes"] / part["preflight_bytes"]
+        rows.append({"what": f"{case}: memory", "against": "the preflight's estimate", "ratio": ratio})
+        if "decode" in part:
+            token = part["decode"]["sampled_token_seconds"]
+            floor = part["decode"]["weight_bytes"] / machine["bandwidth"]
+            what = f"{case}: decoded token"
+            rows.append({"what": what, "against": f"{GOALS['token']} s", "ratio": token / GOALS["token"]})
+            rows.append({"what": what, "against": "weights over bandwidth", "ratio": token / floor})
+        if "mfu" in part:
+            rows.append({"what": f"{case}: MFU", "against": "peak FLOP/s", "ratio": part["mfu"]})
+    return rows
+
+
+def medians(rows: list[Measured], keys: tuple[str, ...]) -> Measured:
+    """Medians by key, without the first steps."""
+    counted = rows[min(WARM_UP, len(rows) - 1) :]
+    return {key: statistics.median(row[key] for row in counted) for key in keys}
+
+
+def finite(value: float) -> float:
+    """`value`. Raises RuntimeError where it is not finite: the optimiser's step was then left out."""
+    if value - value != 0:
+        raise RuntimeError(f"a loss or gradient norm is {value}: steps without an update are no steps")
+    return value
+
+
+def within_bound(error: float, precision: str, what: str) -> float:
     """`error`. Raises RuntimeError where it is not below `LARGEST_ERROR`."""
-    if not error < LARGEST_ERROR[size.precision]:
-        raise RuntimeError(f"{what} differ by {error:.1e}, more than {LARGEST_ERROR[size.precision]}")
+    if not error < LARGEST_ERROR[precision]:
+        raise RuntimeError(f"{what} differ by {error:.1e}, more than {LARGEST_ERROR[precision]}")
     return error
 
 
-def dtype_of(size: Size) -> torch.dtype:
-    """The dtype of weights and features."""
-    return DTYPES[size.precision]
+def seconds(call: Callable[[], Any]) -> float:
+    """Seconds of one call, until the device has finished."""
+    _finish()
+    began = time.perf_counter()
+    call()
+    _finish()
+    return time.perf_counter() - began
+
+
+def seconds_of(call: Callable[[], Any], rounds: int) -> list[float]:
+    """Seconds of each of `rounds` calls after `WARM_UP` ones."""
+    return [seconds(call) for _ in range(WARM_UP + rounds)][WARM_UP:]
+
+
+def _nothing() -> None:
+    """Between the batches of a validation."""
 
 
 def _finish() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
+
+
+def _forget_peak() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 if __name__ == "__main__":

@@ -96,7 +96,9 @@ def recipe(case: Case) -> dict[str, Any]:
 def named(case: Case) -> int:
     """Bytes of the preflight's table."""
     block = BLOCKS[case.stage](**recipe(case))
-    lines = memory_lines(model_size(WORK / "memory" / case.model, block), block, deepspeed_config(block), 1)
+    lines = memory_lines(
+        model_size(WORK / "memory" / case.model, block), block, deepspeed_config(block), 1, on_gpu=False
+    )
     return sum(line.bytes for line in lines)
 
 
@@ -105,7 +107,7 @@ def taken(case: Case) -> int:
     run = WORK / "memory/run"
     shutil.rmtree(run, ignore_errors=True)
     paths = make_run(run, WORK / "memory" / case.model, ROWS, WORDS)
-    train(case.stage, recipe(case), paths, checkpoint_every=1)
+    train(case.stage, recipe(case), paths, checkpoint_minutes=0)
     return max(row["peak_memory_bytes"] for row in read_jsonl(paths.out / "timings.jsonl"))
 
 

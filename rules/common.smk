@@ -83,6 +83,26 @@ def validation_files(experiment):
     return [f"{RUN}/convert/{validation_file(name)}" for name in CONFIG.experiments[experiment].sft.datasets]
 
 
+def trainings():
+    """Experiment and stage of each training."""
+    return [(name, stage) for stage in TRAINING_STAGES for name in experiments_with(stage)]
+
+
+def selections(by_training):
+    """What decides which rows trainings take, as JSON: of each training; or each choice once, whoever makes it."""
+    chosen = {
+        selection(model_name(name, stage) if by_training else "", stage, getattr(CONFIG.experiments[name], stage))
+        for name, stage in trainings()
+    }
+    return f"[{', '.join(sorted(chosen))}]"
+
+
+def selection(name, stage, training):
+    """One of them: a `Selection` of nep.encode.selected."""
+    keys = training.model_dump(include={"datasets", "balance_sources", "validation_samples"})
+    return json.dumps({"name": name, "stage": stage, **keys}, sort_keys=True)
+
+
 def reward_files(grpo):
     """The user's own reward functions: files that a training waits for, and runs again with when they change."""
     return [path for path in grpo.reward_modules if Path(path).is_file()]
@@ -200,11 +220,15 @@ def start_model(wildcards):
 MPI = "srun"
 
 
-def launcher(training):
-    """How a training script starts: by itself, or in several processes, on one node or on each of several."""
+def launcher(training, cores):
+    """How a training script starts: by itself, or in several processes, on one node or on each of several.
+
+    srun takes one core for a launcher and all its processes where it is not told the `cores` of a node.
+    """
     several = f"python scripts/launch_training.py --nproc_per_node {training.processes}"
     if training.nodes > 1:
-        return f"{MPI} --nodes={training.nodes} --ntasks={training.nodes} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
+        place = f"--nodes={training.nodes} --ntasks={training.nodes} --cpus-per-task={cores}"
+        return f"{MPI} {place} --kill-on-bad-exit=1 {several} --nnodes {training.nodes}"
     return f"{several} --standalone" if training.processes > 1 else "python"
 
 
@@ -215,8 +239,8 @@ def training_resources(stage):
         "tasks": of_training(stage, lambda training: on_several_nodes(training, training.nodes)),
         "tasks_per_gpu": of_training(stage, lambda training: on_several_nodes(training, 0)),
         "mpi": of_training(stage, lambda training: on_several_nodes(training, MPI)),
-        "launcher": of_training(stage, launcher),
-        "checkpoint_every": of_training(stage, lambda training: training.checkpoint_every),
+        "launcher": lambda wildcards, threads: of_training(stage, lambda of: launcher(of, threads))(wildcards),
+        "checkpoint_minutes": of_training(stage, lambda training: training.checkpoint_minutes),
         "keep_checkpoints": of_training(stage, lambda training: training.keep_checkpoints),
         "tracker": of_training(stage, lambda training: training.tracker),
     }

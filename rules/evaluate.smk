@@ -20,6 +20,7 @@ rule make_controls:
         f"{RUN}/benchmarks/make_controls/{{control}}.tsv"
     conda:
         "../envs/video.yaml"
+    threads: CONFIG.split.processes
     params:
         run=run_folder,
         seed=CONFIG.seed,

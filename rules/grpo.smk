@@ -1,4 +1,4 @@
-# INPUTS   the experiment's GRPO sets, RUN/encode/index.jsonl, the SFT model (or the base, for an experiment without SFT)
+# INPUTS   the experiment's GRPO sets, RUN/encode/index/<experiment>-grpo.jsonl, the SFT model (or the base, for an experiment without SFT)
 # OUTPUTS  RUN/<experiment>/grpo/{manifest.json,metrics.jsonl,validation.jsonl}; the checkpoint in model/ beside
 
 
@@ -6,7 +6,7 @@ rule train_grpo:
     """GRPO of one experiment on the DeepSpeed engine, with verifiable rewards."""
     input:
         datasets=lambda wildcards: dataset_files("grpo", wildcards.experiment),
-        cache=f"{RUN}/encode/index.jsonl",
+        clips=f"{RUN}/encode/index/{{experiment}}-grpo.jsonl",
         model=lambda wildcards: below_run(model_manifest(start_model(wildcards))),
         rewards=of_training("grpo", reward_files),
         deepspeed=of_training("grpo", lambda training: training.deepspeed),
@@ -38,12 +38,13 @@ rule train_grpo:
         {resources.launcher} scripts/train_grpo.py \
             --recipe {params.recipe:q} \
             --seed {params.seed:q} \
-            --checkpoint-every {resources.checkpoint_every:q} \
+            --checkpoint-minutes {resources.checkpoint_minutes:q} \
             --keep-checkpoints {resources.keep_checkpoints:q} \
             --tracker {resources.tracker:q} \
             --experiment {wildcards.experiment:q} \
             --convert-dir {params.run:q}/convert \
             --encode-dir {params.run:q}/encode \
+            --index {input.clips:q} \
             --model {params.start:q} \
             --model-manifest {input.model:q} \
             --run-dir {params.run:q} \

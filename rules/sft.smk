@@ -1,4 +1,4 @@
-# INPUTS   the experiment's SFT sets, RUN/encode/index.jsonl, RUN/models/base.manifest.json
+# INPUTS   the experiment's SFT sets, RUN/encode/index/<experiment>-sft.jsonl, RUN/models/base.manifest.json
 # OUTPUTS  RUN/<experiment>/sft/{manifest.json,metrics.jsonl,validation.jsonl}; the checkpoint in model/ beside
 
 
@@ -7,7 +7,7 @@ rule train_sft:
     input:
         datasets=lambda wildcards: dataset_files("sft", wildcards.experiment),
         validation=lambda wildcards: validation_files(wildcards.experiment),
-        cache=f"{RUN}/encode/index.jsonl",
+        clips=f"{RUN}/encode/index/{{experiment}}-sft.jsonl",
         model=f"{RUN}/models/base.manifest.json",
         deepspeed=of_training("sft", lambda training: training.deepspeed),
     output:
@@ -37,12 +37,13 @@ rule train_sft:
         {resources.launcher} scripts/train_sft.py \
             --recipe {params.recipe:q} \
             --seed {params.seed:q} \
-            --checkpoint-every {resources.checkpoint_every:q} \
+            --checkpoint-minutes {resources.checkpoint_minutes:q} \
             --keep-checkpoints {resources.keep_checkpoints:q} \
             --tracker {resources.tracker:q} \
             --experiment {wildcards.experiment:q} \
             --convert-dir {params.run:q}/convert \
             --encode-dir {params.run:q}/encode \
+            --index {input.clips:q} \
             --model {params.run:q}/models/base \
             --model-manifest {input.model:q} \
             --run-dir {params.run:q} \

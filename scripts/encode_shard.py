@@ -9,14 +9,18 @@ from nep.cli import run_entry_point
 from nep.config.base import load_block
 from nep.config.encode import Encode
 from nep.config.vision import Vision
-from nep.encode.stage import encode_shard
+from nep.encode import stage
+from nep.encode.needed import needed_clips
+from nep.encode.selected import read_selections
 from nep.fingerprint import code_fingerprint
 
 
 def main() -> None:
     """Read the options and encode one shard."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--datasets", type=Path, nargs="+", required=True, help="data sets whose clips are encoded")
+    parser.add_argument("--selections", required=True, help="whose clips are encoded: a list of `Selection` as JSON")
+    parser.add_argument("--convert-dir", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--vision", required=True, help="config block 'vision' as JSON")
     parser.add_argument("--encode", required=True, help="config block 'encode' as JSON")
     parser.add_argument("--model", type=Path, required=True, help="checkpoint folder of the base model")
@@ -29,8 +33,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="manifest of the shard to write (JSON)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    encode_shard(
-        datasets=options.datasets,
+    selections = read_selections(options.selections)
+    rows = (row for selection in selections for row in selection.rows(options.convert_dir, options.seed))
+    stage.encode_shard(
+        needed=needed_clips(rows),
         vision=load_block(Vision, options.vision),
         encode=load_block(Encode, options.encode, processes=options.processes),
         model=options.model,
@@ -39,7 +45,8 @@ def main() -> None:
         shards=options.shards,
         run_dir=options.run_dir,
         out=options.out,
-        code=code_fingerprint(Path(__file__), Path(__file__).parent),
+        # What has been read is kept where other clips are selected.
+        code=code_fingerprint(Path(stage.__file__), Path(__file__).parent),
     )
 
 

@@ -47,7 +47,6 @@ def test_a_changed_learning_rate_is_named_with_what_follows_and_its_measured_cos
     assert "\n  changed params: lr: 0.001 → 0.0005\n    train_sft\n" in outcome.text
     assert "\n  runs after: train_sft\n    train_grpo, evaluate_model\n" in outcome.text
     assert "measured: results/small/benchmarks/train_sft/nep.tsv" in outcome.text
-    assert "a checkpoint at step 8" in outcome.text
     config = copy_of_small_run.configure("small")
     assert "Nothing to be done" in copy_of_small_run.run(config, "--dry-run").text
 

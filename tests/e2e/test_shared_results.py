@@ -28,7 +28,7 @@ def data_of(run: Path) -> dict[str, str]:
 
 def work_done(run: Path) -> set[str]:
     """The expensive work that a run has done itself."""
-    signs = {"training": "work/*/nep/*/step-*", "evaluation": "work/evaluate/*/lmms_eval.log"}
+    signs = {"training": "work/*/nep/*/metrics.jsonl", "evaluation": "work/evaluate/*/lmms_eval.log"}
     return {what for what, sign in signs.items() if list(run.glob(sign))}
 
 

@@ -1,10 +1,13 @@
 """A stage forced again, for one experiment too; one that runs again without a new result; a changed experiment."""
 
 import shutil
+from collections import Counter
 from typing import Any
 
 import pytest
 from support.workflow import Outcome, Workplace, hashes
+
+from nep.files import read_jsonl
 
 pytestmark = pytest.mark.e2e
 
@@ -48,6 +51,8 @@ def test_a_changed_learning_rate_of_one_experiment_concerns_no_other(copy_of_sma
     run = copy_of_small_run.root / "results/small"
     for made in ("nep", "evaluate/nep-sft", "evaluate/nep-grpo", "report/cards/nep-sft", "report/cards/nep-grpo"):
         shutil.copytree(run / made, run / made.replace("nep", "other"))
+    for stage in ("sft", "grpo"):
+        shutil.copyfile(run / f"encode/index/nep-{stage}.jsonl", run / f"encode/index/other-{stage}.jsonl")
     two = {"nep": experiment(), "other": experiment()}
     noted = copy_of_small_run.run(copy_of_small_run.configure("small", experiments=two), "--touch", "--forceall")
     assert noted.status == 0, noted.text
@@ -55,6 +60,23 @@ def test_a_changed_learning_rate_of_one_experiment_concerns_no_other(copy_of_sma
     outcome = planned(copy_of_small_run, {**two, "other": experiment(lr=5e-4)})
     assert outcome.planned() == AFTER_SFT
     assert "experiment=other" in outcome.text and "experiment=nep" not in outcome.text
+
+
+def test_clips_of_another_experiment_train_nothing_again(small_run, copy_of_small_run: Workplace) -> None:
+    run = copy_of_small_run.root / "results/small"
+    before = read_jsonl(run / "encode/index/nep-sft.jsonl")
+    two = {
+        "nep": experiment(),
+        "other": {"sft": {"datasets": {"next_event": 4, "previous_event": 4}, "validation_samples": 0}},
+    }
+    config = copy_of_small_run.configure("small", experiments=two)
+    outcome = copy_of_small_run.run(config, MANIFEST, "results/small/nep/grpo/manifest.json")
+    assert outcome.status == 0, outcome.text
+    assert outcome.started() == {"encode_shard", "merge_encode"}
+    assert read_jsonl(run / "encode/index/nep-sft.jsonl") == before
+    views = Counter(row["view"] for row in read_jsonl(run / "encode/index/other-sft.jsonl"))
+    assert views == {"first": 4, "second": 4}
+    assert hashes(run / "nep") == hashes(small_run.folder / "nep")
 
 
 def planned(workplace: Workplace, experiments: dict[str, Any]) -> Outcome:

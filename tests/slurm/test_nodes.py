@@ -1,12 +1,17 @@
-"""The launcher on two nodes: they meet, and one failing process ends the job with its own message first."""
+"""The launcher on two nodes: they meet, have their cores, and one failing process ends the job with its own message
+first."""
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from support.entry_points import ROOT
+from support.slurm import slurm_workplace, started
 
-from local_slurm.cluster import LocalCluster
+from local_slurm.cluster import LocalCluster, Nodes, local_cluster
 
 LIMIT_S = 400
 MEET = """
@@ -23,6 +28,24 @@ if dist.get_rank() == 1:
     raise RuntimeError("the reason")
 dist.barrier()
 """
+
+
+LOOK = """
+import os
+from pathlib import Path
+
+Path("cores", os.environ["SLURMD_NODENAME"] + "-" + os.environ["RANK"]).write_text(str(len(os.sched_getaffinity(0))))
+"""
+# Two processes of one thread on each of two nodes.
+WIDE = {"experiments": {"wide": {"sft": {"nodes": 2, "processes": 2, "threads": 1}}}}
+
+
+@pytest.fixture
+def binding_cluster() -> Iterator[LocalCluster]:
+    """A cluster that binds tasks to cores, as many do: its nodes have no more of them than this machine."""
+    settings = {"TaskPlugin": "task/affinity", "TaskPluginParam": "autobind=cores"}
+    with local_cluster(Nodes(cpus=2, settings=settings)) as running:
+        yield running
 
 
 def launch(cluster: LocalCluster, folder: Path, script: str) -> subprocess.CompletedProcess[str]:
@@ -47,3 +70,14 @@ def test_one_failing_process_ends_the_job_and_is_heard_first(cluster: LocalClust
     assert done.returncode != 0
     before, message, _ = done.stderr.partition("RuntimeError: the reason")
     assert message and before.count("Traceback") == 1, done.stderr
+
+
+def test_each_process_may_use_the_cores_of_its_node(binding_cluster: LocalCluster, tmp_path: Path) -> None:
+    place = slurm_workplace(tmp_path / "workplace")
+    shutil.copyfile(ROOT / "tests" / "slurm" / "bound" / "Snakefile", place.root / "Snakefile")
+    (place.root / "look.py").write_text(LOOK)
+    place.configure("small", **WIDE)
+    with started(binding_cluster, place) as run:
+        assert run.finish(LIMIT_S) == 0, run.text
+    seen = {path.name: path.read_text() for path in (place.root / "cores").glob("n*")}
+    assert seen == {"n1-0": "2", "n1-1": "2", "n2-2": "2", "n2-3": "2"}

@@ -27,7 +27,7 @@ def nothing(completion, answer, row):
 """
 CHANGES: dict[str, Any] = {
     "split": {"shards": 4},
-    "sft": {"epochs": 40, "checkpoint_every": 200, "validate_every": 1000},
+    "sft": {"epochs": 40, "checkpoint_minutes": 60, "validate_every": 1000},
     "grpo": {"steps": 20, "rewards": {"letter": 1.0, "slow:nothing": 1.0}},
     "evaluate": {"variants": ["direct"]},
     "report": {"headline": "direct"},
@@ -76,7 +76,7 @@ def test_the_workflow_with_trainings_that_are_stopped(
     # Four shards each, one after another in one job.
     for rule in ("split", "hash"):
         (group,) = jobs(cluster, f"rule_{rule}_shards", place)
-        assert (group.memory_mb, group.minutes) == (2000, 40)
+        assert (group.memory_mb, group.minutes) == (2000, 4 * 20)
     # What is light or needs the internet is no job.
     rules = {job.comment.removeprefix("rule_").partition("_wildcards")[0] for job in jobs(cluster, "", place)}
     assert not rules & {"list_source", "finish_download", "fetch_model", "all"}

@@ -12,7 +12,7 @@ from nep.files import read_json, write_json
 
 
 def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, list[dict[str, int]]]:
-    """Stage → for each of `size` processes, its bytes after a step."""
+    """Stage → for each of `size` processes, its bytes after a step. What it wrote then, see `checkpoint_bytes`."""
     context = start_fork_server()
     port = free_port()
     processes = [
@@ -25,9 +25,15 @@ def held(model: Path, stages: list[int], size: int, folder: Path) -> dict[int, l
     return {stage: [read_json(folder / f"{stage}-{rank}.json") for rank in range(size)] for stage in stages}
 
 
+def checkpoint_bytes(stage: int, folder: Path) -> int:
+    """Bytes of all files of the checkpoint that the processes of `stage` wrote."""
+    return sum(path.stat().st_size for path in (folder / f"checkpoints-{stage}/step-1").rglob("*") if path.is_file())
+
+
 def _measure(model: Path, stages: list[int], rank: int, size: int, port: int, folder: Path) -> None:
     import torch
 
+    from nep.train.checkpoint import Checkpoints
     from nep.train.distributed import start_distributed
     from nep.train.engine import Engine
 
@@ -53,3 +59,4 @@ def _measure(model: Path, stages: list[int], rank: int, size: int, port: int, fo
         }
         sizes = {name: sum(tensor.nbytes for tensor in tensors) for name, tensors in found.items()}
         write_json(folder / f"{stage}-{rank}.json", sizes)
+        Checkpoints(folder / f"checkpoints-{stage}", engine, "loss", "lowest").after_step(1, 1)

@@ -15,12 +15,13 @@ from nep.workflow.rule_graph import parse_rulegraph
 TEXT = """# What runs again
 
 Rules that run again in a finished demo after one key of the configuration has changed. An experiment's own `sft` and
-`grpo` concern that experiment alone. `tests/e2e/test_reruns.py` changes each key (of `sft` and `grpo`, which reach
-their rules in one piece, some) and compares Snakemake's plan with this table; `make reruns` writes it anew.
+`grpo` concern that experiment alone; where they select other samples, new clips are encoded first.
+`tests/e2e/test_reruns.py` changes each key (of `sft` and `grpo`, which reach their rules in one piece, some) and
+compares Snakemake's plan with this table; `make reruns` writes it anew.
 
-What is planned is the most that can run: where `convert_datasets` finds its files unchanged, nothing after it runs. A
-file that a rule reads (prompts, a DeepSpeed file, a reward function) counts by its content. What the profile says
-(partition, GPUs, memory, time) never counts.
+What is planned is the most that can run: where `convert_datasets` finds its files unchanged, nothing after it runs, and
+after `merge_encode` only trainings whose own clips have changed. A file that a rule reads (prompts, a DeepSpeed file, a
+reward function) counts by its content. What the profile says (partition, GPUs, memory, time) never counts.
 
 """
 MODULES = """
@@ -29,12 +30,16 @@ row, which lists modules that the same rules import, the tests change one. Comme
 
 """
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):(.*?)(?=^rule |^checkpoint |\Z)", re.MULTILINE | re.DOTALL)
+# Keys of a training that decide which clips are encoded.
+SELECTING = ("datasets", "balance_sources", "validation_samples")
 # The rules that read a key or a block; those after them follow. The report shows all settings.
 READERS = {
     "seed": (
         "make_demo_data",
         "make_tiny_model",
         "convert_datasets",
+        "encode_shard",
+        "merge_encode",
         "train_sft",
         "train_grpo",
         "make_controls",
@@ -52,6 +57,8 @@ READERS = {
     "encode": ("encode_shard",),
     "convert.prompts": ("make_demo_data", "make_tiny_model", "convert_datasets", "evaluate_model"),
     "convert": ("convert_datasets",),
+    **{f"sft.{key}": ("encode_shard", "merge_encode", "train_sft") for key in SELECTING},
+    **{f"grpo.{key}": ("encode_shard", "merge_encode", "train_grpo") for key in SELECTING},
     "sft": ("train_sft",),
     "grpo": ("train_grpo",),
     "encode.dtype": ("encode_shard", "evaluate_model"),
@@ -59,15 +66,16 @@ READERS = {
     "report": (),
 }
 # Of the two training blocks, whose keys are all passed in one piece, a few are tried.
-TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_every", "sft.keep_checkpoints"}
+TRAINING = {"sft.lr", "sft.deepspeed", "sft.nodes", "sft.processes", "sft.checkpoint_minutes", "sft.keep_checkpoints"}
 TRAINING |= {
+    "sft.validation_samples",
     "sft.tracker",
     "grpo.tracker",
     "grpo.steps",
     "grpo.rewards",
     "grpo.nodes",
     "grpo.processes",
-    "grpo.checkpoint_every",
+    "grpo.checkpoint_minutes",
 }
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}

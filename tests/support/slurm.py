@@ -28,7 +28,7 @@ HERE = {
         "encode_shard": {"mem_mb": 4000},
         "train_sft": {"gpu": 2, "mem_mb": "4000 * attempt", "runtime": 30},
         "train_grpo": {"gpu": 1, "mem_mb": "4000 * attempt", "runtime": 30},
-        "evaluate_model": {"mem_mb": 4000},
+        "evaluate_model": {"gpu": 1, "mem_mb": 4000},
     },
 }
 BETWEEN_LOOKS_S = 0.2

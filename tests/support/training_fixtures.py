@@ -16,6 +16,7 @@ from nep.files import read_json, read_jsonl
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.train import run_state
 from nep.train.distributed import start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.runtime.options import RunPaths
@@ -70,6 +71,7 @@ def paths_to(run_folder: Path) -> Callable[[Path], RunPaths]:
     return lambda target: RunPaths(
         convert=run_folder / "convert",
         encode=run_folder / "encode",
+        index=run_folder / "encode/index.jsonl",
         model=run_folder / "models" / "base",
         model_manifest=run_folder / "models" / "base.manifest.json",
         run=target,
@@ -86,6 +88,12 @@ def torch_settings() -> Iterator[None]:
     torch.set_num_threads(threads)
     os.environ.clear()
     os.environ.update(environment)
+
+
+@pytest.fixture
+def last_checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoints that there are at the end of a training stay."""
+    monkeypatch.setattr(run_state, "drop_checkpoints", lambda folder: None)
 
 
 @pytest.fixture

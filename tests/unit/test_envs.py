@@ -1,6 +1,7 @@
 """The conda environments hold what the rules' entry points import, at the versions of requirements/main.txt, and all
 that these packages need. `make test-envs` makes them and runs the workflow in them."""
 
+import re
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from support.environments import (
     scripts_of,
     third_party_imports,
 )
+from support.imports import SCRIPTS, all_imported
 
 from environment_pins import MARK, at_versions, named_by_hand, pins, with_closure
 from nep.errors import InputError
@@ -68,6 +70,18 @@ def test_an_environment_takes_its_python_from_conda_forge_and_names_no_host(env:
     assert content["dependencies"][0] == "python=3.11.7"
     assert "pip=25.0.1" in content["dependencies"]
     assert "://" not in env.read_text(encoding="utf-8")
+
+
+def test_who_compiles_on_cuda_has_a_pinned_compiler() -> None:
+    compiling = {env for env in environments().values() if any(map(compiles, scripts_of(env)))}
+    with_compiler = {env.stem for env in ENVS if re.search(r"^  - gxx=[\d.]+$", env.read_text("utf-8"), re.MULTILINE)}
+    assert compiling == with_compiler == {"train"}
+
+
+def compiles(script: str) -> bool:
+    """Whether an entry point, or what it imports, asks for a compiler before it computes on CUDA."""
+    files = all_imported(SCRIPTS / script)
+    return any(re.search(r"import .*\btrains_on_cuda$", file.read_text("utf-8"), re.MULTILINE) for file in files)
 
 
 @pytest.mark.parametrize("rule", sorted(rules()))

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from local_slurm import accounts
 from nep.errors import InputError
+from nep.workflow import device
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "squeue", "scontrol", "scancel")
 PACKAGES = "slurmctld slurmd slurm-client munge"
@@ -51,6 +52,8 @@ class LocalCluster:
         self.configuration = root / "slurm.conf"
         self.environment = {key: value for key, value in os.environ.items() if not key.startswith(OWN_VARIABLES)}
         self.environment["SLURM_CONF"] = str(self.configuration)
+        # Its GPUs compute nothing.
+        self.environment[device.VARIABLE] = "cpu"
         self.environment["PATH"] = f"{root / 'bin'}:{os.environ['PATH']}"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = free_ports(3 + nodes.number)

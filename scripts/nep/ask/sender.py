@@ -100,6 +100,7 @@ class Sender:
             self._learn(failure, ticket)
             raise
         except NotTakenError as error:
+            self._breaker.answered()
             raise self._verdict(request, error) from None
         finally:
             self._crowd.leave()

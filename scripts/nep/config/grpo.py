@@ -7,7 +7,6 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from nep.config.base import Fraction
 from nep.config.training import (
-    CheckpointEvery,
     Datasets,
     LearningRate,
     Schedule,
@@ -89,7 +88,11 @@ class Grpo(Training):
         0.1, description="Share of the first step's entropy below which a warning is printed."
     )
     validate_every: ValidateEvery = 25
-    checkpoint_every: CheckpointEvery = 25
+    validation_samples: int = Field(
+        128,
+        ge=0,
+        description="Held-out questions of each data set that validation asks, each with and without its video.",
+    )
 
     @field_validator("rewards")
     @classmethod

@@ -11,7 +11,7 @@ class Split(Block):
     """Cutting each video at its split time."""
 
     shards: int = Field(4, ge=1, description="Jobs that share the videos, here and in the search for near-duplicates.")
-    processes: int = Field(2, ge=1, description="Processes of one job.")
+    processes: int = Field(2, ge=1, description="Processes of one job that cuts, signs or shuffles videos.")
     timeout_s: float = Field(120, gt=0, description="Seconds after which work on one video is given up.")
     crf: int = Field(
         18, ge=0, le=51, description="x264's quality of the frames that are re-encoded around a cut (lower is better)."

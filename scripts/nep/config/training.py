@@ -22,7 +22,6 @@ Schedule = Annotated[
 WarmupRatio = Annotated[Fraction, Field(description="Share of the steps over which the learning rate rises from 0.")]
 WeightDecay = Annotated[float, Field(ge=0, description="Weight decay of AdamW.")]
 ValidateEvery = Annotated[int, Field(ge=1, description="Steps between two validations.")]
-CheckpointEvery = Annotated[int, Field(ge=1, description="Steps between two checkpoints.")]
 
 
 class Lora(Block):
@@ -74,12 +73,12 @@ class Training(Block):
         "all", description="What weight decay acts on; `matrices` keeps it from biases and norms."
     )
     grad_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    checkpoint_every: CheckpointEvery = 100
+    checkpoint_minutes: int = Field(10, ge=0, description="Minutes between two checkpoints (0: one after each step).")
     keep_checkpoints: int = Field(
         2,
         ge=1,
-        description="How many of the newest checkpoints are kept, beside the one that did best in validation (by loss "
-        "in SFT, by accuracy in GRPO).",
+        description="How many of the newest checkpoints are kept until the training ends, beside the one that did best "
+        "in validation (by loss in SFT, by accuracy in GRPO).",
     )
     validate_every: ValidateEvery = 100
     publish: Literal["last", "best"] = Field(

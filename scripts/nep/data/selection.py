@@ -6,11 +6,24 @@ from typing import Any
 
 from nep.config.training import Training
 from nep.data.draw import take_first_by_hash
+from nep.errors import InputError
 from nep.files import read_json, read_jsonl
-from nep.layout.datasets import VALIDATION
+from nep.layout.datasets import VALIDATION, dataset_file
 from nep.rows.sample import Part
 
 Row = dict[str, Any]
+
+
+def dataset_files(stage: str, training: Training, convert: Path) -> dict[str, Path]:
+    """The file of each data set of a stage. Raises InputError naming the sets that exist when one does not."""
+    files = {name: convert / dataset_file(stage, name) for name in training.datasets}
+    for name, path in files.items():
+        if not path.is_file():
+            known = sorted(item.stem for item in path.parent.glob(f"*{path.suffix}") if "." not in item.stem)
+            raise InputError(
+                f"{stage}.datasets: no data set {name!r} ({path}); there are: {', '.join(known) or 'none'}"
+            )
+    return files
 
 
 def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str, list[Row]]:
@@ -26,16 +39,19 @@ def validation_of(file: Path) -> Path:
 def select_sft_validation(files: Mapping[str, Path], samples: int, seed: int) -> dict[str, list[Row]]:
     """The first `samples` rows of each data set's validation file, in the order of a hash."""
     rows = {name: read_json(validation_of(path)) for name, path in files.items()}
-    return {name: take_first_by_hash(found, samples, seed, False) for name, found in rows.items()}
+    return {name: take_first_by_hash(found, samples, seed) for name, found in rows.items()}
 
 
-def select_grpo(files: Mapping[str, Path], grpo: Training, seed: int) -> dict[Part, list[Row]]:
-    """The first N rows of each data set's training part, in the order of a hash, and all of its validation part."""
+def select_grpo(files: Mapping[str, Path], grpo: Training, validation_samples: int, seed: int) -> dict[Part, list[Row]]:
+    """The first N rows of each data set's training part, in the order of a hash; of its validation part the first
+    `validation_samples` by such an order, in that of the file."""
     rows: dict[Part, list[Row]] = {"train": [], "validation": []}
     for name, path in files.items():
         found = read_jsonl(path)
         rows["train"] += _first([row for row in found if row["part"] == "train"], name, grpo, seed)
-        rows["validation"] += [row for row in found if row["part"] == "validation"]
+        held_out = [row for row in found if row["part"] == "validation"]
+        asked = {row["id"] for row in take_first_by_hash(held_out, validation_samples, seed)}
+        rows["validation"] += [row for row in held_out if row["id"] in asked]
     return rows
 
 

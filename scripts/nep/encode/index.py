@@ -1,12 +1,12 @@
 """The index of the vision cache: the rows of all shards, merged after a check of the cache files."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import confined, is_intact, read_json, write_jsonl
+from nep.files import confined, is_intact, read_json, read_jsonl, write_jsonl
 from nep.jobs.shards import check_complete
 from nep.rows.quarantine import count_reasons
 
@@ -31,6 +31,13 @@ def merge_encode(shard_files: Sequence[Path], run_dir: Path, out: Path) -> None:
         lost = count_reasons(row for manifest in manifests for row in manifest["quarantined"])
         raise InputError(f"no clip could be encoded (quarantined: {lost or 'none'}); training needs one")
     write_jsonl(out, rows)
+
+
+def write_parts(index: Path, parts: Mapping[Path, Iterable[str]]) -> None:
+    """Write to each file the rows of the index whose keys it is to have; a clip that could not be read has none."""
+    rows = {row["key"]: row for row in read_jsonl(index)}
+    for file, keys in parts.items():
+        write_jsonl(file, [rows[key] for key in sorted(set(keys) & rows.keys())])
 
 
 def _check_files(manifest: dict[str, Any], run_dir: Path) -> None:

@@ -1,12 +1,11 @@
-"""Which clips training needs: every video and view in the data sets that the experiments name."""
+"""The clips that rows of the data sets show."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl
 
 
 @dataclass(frozen=True, order=True)
@@ -19,13 +18,13 @@ class NeededClip:
     path: str
 
 
-def needed_clips(files: Iterable[Path]) -> list[NeededClip]:
-    """The clips of all rows of the data sets `files` (SFT: JSON, GRPO: JSON lines), each once, sorted by key.
+def needed_clips(rows: Iterable[tuple[Path, dict[str, Any]]]) -> list[NeededClip]:
+    """The clips of rows, each of which comes with its file; each clip once, sorted by key.
 
     Raises InputError where a row lacks a key, or two rows name different files for one video and view.
     """
     clips: dict[str, NeededClip] = {}
-    for file, row in _rows(files):
+    for file, row in rows:
         try:
             paths = row["videos"]
             key = f"{row['video_id']}/{row['view']}"
@@ -36,8 +35,3 @@ def needed_clips(files: Iterable[Path]) -> list[NeededClip]:
             if clips.setdefault(key, clip) != clip:
                 raise InputError(f"{file}: {key} is {clip.path} in row {row.get('id')!r}, but {clips[key].path} before")
     return sorted(clips.values())
-
-
-def _rows(files: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for file in sorted(files):
-        yield from ((file, row) for row in (read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)))

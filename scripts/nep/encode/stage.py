@@ -5,9 +5,11 @@ A shard that was finished before is not made again where its clips are the same;
 Its frames are held in memory until they are written (about 1.4 MB a clip of 32 frames of 16,384 pixels).
 """
 
+import hashlib
+import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,11 @@ from transformers import ProcessorMixin
 from nep.config.encode import Encode
 from nep.config.vision import Vision
 from nep.encode.features import FeatureEncoder
-from nep.encode.frames import ClipTask, read_clip
+from nep.encode.frames import ClipTask, Unreadable, read_clip
 from nep.encode.kept import KeptShard
-from nep.encode.needed import NeededClip, needed_clips
+from nep.encode.needed import NeededClip
 from nep.files import atomic_path, confined, drop_unfinished, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.jobs.ahead import one_ahead
 from nep.jobs.shards import shard_name, shard_of
 from nep.jobs.workers import Failure, run_items
 from nep.model.clip import Clip
@@ -39,7 +42,7 @@ _DECIDE_FEATURES = {"features", "dtype", "batch_videos"}
 
 
 def encode_shard(
-    datasets: Sequence[Path],
+    needed: Sequence[NeededClip],
     vision: Vision,
     encode: Encode,
     model: Path,
@@ -50,18 +53,20 @@ def encode_shard(
     out: Path,
     code: str,
 ) -> None:
-    """Cache the frames, and the features if `encode.features`, of one shard's clips; write its manifest to `out`.
+    """Cache the frames, and the features if `encode.features`, of one shard's clips of those that are needed (sorted);
+    write its manifest to `out`.
 
-    Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames": {"path", "sha256"},
-    "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the fingerprint of the
-    stage's logic: what an earlier run has made is taken over only where the logic is the same.
+    Clips are read by worker processes, and prepared for the vision tower in a thread, while the tower works on those
+    before them. Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames":
+    {"path", "sha256"}, "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the
+    fingerprint of the stage's logic: what an earlier run has made is taken over only where the logic is the same.
     """
     name = shard_name(shard, shards)
     for kind in ("frames", "features"):
         drop_unfinished(_cache_file(run_dir, kind, name))
     fingerprint = read_json(model_manifest)["fingerprint"]
     processor = load_processor(model)
-    needed = [clip for clip in needed_clips(datasets) if shard_of(clip.key, shards) == shard]
+    needed = [clip for clip in needed if shard_of(clip.key, shards) == shard]
     resizing = resizing_of(processor)
     if isinstance(resizing, OwnSize):
         print(f"{name}: the model takes frames of its own size, vision.*_pixels do not count", file=sys.stderr)
@@ -71,14 +76,16 @@ def encode_shard(
     if (manifest := kept.manifest(key)) is not None:
         write_json(out, manifest)
         return
+    # First: where it cannot be loaded, no clip is read in vain.
+    encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
     clips = kept.clips(digests)
     missing = [clip for clip in needed if clip.key not in clips]
-    read, quarantined = _read(missing, vision, encode, resizing, run_dir, name)
-    clips = dict(sorted({**clips, **read}.items()))
+    quarantined: list[dict[str, Any]] = []
+    outcomes = in_order(needed, clips, _read(missing, vision, encode, resizing, run_dir, name))
+    usable = _usable(outcomes, clips, quarantined)
+    rows, features = _encoded(usable, processor, encoder, encode.batch_videos, name)
+    clips = dict(sorted(clips.items()))
     metadata = {"model": fingerprint, "vision": vision.model_dump()}
-    encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
-    usable = [clip for clip in needed if clip.key in clips]
-    rows, features = _encoded(usable, clips, processor, encoder, encode.batch_videos, name)
     frames = {key: torch.from_numpy(clip.frames) for key, clip in clips.items()}
     features_file = _cache_file(run_dir, "features", name)
     if encoder is None:
@@ -107,32 +114,50 @@ def _fingerprint(vision: Vision, resizing: Resizing, code: str) -> str:
 
 
 def _read(
-    needed: Sequence[NeededClip], vision: Vision, encode: Encode, resizing: Resizing, run_dir: Path, name: str
-) -> tuple[dict[str, Clip], list[dict[str, Any]]]:
-    """The clips by key, and the quarantine rows of those that cannot be read."""
-    tasks = [ClipTask(clip.key, confined(run_dir, clip.path), vision, resizing) for clip in needed]
-    clips: dict[str, Clip] = {}
-    rows: list[dict[str, Any]] = []
+    missing: Sequence[NeededClip], vision: Vision, encode: Encode, resizing: Resizing, run_dir: Path, name: str
+) -> Iterator[tuple[str, Clip | Unreadable]]:
+    """What is read of the clips, by key, as it comes."""
     outcomes = run_items(
         read_clip,
-        tasks,
+        [ClipTask(clip.key, confined(run_dir, clip.path), vision, resizing) for clip in missing],
         processes=encode.processes,
         timeout_s=encode.timeout_s,
         label=f"encode {name}",
         preload=[__name__],
     )
     for task, outcome in outcomes:
+        failed = isinstance(outcome, Failure)
+        yield task.key, Unreadable(Reason.UNDECODABLE_SEGMENT, outcome.detail) if failed else outcome
+
+
+def in_order(
+    needed: Sequence[NeededClip], kept: Mapping[str, Clip], outcomes: Iterator[tuple[str, Clip | Unreadable]]
+) -> Iterator[tuple[NeededClip, Clip | Unreadable]]:
+    """Each needed clip as soon as it and those before it are kept or read: the order, and with it the batches of the
+    tower, never depends on which was read first."""
+    early: dict[str, Clip | Unreadable] = dict(kept)
+    for clip in needed:
+        while clip.key not in early:
+            early.update([next(outcomes)])
+        yield clip, early.pop(clip.key)
+    # Its end stops the workers.
+    early.update(outcomes)
+
+
+def _usable(
+    outcomes: Iterable[tuple[NeededClip, Clip | Unreadable]], clips: dict[str, Clip], quarantined: list[dict[str, Any]]
+) -> Iterator[tuple[NeededClip, Clip]]:
+    """The clips that could be read, which are added to `clips`; rows of the others to `quarantined`."""
+    for needed, outcome in outcomes:
         if isinstance(outcome, Clip):
-            clips[task.key] = outcome
-            continue
-        reason = Reason.UNDECODABLE_SEGMENT if isinstance(outcome, Failure) else outcome.reason
-        rows.append(quarantine_row(task.key, STAGE, reason, outcome.detail))
-    return clips, sorted(rows, key=lambda row: row["id"])
+            clips[needed.key] = outcome
+            yield needed, outcome
+        else:
+            quarantined.append(quarantine_row(needed.key, STAGE, outcome.reason, outcome.detail))
 
 
 def _encoded(
-    usable: Sequence[NeededClip],
-    clips: dict[str, Clip],
+    usable: Iterator[tuple[NeededClip, Clip]],
     processor: ProcessorMixin,
     encoder: FeatureEncoder | None,
     batch_videos: int,
@@ -141,16 +166,26 @@ def _encoded(
     """Index rows of the clips, and their features by key, none without an encoder."""
     rows: list[dict[str, Any]] = []
     features: dict[str, Tensor] = {}
-    for start in range(0, len(usable), batch_videos):
-        batch = usable[start : start + batch_videos]
-        made = [placeholder_of(processor, clips[clip.key]) for clip in batch]
-        rows += [_index_row(clip, clips[clip.key], of, name) for clip, (of, _) in zip(batch, made, strict=True)]
+    dtype = encoder and encoder.dtype
+    for batch in one_ahead(_prepared(usable, processor, batch_videos)):
+        rows += [_index_row(needed, clip, placeholder, dtype, name) for needed, clip, (placeholder, _) in batch]
         if encoder is not None:
-            features |= zip([clip.key for clip in batch], encoder.features(made), strict=True)
+            made = encoder.features([prepared for _, _, prepared in batch])
+            features |= zip([needed.key for needed, _, _ in batch], made, strict=True)
     return rows, features
 
 
-def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, name: str) -> dict[str, Any]:
+def _prepared(
+    usable: Iterator[tuple[NeededClip, Clip]], processor: ProcessorMixin, batch_videos: int
+) -> Iterator[list[tuple[NeededClip, Clip, tuple[Placeholder, dict[str, Tensor]]]]]:
+    """Batches of clips with what the tower takes of them."""
+    while batch := list(itertools.islice(usable, batch_videos)):
+        yield [(needed, clip, placeholder_of(processor, clip)) for needed, clip in batch]
+
+
+def _index_row(
+    needed: NeededClip, clip: Clip, placeholder: Placeholder, dtype: str | None, name: str
+) -> dict[str, Any]:
     count, height, width, _ = clip.frames.shape
     return {
         "key": needed.key,
@@ -166,6 +201,10 @@ def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, name: s
         "placeholder": [list(run) for run in placeholder.runs],
         "grid": placeholder.grid and list(placeholder.grid),
         "second_per_grid": placeholder.second_per_grid,
+        # What a training's clips are told apart by. The last bits of features depend on the clips beside them in a
+        # batch: other clips that are selected, for another training, change none of these.
+        "sha256": hashlib.sha256(clip.frames.tobytes()).hexdigest(),
+        "features": dtype,
     }
 
 

@@ -36,6 +36,7 @@ class Backend:
         processes: processes that share the questions.
         exact: whether the weights are loaded in fp32, by a wrapper that cannot be told so.
         environment: variables of the process.
+        remote: whether the model runs elsewhere, behind an API.
         comparable: whether the model's logits can be compared with those of the vision cache.
         seen: what the report says about frames and pixels.
     """
@@ -47,6 +48,7 @@ class Backend:
     processes: int = 1
     exact: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    remote: bool = False
     comparable: bool = False
     seen: Mapping[str, Any] = field(default_factory=dict)
 
@@ -100,6 +102,7 @@ def endpoint_backend(endpoint: Endpoint, vision: Vision, videos: Iterable[Path],
         batch_size=1,
         chunk=ENGINE_CHUNK,
         environment={OPENAI_KEY: key},
+        remote=True,
         seen={**sampling, "pixels": "decided by the endpoint"},
     )
 

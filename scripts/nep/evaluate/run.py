@@ -31,6 +31,7 @@ from nep.files import read_json, sha256_of_file, sha256_of_json, write_json, wri
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import Shelf
 from nep.stats.accuracy import accuracy_rows
+from nep.workflow.device import need_cuda
 
 STAGE = "evaluate"
 LIBRARIES = ("lmms_eval", "torch", "transformers", "decord", "qwen-vl-utils", "av")
@@ -68,7 +69,10 @@ class Job:
 
 
 def evaluate_model(job: Job) -> None:
-    """Write `samples.jsonl` and `scores.json` to the job's folder, or neither and raise InputError."""
+    """Write `samples.jsonl` and `scores.json` to the job's folder, or neither and raise InputError.
+
+    One of its reasons: the model is to run on CUDA here, and CUDA cannot be used.
+    """
     asked = [_asked(job, task) for task in planned_tasks(job.evaluate)]
     videos = sorted({path for one in asked for path in one.videos.values() if path is not None})
     external, left_out = planned_external(job.evaluate.tasks, job.evaluate.offline, job.benchmarks)
@@ -83,6 +87,8 @@ def evaluate_model(job: Job) -> None:
     if shelf.fetch(key) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
         return
+    if job.evaluate.device.startswith("cuda") and not backend.remote:
+        need_cuda(f"evaluate.device is '{job.evaluate.device}'", "set it to cpu")
     run = _lmms_eval_run(job, asked, external, backend, work_folder(job, key))
     for left in ("tasks", "out"):
         shutil.rmtree(run.folder / left, ignore_errors=True)

@@ -117,7 +117,7 @@ def training_config(job: ExperimentExport) -> dict[str, Any]:
             "n_gpus_per_node": grpo.processes,
             "max_steps": grpo.steps,
             "val_freq": grpo.validate_every,
-            "save_freq": grpo.checkpoint_every,
+            "save_freq": grpo.validate_every,
             "save_checkpoint_path": job.trained("grpo"),
         },
     }

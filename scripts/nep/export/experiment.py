@@ -81,7 +81,7 @@ class ExperimentExport:
     def grpo_rows(self) -> dict[Part, list[Row]]:
         """The questions of GRPO by part. Raises InputError where there is none to train on."""
         files = {name: self.run / "convert" / dataset_file("grpo", name) for name in self.grpo.datasets}
-        rows = select_grpo(files, self.grpo, self.seed)
+        rows = select_grpo(files, self.grpo, self.grpo.validation_samples, self.seed)
         if not rows["train"]:
             raise InputError(f"experiments.{self.name}.grpo.datasets: no question to train on in {', '.join(files)}")
         return rows

@@ -27,7 +27,7 @@ def trainer_arguments(training: Training, seed: int, output_dir: str) -> dict[st
         "max_grad_norm": training.grad_clip,
         "bf16": training.precision == "bf16",
         "seed": seed,
-        "save_steps": training.checkpoint_every,
+        "save_steps": training.validate_every,
         "logging_steps": 1,
         "report_to": "none",
         "output_dir": output_dir,

@@ -105,7 +105,7 @@ def training_config(job: ExperimentExport) -> dict[str, Any]:
             "n_gpus_per_node": grpo.processes,
             "total_training_steps": grpo.steps,
             "test_freq": grpo.validate_every,
-            "save_freq": grpo.checkpoint_every,
+            "save_freq": grpo.validate_every,
             "default_local_dir": job.trained("grpo"),
         },
     }

@@ -20,11 +20,15 @@ METADATA_KEY = "nep"
 class VisionCache:
     """What the encode stage has cached for a model: frames, and features where it was told to compute them."""
 
-    def __init__(self, folder: Path, model_fingerprint: str | None = None) -> None:
-        """Open RUN/encode. Where `model_fingerprint` is given, shards made with another model raise InputError."""
+    def __init__(self, folder: Path, model_fingerprint: str | None = None, index: Path | None = None) -> None:
+        """Open RUN/encode: all of it, or the clips of a training's part of the index.
+
+        Where `model_fingerprint` is given, shards made with another model raise InputError.
+        """
         self._folder = folder
         self._fingerprint = model_fingerprint
-        self._rows = {row["key"]: row for row in read_jsonl(folder / "index.jsonl")}
+        self._index = index or folder / "index.jsonl"
+        self._rows = {row["key"]: row for row in read_jsonl(self._index)}
         self._open: dict[Path, Any] = {}
 
     def __contains__(self, key: object) -> bool:
@@ -58,9 +62,7 @@ class VisionCache:
 
     def _row(self, key: str) -> dict[str, Any]:
         if key not in self._rows:
-            raise InputError(
-                f"{self._folder / 'index.jsonl'}: no clip {key!r} in the cache; run the encode stage for it"
-            )
+            raise InputError(f"{self._index}: no clip {key!r} in the cache; run the encode stage for it")
         return self._rows[key]
 
     def _path(self, kind: str, row: dict[str, Any]) -> Path:

@@ -1,5 +1,6 @@
 """Whether a run can succeed here: each check says what it found, and what would be right."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -27,12 +28,23 @@ from nep.download.hub import open_hub, token_from_environment
 from nep.download.place import RepositoryKind
 from nep.errors import InputError
 from nep.plan.dry_run import Job
+from nep.plan.estimates import Estimate
 from nep.plan.training import TrainingCost
-from nep.train.runtime.preflight import GIB, Line, check, placed
+from nep.train.runtime.preflight import GIB, Place, check, memory_here
 from nep.video.tools import find_ffmpeg
 
-State = Literal["ok", "problem", "unknown"]
+State = Literal["ok", "warning", "problem", "unknown"]
 ANSWER_S = 20
+# Of sinfo: partition, GPUs, memory, cores, time limit.
+NODES = "%P|%G|%m|%c|%l"
+# Keys that make a job of a rule shorter.
+FASTER = {
+    "split_shard": "split.shards",
+    "encode_shard": "encode.shards",
+    "train_sft": "sft.processes",
+    "train_grpo": "grpo.processes",
+    "evaluate_model": "evaluate.processes, evaluate.batch_size",
+}
 CODECS = {"encoders": "libx264", "decoders": "h264"}
 CUTTING = {"make_demo_data", "split_shard", "make_controls"}
 FETCHING = {"source": {"list_source", "fetch_archive", "finish_download"}, "model": {"fetch_model"}}
@@ -40,7 +52,7 @@ FETCHING = {"source": {"list_source", "fetch_archive", "finish_download"}, "mode
 
 @dataclass(frozen=True)
 class Check:
-    """A problem would certainly end the run; `unknown` is what cannot be told from here."""
+    """A problem would certainly end the run, a warning may; `unknown` is what cannot be told from here."""
 
     state: State
     what: str
@@ -49,10 +61,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Nodes:
-    """What the largest node of a partition has."""
+    """What the largest node of a partition has, and the minutes that a job may take there."""
 
     gpus: int
     memory_mb: int
+    cores: int
+    minutes: float
     is_default: bool
 
 
@@ -101,7 +115,9 @@ def check_submitted_gpus(jobs: Iterable[Job], config: Config) -> list[Check]:
                 says = f"the profile asks {asked} for {job.name}, which has {needed} processes: set gpu to {needed}"
                 found.append(Check("problem", "GPUs", says))
             else:
-                found.append(Check("ok", "GPUs", f"{asked or 'none'} asked for {job.name}, {needed} processes"))
+                says = f"{asked or 'none'} asked for {job.name}, {needed} processes"
+                idle = f": the others idle; set gpu to {needed}"
+                found.append(Check("warning", "GPUs", says + idle) if asked > needed else Check("ok", "GPUs", says))
     return found
 
 
@@ -129,12 +145,12 @@ def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, loca
     what = f"memory of {job.name}"
     if cost is None:
         return Check("unknown", what, "the base model is not here yet: its job checks before it loads anything")
-    lines, capacity = placed(cost.memory, training.processes) if local else _submitted(job, training, cost.memory)
+    capacity = memory_here(training.processes) if local else _asked_for(job, training)
     try:
-        check(lines, capacity)
+        check(cost.memory, capacity)
     except InputError as error:
         return Check("problem", what, str(error).removeprefix("memory: "))
-    sums = {place: sum(line.bytes for line in lines if line.place == place) for place in ("device", "host")}
+    sums = {place: sum(line.bytes for line in cost.memory if line.place == place) for place in ("device", "host")}
     says = [f"{in_gib(sums[place])} of {in_gib(size)} on the {place}" for place, size in capacity.items()]
     if sums["device"] and "device" not in capacity:
         says.append(f"{in_gib(sums['device'])} needed on each GPU, whose memory is not known here")
@@ -144,11 +160,29 @@ def check_memory(job: Job, training: Sft | Grpo, cost: TrainingCost | None, loca
     return Check("ok", what, f"a process needs {', '.join(says)}")
 
 
-def _submitted(job: Job, training: Sft | Grpo, lines: list[Line]) -> tuple[list[Line], dict[str, int]]:
-    if not gpus_asked(job):
-        lines = [Line(line.name, line.bytes, "host", line.smaller) for line in lines]
+def _asked_for(job: Job, training: Sft | Grpo) -> dict[Place, int]:
+    """Bytes for each process of a submitted job, as far as they are known."""
     memory = job.resources.get("mem_mb")
-    return lines, {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
+    return {"host": memory * 1_000_000 // training.processes} if isinstance(memory, int) else {}
+
+
+def check_time(rule: str, jobs: Sequence[Job], cost: Estimate) -> list[Check]:
+    """Whether the longest job of a rule is expected to end in the time that its jobs ask for; nothing where either is
+    not known."""
+    asked = [job.resources["runtime"] for job in jobs if isinstance(job.resources.get("runtime"), int)]
+    if not asked or cost.longest is None:
+        return []
+    minutes = math.ceil(cost.longest / 60)
+    takes = f"about {_hours(minutes)} a job of the {_hours(min(asked))} that it asks for"
+    if minutes <= min(asked):
+        return [Check("ok", f"time of {rule}", takes)]
+    fewer = f" or change {FASTER[rule]}" if rule in FASTER else ""
+    says = f"{takes} ({cost.source}): set 'runtime' of {rule} in the profile above {minutes}{fewer}"
+    return [Check("warning", f"time of {rule}", says)]
+
+
+def _hours(minutes: float) -> str:
+    return f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.0f} min"
 
 
 def check_hub(config: Config, rules: set[str]) -> list[Check]:
@@ -205,9 +239,9 @@ def check_codecs(rules: set[str]) -> list[Check]:
 
 
 def check_partitions(jobs: Iterable[Job]) -> list[Check]:
-    """Whether the partitions that submitted jobs ask for exist, and have a node with their GPUs and memory."""
+    """Whether the partitions that submitted jobs ask for exist, with a node and the time that they ask for."""
     try:
-        nodes = partitions(_answer("sinfo", "--noheader", "--format=%P|%G|%m"))
+        nodes = partitions(_answer("sinfo", "--noheader", f"--format={NODES}"))
     except FileNotFoundError:
         return [Check("problem", "partition", "no sinfo here: run this where Slurm's commands are")]
     except subprocess.CalledProcessError as error:
@@ -225,16 +259,31 @@ def check_partitions(jobs: Iterable[Job]) -> list[Check]:
 
 
 def partitions(text: str) -> dict[str, Nodes]:
-    """What `sinfo --format=%P|%G|%m` shows: partition → its largest node; the default one is marked with a star."""
+    """What `sinfo` shows in the format `NODES`: partition → its largest node; the default one is marked with a star."""
     found: dict[str, Nodes] = {}
     for line in filter(None, text.splitlines()):
-        name, gres, memory = line.split("|")
+        name, gres, memory, cores, limit = line.split("|")
         key = name.rstrip("*")
-        before = found.get(key, Nodes(0, 0, False))
+        before = found.get(key, Nodes(0, 0, 0, 0, False))
         gpus = sum(int(part.split("(")[0].rpartition(":")[2]) for part in gres.split(",") if part.startswith("gpu"))
-        size = int(memory.rstrip("+"))
-        found[key] = Nodes(max(gpus, before.gpus), max(size, before.memory_mb), name.endswith("*"))
+        found[key] = Nodes(
+            gpus=max(gpus, before.gpus),
+            memory_mb=max(int(memory.rstrip("+")), before.memory_mb),
+            cores=max(int(cores.rstrip("+")), before.cores),
+            minutes=max(_minutes(limit), before.minutes),
+            is_default=name.endswith("*"),
+        )
     return found
+
+
+def _minutes(limit: str) -> float:
+    """Slurm's `days-hours:minutes:seconds`, of which the first parts may be missing, or a word for no limit."""
+    if not limit[0].isdigit():
+        return math.inf
+    days, _, clock = limit.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    seconds = sum(part * size for part, size in zip(reversed(parts), (1, 60, 3600), strict=False))
+    return int(days or 0) * 1440 + seconds / 60
 
 
 def _partition_of(job: Job, nodes: dict[str, Nodes]) -> tuple[State, str]:
@@ -246,14 +295,19 @@ def _partition_of(job: Job, nodes: dict[str, Nodes]) -> tuple[State, str]:
         return "problem", f"no partition is set, and the cluster has no default one: set one of {known}"
     if missing := [name for name in names if name not in nodes]:
         return "problem", f"no partition '{missing[0]}'; there are {known}"
-    most_gpus, most_memory = (max(getattr(nodes[name], key) for name in names) for key in ("gpus", "memory_mb"))
-    per_node = -(-gpus_asked(job) // int(job.resources.get("nodes") or 1))
-    memory = job.resources.get("mem_mb")
     place = ",".join(names)
-    if per_node > most_gpus:
-        return "problem", f"asks {per_node} GPUs of a node; those of '{place}' have {most_gpus} at most"
-    if isinstance(memory, int) and memory > most_memory:
-        return "problem", f"asks {memory} MB of a node; those of '{place}' have {most_memory} at most"
+    memory, minutes = (job.resources.get(key) for key in ("mem_mb", "runtime"))
+    asked = [
+        ("GPUs of a node", "gpus", -(-gpus_asked(job) // int(job.resources.get("nodes") or 1))),
+        ("MB of a node", "memory_mb", memory if isinstance(memory, int) else 0),
+        ("cores of a node", "cores", job.threads),
+        ("minutes (runtime)", "minutes", minutes * job.in_a_row if isinstance(minutes, int) else 0),
+    ]
+    for what, key, number in asked:
+        most = max(getattr(nodes[name], key) for name in names)
+        if number > most:
+            shards = f", {job.in_a_row} jobs in a row" if key == "minutes" and job.in_a_row > 1 else ""
+            return "problem", f"asks {number} {what}{shards}; '{place}' has {most:g} at most"
     return "ok", f"'{place}' exists"
 
 

@@ -3,8 +3,9 @@
 import contextlib
 import io
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ LOCAL_EXECUTORS = ("local", "dryrun", "touch")
 @dataclass(frozen=True)
 class Job:
     """One job of the workflow. `stage` is the name of its rule file; `runs` whether it is to run, for which `reasons`;
-    `local` whether it runs where Snakemake does."""
+    `local` whether it runs where Snakemake does; `in_a_row` how many of its rule one submission does in turn."""
 
     rule: str
     stage: str
@@ -48,6 +49,7 @@ class Job:
     outputs: tuple[Path, ...]
     benchmark: Path | None
     local: bool
+    in_a_row: int = 1
 
     @property
     def name(self) -> str:
@@ -106,7 +108,8 @@ def dry_run(command: Sequence[str], targets: set[str]) -> DryRun:
             )
             workflow.dag(settings).execute_workflow(executor="dryrun", execution_settings=ExecutionSettings(lock=False))
             dag = workflow._workflow.dag
-            return DryRun(_jobs(dag), executor, _open_ended(dag))
+            together = {rule: options.group_components.get(group, 1) for rule, group in options.groups.items()}
+            return DryRun(_jobs(dag, together), executor, _open_ended(dag))
         except (WorkflowError, OSError) as error:
             raise InputError(f"Snakemake cannot plan this: {error}") from None
 
@@ -135,9 +138,12 @@ def _resources(options: Any, executor: str) -> ResourceSettings:
     )
 
 
-def _jobs(dag: DAG) -> tuple[Job, ...]:
+def _jobs(dag: DAG, together: Mapping[str, int]) -> tuple[Job, ...]:
+    """`together`: rule → how many of its jobs are submitted as one."""
     order = {rule.name: place for place, rule in enumerate(dag.workflow.rules)}
-    jobs = [_job(job, dag) for job in dag.jobs if job.rule.shellcmd]
+    found = [_job(job, dag) for job in dag.jobs if job.rule.shellcmd]
+    running = Counter(job.rule for job in found if job.runs)
+    jobs = [replace(job, in_a_row=max(1, min(together.get(job.rule, 1), running[job.rule]))) for job in found]
     return tuple(sorted(jobs, key=lambda job: (order[job.rule], job.name)))
 
 

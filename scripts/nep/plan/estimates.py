@@ -12,6 +12,18 @@ from nep.layout.models import TRAINING_STAGES
 from nep.plan.asking import Asking, asking_of, asking_of_questions
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
+from nep.plan.gpu_time import (
+    BANDWIDTH,
+    DECODE_SHARE,
+    GENERATE_S,
+    ITEM_BYTES,
+    PEAK_FLOPS,
+    READ_S,
+    TRAINING_SHARE,
+    evaluation_seconds,
+    grpo_seconds,
+    sft_seconds,
+)
 from nep.plan.training import TrainingCost, VisualShape
 from nep.report.collect import Job as JobCost
 from nep.report.collect import read_benchmark
@@ -20,19 +32,12 @@ from nep.report.collect import read_benchmark
 # 33,000 records (data_scale.json).
 PER_VIDEO = {
     "split_shard": (0.4, "cutting (60 s of 720p)"),
-    "encode_shard": (1.3, "reading its frames (60 s of 720p)"),
+    "encode_shard": (READ_S, "reading its frames (60 s of 720p)"),
     "convert_datasets": (0.0012, "its rows"),
 }
-# bf16 of an H200 as measured (FLOP/s, bytes/s), and the parts of it that are assumed: of SFT on packed rows, of a GRPO
-# update, of the memory's speed when decoding.
-PEAK_FLOPS, BANDWIDTH = 790e12, 4.3e12
-SFT_MFU, GRPO_MFU, DECODE_SHARE = 0.3, 0.2, 0.67
-# A token of `generate`, which evaluation uses: launching kernels takes longer than reading the weights.
-GENERATE_S = 0.03
 RGB_BYTES = 3
-# A checkpoint: fp32 weights, two optimizer states, and the weights once more.
-CHECKPOINT_BYTES = 16
-ITEM_BYTES = {"fp32": 4, "bf16": 2, "float32": 4, "bfloat16": 2}
+# A checkpoint: fp32 weights and two optimizer states; but for ZeRO-3, the weights as they are computed with, once more.
+STATE_BYTES = 12
 ON_CPU = "no earlier run; on a CPU only one can tell"
 
 # Of the trainings whose start model's config is here: (stage, experiment) → cost.
@@ -41,11 +46,12 @@ Costs = Mapping[tuple[str, str], TrainingCost]
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of all jobs of one rule that would run; None where nothing can be said. `source` says where it comes from, or
-    what is missing."""
+    """Of all jobs of one rule that would run; None where nothing can be said. `longest`: seconds of the longest job by
+    the clock. `source` says where it comes from, or what is missing."""
 
     cpu_seconds: float | None
     gpu_seconds: float | None
+    longest: float | None
     source: str
 
 
@@ -53,13 +59,13 @@ def estimate(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str,
     """Cost of `jobs`, which are of one rule. `gpus`: number of GPUs that each job (by name) has."""
     found = _measured(jobs, gpus)
     if found is None:
-        found = _computed(jobs, facts, costs, sum(gpus[job.name] for job in jobs) / len(jobs))
+        found = _computed(jobs, facts, costs, gpus)
     return found if any(gpus[job.name] for job in jobs) else replace(found, gpu_seconds=0.0)
 
 
 def _measured(jobs: Sequence[Job], gpus: Mapping[str, int]) -> Estimate | None:
     """Each job as it took before, shards as all of them did together; None where a job has never run."""
-    cpu = gpu = 0.0
+    cpu = gpu = longest = 0.0
     notes = set()
     for job in jobs:
         earlier = _earlier(job)
@@ -68,10 +74,12 @@ def _measured(jobs: Sequence[Job], gpus: Mapping[str, int]) -> Estimate | None:
         ratio = _work_ratio(job)
         share = ratio / (_shards(job) or 1)
         cpu += share * sum(cost.seconds if cost.cpu_seconds is None else cost.cpu_seconds for cost in earlier)
-        gpu += share * sum(cost.seconds for cost in earlier) * gpus[job.name]
+        seconds = share * sum(cost.seconds for cost in earlier)
+        gpu += seconds * gpus[job.name]
+        longest = max(longest, seconds)
         notes |= {f"; times {ratio:.3g} for the changed recipe"} if ratio != 1 else set()
     files = jobs[0].benchmark if len(jobs) == 1 and not _shards(jobs[0]) else jobs[0].benchmark.parent
-    return Estimate(cpu, gpu, f"measured: {files}{''.join(sorted(notes))}")
+    return Estimate(cpu, gpu, longest, f"measured: {files}{''.join(sorted(notes))}")
 
 
 def _earlier(job: Job) -> list[JobCost]:
@@ -119,7 +127,7 @@ def _work(recipe: Mapping[str, Any]) -> float:
     return recipe.get("epochs", 0)
 
 
-def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: float) -> Estimate:
+def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
     rule = jobs[0].rule
     if rule in PER_VIDEO:
         return _per_video(jobs, facts, gpus)
@@ -131,22 +139,28 @@ def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: float) -> E
         return _asked(jobs, facts, asking_of_questions(facts.config.own_questions))
     if rule == "evaluate_model":
         return _evaluations(jobs, facts, gpus)
-    return Estimate(None, None, "no earlier run")
+    return _unknown("no earlier run")
 
 
-def _per_video(jobs: Sequence[Job], facts: Facts, gpus: float) -> Estimate:
-    if facts.videos is None:
-        return Estimate(None, None, "no earlier run; the number of videos is known after the download")
-    seconds, doing = PER_VIDEO[jobs[0].rule]
-    cpu = facts.videos * seconds * len(jobs) / (_shards(jobs[0]) or 1)
-    source = f"arithmetic: {facts.videos:,} videos, {seconds:g} s of a core each for {doing}"
-    return Estimate(cpu, cpu / jobs[0].threads * gpus, source)
+def _unknown(why: str) -> Estimate:
+    return Estimate(None, None, None, why)
+
+
+def _per_video(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Estimate:
+    videos = facts.clips if jobs[0].rule == "encode_shard" else facts.videos
+    if videos is None:
+        return _unknown("no earlier run; the number of videos is known after the download")
+    each, doing = PER_VIDEO[jobs[0].rule]
+    cpu = videos * each / (_shards(jobs[0]) or 1)
+    seconds = cpu / jobs[0].threads
+    source = f"arithmetic: {videos:,} videos, {each:g} s of a core each for {doing}"
+    return Estimate(cpu * len(jobs), seconds * sum(gpus[job.name] for job in jobs), seconds, source)
 
 
 def _asked(jobs: Sequence[Job], facts: Facts, asking: Asking) -> Estimate:
     """Reading the frames; requests, tokens and money where no answer is kept."""
     if facts.videos is None:
-        return Estimate(None, None, "no earlier run; the number of videos is known after the download")
+        return _unknown("no earlier run; the number of videos is known after the download")
     share = len(jobs) / (_shards(jobs[0]) or 1) * facts.videos
     tokens = (
         f"{share * asking.prompt_tokens / 1e6:,.1f} M tokens in and {share * asking.completion_tokens / 1e6:,.1f} M out"
@@ -155,49 +169,48 @@ def _asked(jobs: Sequence[Job], facts: Facts, asking: Asking) -> Estimate:
         f"arithmetic: {share * asking.requests:,.0f} requests, about {tokens}, cost about {share * asking.money:,.2f}"
     )
     seconds = PER_VIDEO["encode_shard"][0] * asking.readings
-    return Estimate(share * seconds, None, f"{source}, less what kept answers spare")
+    return Estimate(share * seconds, None, None, f"{source}, less what kept answers spare")
 
 
-def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: float) -> Estimate:
-    if not gpus:
-        return Estimate(None, 0.0, ON_CPU)
-    seconds = 0.0
+def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
+    if not all(gpus[job.name] for job in jobs):
+        return _unknown(ON_CPU)
+    times = {}
     for job in jobs:
         stage, experiment = job.stage, job.wildcards["experiment"]
         cost, samples = costs.get((stage, experiment)), facts.samples(stage, experiment)
         if cost is None:
-            return Estimate(None, None, "no earlier run; the base model is not here yet")
+            return _unknown("no earlier run; the base model is not here yet")
         if samples is None:
-            return Estimate(None, None, "no earlier run; the number of samples is known after convert")
-        seconds += training_seconds(getattr(facts.config.experiments[experiment], stage), cost, samples)
-    share = SFT_MFU if jobs[0].stage == "sft" else GRPO_MFU
-    bound = "" if jobs[0].stage == "sft" else ", answers of full length"
-    return Estimate(None, seconds, f"arithmetic: {share:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s assumed{bound}")
+            return _unknown("no earlier run; the number of samples is known after convert")
+        training = getattr(facts.config.experiments[experiment], stage)
+        held_out = facts.held_out(stage, experiment)
+        if isinstance(training, Sft):
+            times[job.name] = sft_seconds(training, cost, samples, held_out)
+        else:
+            times[job.name] = grpo_seconds(training, cost, held_out)
+    share = f"{TRAINING_SHARE:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s"
+    decoding = f", decoding at {DECODE_SHARE:.0%} of {BANDWIDTH / 1e12:g} TB/s, answers of full length"
+    source = f"arithmetic: {share} assumed{decoding if jobs[0].stage == 'grpo' else ''}; with validation"
+    return _of_gpus(times, gpus, source)
 
 
-def training_seconds(training: Sft | Grpo, cost: TrainingCost, samples: int) -> float:
-    """GPU-seconds of one training by its FLOPs, and, in rollouts, by reading the weights once for each token."""
-    if isinstance(training, Sft):
-        return cost.flops * samples * training.epochs / (PEAK_FLOPS * SFT_MFU)
-    update = cost.flops * training.prompts_per_step / (PEAK_FLOPS * GRPO_MFU)
-    token = cost.size.parameters * ITEM_BYTES[training.precision] / (BANDWIDTH * DECODE_SHARE)
-    return training.steps * (update + training.max_new_tokens * token * training.nodes * training.processes)
-
-
-def _evaluations(jobs: Sequence[Job], facts: Facts, gpus: float) -> Estimate:
+def _evaluations(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Estimate:
     evaluate = facts.config.evaluate
-    if not gpus:
-        return Estimate(None, 0.0, ON_CPU)
+    if not all(gpus[job.name] for job in jobs):
+        return _unknown(ON_CPU)
     if facts.questions is None:
-        return Estimate(None, None, "no earlier run; the number of questions is known after convert")
+        return _unknown("no earlier run; the number of questions is known after convert")
     if others := [task for task in evaluate.tasks if task != "futurebench"]:
-        return Estimate(None, None, f"no earlier run; the questions of {', '.join(others)} are not counted beforehand")
-    tokens = sum(evaluate.max_new_tokens[variant] for variant in evaluate.variants)
-    asked = min(facts.questions, evaluate.limit or facts.questions) * (1 + len(evaluate.controls))
-    seconds = asked * tokens * GENERATE_S / evaluate.batch_size * len(jobs) * gpus
-    return Estimate(
-        None, seconds, f"arithmetic: answers of the full length at an assumed {GENERATE_S * 1e3:.0f} ms a token"
-    )
+        return _unknown(f"no earlier run; the questions of {', '.join(others)} are not counted beforehand")
+    seconds = evaluation_seconds(evaluate, min(facts.questions, evaluate.limit or facts.questions))
+    source = f"arithmetic: answers of full length at an assumed {GENERATE_S * 1e3:.0f} ms a token"
+    return _of_gpus({job.name: seconds for job in jobs}, gpus, source)
+
+
+def _of_gpus(times: Mapping[str, float], gpus: Mapping[str, int], source: str) -> Estimate:
+    """Of jobs that take these seconds by the clock."""
+    return Estimate(None, sum(time * gpus[name] for name, time in times.items()), max(times.values()), source)
 
 
 def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape | None) -> int | None:
@@ -229,15 +242,16 @@ def _downloaded(facts: Facts) -> int | None:
 
 
 def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
-    """Frames and features of one clip for each video, at the whole budget."""
+    """Frames and features of the clips that trainings take, at the whole budget."""
     vision, encode = facts.config.vision, facts.config.encode
-    if facts.videos is None or (encode.features and visual is None):
+    if facts.clips is None or (encode.features and visual is None):
         return None
     features = visual.tokens * visual.hidden * ITEM_BYTES[encode.dtype] if encode.features else 0
-    return facts.videos * (vision.frames * vision.max_pixels * RGB_BYTES + features)
+    return facts.clips * (vision.frames * vision.max_pixels * RGB_BYTES + features)
 
 
 def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:
     """The checkpoints that are kept, the one being written, and the model itself."""
-    one = cost.size.trainable * CHECKPOINT_BYTES
-    return (training.keep_checkpoints + 1) * one + cost.size.parameters * ITEM_BYTES[training.precision]
+    item = ITEM_BYTES[training.precision]
+    one = cost.size.trainable * (STATE_BYTES + (item if cost.zero < 3 else 0))
+    return (training.keep_checkpoints + 1) * one + cost.size.parameters * item

@@ -1,5 +1,6 @@
 """What is known of a run before it runs: how much data there is, where its base model lies, what is kept."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, read_list
 from nep.layout.datasets import dataset_file
-from nep.layout.models import BASE, model_folder
+from nep.layout.models import BASE, TRAINING_STAGES, model_folder
 from nep.layout.stages import stage_folders, work_folders
 
 MODEL_CONFIG = "config.json"
@@ -53,6 +54,33 @@ class Facts:
                 return None
             total += min(number for number in (there, wanted) if number is not None)
         return total
+
+    def held_out(self, stage: str, experiment: str) -> int:
+        """Samples of a validation: the number that is asked for of each data set, or what it has."""
+        training = getattr(self.config.experiments[experiment], stage)
+        total = 0
+        for name in training.datasets:
+            rows = self.rows.get(dataset_file(stage, name))
+            there = training.validation_samples if rows is None else self._held_out_of(rows)
+            total += min(there, training.validation_samples)
+        return total
+
+    @property
+    def clips(self) -> int | None:
+        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once."""
+        rows: dict[str, int] = {}
+        for name, body in self.config.experiments.items():
+            for stage in TRAINING_STAGES:
+                if (training := getattr(body, stage)) is None:
+                    continue
+                samples = self.samples(stage, name)
+                if samples is None:
+                    return self.videos
+                rows[f"{stage} {training.datasets}"] = samples + self.held_out(stage, name)
+        return min(number for number in (sum(rows.values()), self.videos) if number is not None)
+
+    def _held_out_of(self, rows: int) -> int:
+        return math.ceil(rows * self.config.convert.validation_fraction)
 
 
 def read_facts(root: Path, config: Config, scratch: Path) -> Facts:

@@ -75,8 +75,8 @@ def plan_run(dry: DryRun, config: Config, root: Path) -> RunPlan:
 def _plan(dry: DryRun, facts: Facts) -> RunPlan:
     config, jobs = facts.config, dry.to_run()
     visual = visual_shape(facts.model, config.vision) if facts.model and jobs else None
-    costs = _costs(jobs, facts, visual)
     gpus = _gpus(jobs, dry, config)
+    costs = _costs(jobs, facts, visual, gpus)
     stages = [
         _stage(stage, list(of_stage), facts, costs, visual, gpus)
         for stage, of_stage in groupby(dry.jobs, key=lambda job: job.stage)
@@ -85,12 +85,12 @@ def _plan(dry: DryRun, facts: Facts) -> RunPlan:
     return RunPlan(config.run, stages, dry.open_ended, checks)
 
 
-def _costs(jobs: Sequence[Job], facts: Facts, visual: VisualShape | None) -> Costs:
+def _costs(jobs: Sequence[Job], facts: Facts, visual: VisualShape | None, gpus: Mapping[str, int]) -> Costs:
     if facts.model is None:
         return {}
     return {
         (job.stage, job.wildcards["experiment"]): training_cost(
-            facts.model, preflight.training_of(job, facts.config), visual
+            facts.model, preflight.training_of(job, facts.config), visual, on_gpu=gpus[job.name] > 0
         )
         for job in jobs
         if job.rule in TRAININGS
@@ -177,6 +177,8 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
             cost = costs.get((job.stage, job.wildcards["experiment"]))
             checks.append(preflight.check_memory(job, preflight.training_of(job, config), cost, local))
     checks += [*preflight.check_keys(jobs, config), *preflight.check_hub(config, rules), *preflight.check_codecs(rules)]
+    for row in (row for stage in stages for row in stage.rules if row.cost):
+        checks += preflight.check_time(row.rule, [job for job in jobs if job.rule == row.rule], row.cost)
     if dry.executor.startswith("slurm"):
         checks += preflight.check_partitions(jobs)
     elif not local:

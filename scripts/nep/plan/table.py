@@ -9,6 +9,7 @@ from nep.plan.run_plan import RuleRow, RunPlan, StageRow
 HEAD = ("stage", "rule", "to run", "done", "CPU-hours", "GPU-hours", "disk", "estimated from")
 RIGHT = {"to run", "done", "CPU-hours", "GPU-hours", "disk"}
 NOT_KNOWN = "?"
+LOUD = ("problem", "warning")
 HOUR_S = 3600
 SMALLEST_HOURS = 0.01
 
@@ -30,9 +31,11 @@ def plan_text(plan: RunPlan) -> str:
 
 def ground_text(checks: Iterable[Check]) -> str:
     """A line for each check: its state, what it is about, what was found."""
-    return _columns(
-        [(f"  {'PROBLEM' if check.state == 'problem' else check.state}", check.what, check.says) for check in checks]
-    )
+    return _columns([(f"  {_state(check)}", check.what, check.says) for check in checks])
+
+
+def _state(check: Check) -> str:
+    return check.state.upper() if check.state in LOUD else check.state
 
 
 def _stage_table(plan: RunPlan) -> str:

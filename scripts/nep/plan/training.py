@@ -11,7 +11,7 @@ from nep.config.vision import Vision
 from nep.files import read_json
 from nep.model.packing import Branch, Tree
 from nep.train.engine import deepspeed_config
-from nep.train.runtime.flops import training_flops
+from nep.train.runtime.flops import forward_flops, training_flops, weights_read
 from nep.train.runtime.preflight import Line, ModelSize, memory_lines, meta_model, size_of
 
 # Tokens of a question or an instruction, and of an answer of SFT, assumed before any text is at hand.
@@ -20,11 +20,22 @@ PROMPT_TOKENS, ANSWER_TOKENS = 300, 100
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """One training: sizes of its model, FLOPs of one sample (in GRPO: of the update for one prompt's completions), and
-    the memory of each process."""
+    """One training, of samples: in GRPO a question with all its completions at their full length.
+
+    Attributes:
+        size: of the model. read: its weights that a decoded token reads. zero: DeepSpeed's stage.
+        prompt, tokens: of a sample, before its answers and in all.
+        flops: of a sample's update, what is computed again and the reference model included. forward: of one pass.
+        memory: of each process.
+    """
 
     size: ModelSize
+    read: int
+    zero: int
+    prompt: int
+    tokens: int
     flops: float
+    forward: float
     memory: list[Line]
 
 
@@ -48,17 +59,29 @@ def visual_shape(folder: Path, vision: Vision) -> VisualShape | None:
     return VisualShape(vision.frames // frames * (vision.max_pixels // (patch * merge) ** 2), hidden)
 
 
-def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None) -> TrainingCost:
+def training_cost(folder: Path, training: Sft | Grpo, visual: VisualShape | None, on_gpu: bool) -> TrainingCost:
     """The cost of a training from the checkpoint in `folder`; prompts are as long as their clip and an assumed text.
 
     Raises InputError if `folder` is not a vision-language checkpoint, or the DeepSpeed file does not fit.
     """
     model = meta_model(folder, training)
     prompt = PROMPT_TOKENS + (visual.tokens if visual else 0)
-    answers = [training.max_new_tokens] * training.completions if isinstance(training, Grpo) else [ANSWER_TOKENS]
-    size = size_of(model)
-    lines = memory_lines(size, training, deepspeed_config(training), training.nodes * training.processes)
-    return TrainingCost(size, training_flops(model, [_tree(prompt, answers)]), lines)
+    is_grpo = isinstance(training, Grpo)
+    answers = [training.max_new_tokens] * training.completions if is_grpo else [ANSWER_TOKENS]
+    tree = _tree(prompt, answers)
+    forward = forward_flops(model, [tree])
+    again = training.gradient_checkpointing + (is_grpo and training.kl_coef > 0)
+    deepspeed, size = deepspeed_config(training), size_of(model)
+    return TrainingCost(
+        size=size,
+        read=weights_read(model),
+        zero=deepspeed["zero_optimization"]["stage"],
+        prompt=prompt,
+        tokens=len(tree),
+        flops=training_flops(model, [tree]) + again * forward,
+        forward=forward,
+        memory=memory_lines(size, training, deepspeed, training.nodes * training.processes, on_gpu),
+    )
 
 
 def _tree(prompt: int, answers: list[int]) -> Tree:

@@ -8,8 +8,8 @@
    `advantages` and `losses` are functions of them, and `diagnostics` looks for trouble.
 3. `engine` adds up the gradients of rows and processes to that of the whole effective batch, and steps;
    `nep.model.param_groups` says what is trained and at which rate.
-4. `checkpoint` and `run_state` keep what a killed run resumes from, and publish what it ends in; `anomalies` notes the
-   steps that were left out.
+4. `loop` is what SFT and GRPO share: resume, log, validate, save, stop, publish. `checkpoint` and `run_state` keep
+   what a killed run resumes from, and publish what it ends in; `anomalies` notes the steps that were left out.
 5. `runtime`, which decides no result: `preflight` says whether a training fits into memory, `metrics`, `meter` and
    `trackers` write its logs, `preemption` and `launcher` let it be told to stop.
 """

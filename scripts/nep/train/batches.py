@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from nep.jobs.ahead import one_ahead
 
 Item = TypeVar("Item")
 
@@ -24,12 +25,4 @@ def draw(count: int, per_step: int, seed: int, step: int) -> list[int]:
 
 def prepared_ahead(steps: Iterable[int], prepare: Callable[[int], Item]) -> Iterator[tuple[int, Item]]:
     """Each step with what `prepare` makes for it; the next one is made in a thread while this one is used."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        waiting = None
-        for step in steps:
-            following = step, executor.submit(prepare, step)
-            if waiting is not None:
-                yield waiting[0], waiting[1].result()
-            waiting = following
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
+    return one_ahead((step, prepare(step)) for step in steps)

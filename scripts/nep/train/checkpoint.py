@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from torch import nn
 
@@ -38,6 +40,8 @@ class Checkpoints:
         self._engine.deepspeed.checkpoint_engine.save = self._writer.save
         self._engine.deepspeed.module.register_state_dict_post_hook(_drop_frozen)
         self._unfinished: int | None = None
+        # The step of the weights' newest checkpoint, finished or not, and when it was taken.
+        self._saved, self._saved_at = 0, time.monotonic()
         if self._distributed.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             clear_leftovers(folder)
@@ -45,7 +49,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, oldest first."""
-        return sorted(int(path.name.removeprefix(PREFIX)) for path in self._folder.glob(f"{PREFIX}*"))
+        return _steps_in(self._folder)
 
     def validated(self, row: dict[str, Any]) -> None:
         """Take note of a validation, on all processes alike; a value that is missing or not finite does not count."""
@@ -64,7 +68,8 @@ class Checkpoints:
         if not steps:
             return 0
         self._restore(steps[-1])
-        return steps[-1]
+        self._saved = steps[-1]
+        return self._saved
 
     def restore_published(self, last: int) -> int:
         """Load the weights that are the result of a run which has taken its `last` step, and return their step."""
@@ -89,6 +94,7 @@ class Checkpoints:
         )
         if loaded is None:
             raise InputError(f"{folder}: cannot be loaded; delete it to resume before it")
+        self._engine.loaded()
 
     def _load_resized(self, folder: Path) -> None:
         """Load what another number of processes has written, by way of DeepSpeed's universal form."""
@@ -110,43 +116,60 @@ class Checkpoints:
         Raises Preempted when the run was told to stop, and InputError when a checkpoint could not be written.
         """
         training = self._engine.training
-        stop, busy = self._distributed.all_reduce_sum([is_requested(), self._writer.is_busy])
+        stop, busy, late = self._distributed.all_reduce_sum([is_requested(), self._writer.is_busy, self._is_late()])
         if not busy:
-            self._finish()
+            self.finish()
         to_compare = training.publish == "best" and is_due(step, training.validate_every, steps)
-        if stop or to_compare or is_due(step, training.checkpoint_every, steps):
+        if late or to_compare or step == steps:
             self.save(step)
-        if stop or step == steps:
-            self._finish()
         if stop:
-            if self._distributed.is_main_process:
-                print(f"stopped after step {step} of {steps}; run the same command to resume", file=sys.stderr)
-            raise Preempted
+            self._stop(step, steps)
+        if is_due(step, training.validate_every, steps):
+            # A validation may take long, and the run may die in it.
+            self.finish()
+
+    def stop_if_told(self, step: int, steps: int) -> None:
+        """Raise Preempted, with a checkpoint of `step`, where the run has been told to stop. For all processes alike,
+        where no step is under way."""
+        (stop,) = self._distributed.all_reduce_sum([is_requested()])
+        if stop:
+            self._stop(step, steps)
+
+    def _stop(self, step: int, steps: int) -> NoReturn:
+        if self._saved != step:
+            self.save(step)
+        self.finish()
+        if self._distributed.is_main_process:
+            print(f"stopped after step {step} of {steps}; run the same command to resume", file=sys.stderr)
+        raise Preempted
+
+    def _is_late(self) -> bool:
+        """Whether the last checkpoint is older than it should be; the main process decides, as clocks differ."""
+        age = time.monotonic() - self._saved_at
+        return self._distributed.is_main_process and age >= 60 * self._engine.training.checkpoint_minutes
 
     def save(self, step: int) -> None:
         """Take the state after `step`; it is written while training goes on. All processes must call it."""
-        self._finish()
+        self.finish()
         self._engine.deepspeed.save_checkpoint(
             str(self._folder / WORKSPACE), tag=f"{PREFIX}{step}", save_latest=False, exclude_frozen_parameters=True
         )
-        self._unfinished = step
+        self._unfinished = self._saved = step
+        self._saved_at = time.monotonic()
 
-    def _finish(self) -> None:
-        """Wait for the checkpoint under way, give it its name, and drop old ones."""
+    def finish(self) -> None:
+        """Wait for the checkpoint under way, give it its name, and drop old ones. All processes must call it."""
         if self._unfinished is None:
             return
         step, self._unfinished = self._unfinished, None
         self._writer.wait()
         self._raise_together(self._writer.error(), step)
         if self._distributed.is_main_process:
-            workspace, name = self._folder / WORKSPACE, f"{PREFIX}{step}"
-            _flush(workspace / name)
-            (workspace / name).rename(self._folder / name)
+            name = f"{PREFIX}{step}"
+            _flush(self._folder / WORKSPACE / name)
+            (self._folder / WORKSPACE / name).rename(self._folder / name)
             _flush(self._folder)
-            for old in self._surplus():
-                # Out of the way first, so that a kill during the deletion leaves no half checkpoint under its name.
-                (self._folder / f"{PREFIX}{old}").rename(workspace / f"{PREFIX}{old}")
-            shutil.rmtree(workspace)
+            _remove(self._folder, self._surplus())
 
     def _surplus(self) -> list[int]:
         best = self.best()
@@ -159,6 +182,25 @@ class Checkpoints:
         kept = f"the checkpoint of step {self.steps()[-1]} stays valid" if self.steps() else "there is none before it"
         reason = error or "another process could not write its part"
         raise InputError(f"checkpoint of step {step}: {reason}; {kept}") from error
+
+
+def drop_checkpoints(folder: Path) -> None:
+    """Remove all checkpoints: nothing is left to train. For the main process."""
+    _remove(folder, _steps_in(folder))
+
+
+def _steps_in(folder: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix(PREFIX)) for path in folder.glob(f"{PREFIX}*"))
+
+
+def _remove(folder: Path, steps: Sequence[int]) -> None:
+    """Remove checkpoints and the workspace."""
+    workspace = folder / WORKSPACE
+    workspace.mkdir(exist_ok=True)
+    for step in steps:
+        # Out of the way first, so that a kill during the deletion leaves no half checkpoint under its name.
+        (folder / f"{PREFIX}{step}").rename(workspace / f"{PREFIX}{step}")
+    shutil.rmtree(workspace)
 
 
 def _drop_frozen(module: nn.Module, state: dict[str, Any], prefix: str, _metadata: Any) -> None:

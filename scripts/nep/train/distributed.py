@@ -5,20 +5,30 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from types import ModuleType
 
 import torch
 import torch.distributed as dist
 from transformers.utils.logging import disable_progress_bar
 
+from nep.workflow.device import on_cuda, trains_on_cuda
+
 # Of malloc.h, glibc.
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
 NEVER = -1
+# How long the processes wait for one that converts a checkpoint, writes a model or reads one from a slow disk: at
+# 80 MB/s, 900 GB of a 72B model take three hours. A process that dies ends the others by way of the launcher.
+HOST_TIMEOUT = timedelta(hours=6)
 
 
 @dataclass(frozen=True)
 class DistributedContext:
-    """This process's rank among all of them, and its device."""
+    """This process's rank among all of them, and its device.
+
+    Values and waits of the host go through gloo, under `HOST_TIMEOUT`: NCCL gives up after ten minutes.
+    """
 
     rank: int
     size: int
@@ -31,26 +41,35 @@ class DistributedContext:
 
     def all_reduce_sum(self, values: Sequence[float]) -> list[float]:
         """Element-wise sum of `values` over all processes, in fp64."""
-        summed = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(summed)
+        summed = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(summed, group=host_group())
         return summed.tolist()
 
     def all_reduce_max(self, value: int) -> int:
         """The largest `value` of all processes."""
-        found = torch.tensor(value, device=self.device)
-        dist.all_reduce(found, op=dist.ReduceOp.MAX)
+        found = torch.tensor(value)
+        dist.all_reduce(found, op=dist.ReduceOp.MAX, group=host_group())
         return int(found)
 
     def barrier(self) -> None:
         """Wait until every process is here."""
-        dist.barrier()
+        dist.barrier(group=host_group())
+
+
+@cache
+def host_group() -> dist.ProcessGroup:
+    """All processes, by gloo. The first call is collective."""
+    return dist.new_group(backend="gloo", timeout=HOST_TIMEOUT)
 
 
 def start_distributed(threads: int) -> DistributedContext:
-    """Join the process group, and make torch deterministic with `threads` CPU threads."""
+    """Join the process group, and make torch deterministic with `threads` CPU threads.
+
+    Raises InputError where the job has GPUs and CUDA, or the compiler that Triton needs there, cannot be used.
+    """
     torch.set_num_threads(threads)
     disable_progress_bar()
-    cuda = torch.cuda.is_available()
+    cuda = trains_on_cuda()
     _make_deterministic(cuda)
     deepspeed = import_deepspeed()
     if "RANK" not in os.environ:
@@ -64,6 +83,7 @@ def start_distributed(threads: int) -> DistributedContext:
     if not dist.is_initialized():
         _join(alone=os.environ["WORLD_SIZE"] == "1", backend="nccl" if cuda else "gloo")
     deepspeed.init_distributed(dist_backend="nccl" if cuda else "gloo", auto_mpi_discovery=False)
+    host_group()
     return DistributedContext(rank=dist.get_rank(), size=dist.get_world_size(), device=device)
 
 
@@ -77,7 +97,7 @@ def _keep_freed_memory() -> None:
 
 def import_deepspeed() -> ModuleType:
     """DeepSpeed, told its device and, on a CPU, kept from compiling its shared-memory op at start-up."""
-    on_cpu = not torch.cuda.is_available()
+    on_cpu = not on_cuda()
     if on_cpu:
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
     import deepspeed

@@ -63,9 +63,11 @@ class Engine:
         groups = parameter_groups(model, training)
         self._scales = [group["lr"] / training.lr for group in groups]
         self._decays = [group["weight_decay"] for group in groups]
-        optimizer = torch.optim.AdamW(groups)
+        self._optimizer = adamw(groups, distributed.device)
         self._library = import_deepspeed()
-        self.deepspeed, *_ = self._library.initialize(model=Scorer(model), optimizer=optimizer, config=config)
+        # DeepSpeed's first collective would give up on a process whose disk is slow.
+        distributed.barrier()
+        self.deepspeed, *_ = self._library.initialize(model=Scorer(model), optimizer=self._optimizer, config=config)
 
     @property
     def model(self) -> PreTrainedModel:
@@ -118,6 +120,10 @@ class Engine:
             self.deepspeed.zero_grad()
         return float(self.deepspeed.get_global_grad_norm()) if norm is None else norm
 
+    def loaded(self) -> None:
+        """To be called when a checkpoint has been loaded."""
+        step_counts_to_moments(self._optimizer)
+
     def _unpartitioned_norm(self) -> float | None:
         """The gradient norm where DeepSpeed does not compute it: fp32 without ZeRO."""
         if self.deepspeed.zero_optimization() or self.deepspeed.bfloat16_enabled():
@@ -133,7 +139,8 @@ class Engine:
         if not self.partitioned:
             return self.model
         if self._plain_copy is None:
-            self._plain_copy = self._start_model().requires_grad_(False)
+            # Through a scorer, which gives it the attention of the model under training.
+            self._plain_copy = Scorer(self._start_model()).model.requires_grad_(False)
         targets = dict(self._plain_copy.named_parameters())
         trained = ((name, parameter) for name, parameter in self.model.named_parameters() if parameter.requires_grad)
         for name, parameter in trained:
@@ -155,6 +162,20 @@ class Engine:
             add_adapters(model, self.training.lora, self._seed)
         freeze(model, self.training)
         return model
+
+
+def adamw(groups: list[dict[str, Any]], device: torch.device) -> torch.optim.AdamW:
+    """AdamW; for a model on CUDA in one kernel, without a copy of the moments. On a CPU that would round otherwise."""
+    return torch.optim.AdamW(groups, fused=device.type == "cuda")
+
+
+def step_counts_to_moments(optimizer: torch.optim.AdamW) -> None:
+    """Put the numbers of steps where the moments are, as the one kernel reads them there.
+
+    DeepSpeed leaves them on the host where it loads its universal form.
+    """
+    for state in optimizer.state.values():
+        state["step"] = torch.as_tensor(state["step"], device=state["exp_avg"].device)
 
 
 def deepspeed_config(training: Training) -> dict[str, Any]:

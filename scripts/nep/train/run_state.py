@@ -8,14 +8,13 @@ from typing import Any
 
 from nep.config.training import Training
 from nep.errors import InputError
-from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.files import atomic_path, is_intact, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import Shelf
 from nep.model_manifest import model_manifest
-from nep.train.checkpoint import clear_leftovers
+from nep.train.checkpoint import clear_leftovers, drop_checkpoints
 from nep.train.distributed import DistributedContext
 from nep.train.engine import Engine
-from nep.train.runtime.metrics import StepLog
 from nep.train.runtime.options import RunPaths
 
 WEIGHT_SUFFIXES = (".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json")
@@ -24,6 +23,7 @@ TRAIN_ROOM = Path(__file__).resolve().parent
 # The module of each stage, from which all of its code is found.
 TRAINERS = {"sft": TRAIN_ROOM / "sft.py", "grpo": TRAIN_ROOM / "rl" / "grpo.py"}
 MODEL, MANIFEST = "model", "manifest.json"
+LOGS = ("metrics.jsonl", "validation.jsonl", "timings.jsonl", "anomalies.jsonl")
 LIBRARIES = ("torch", "transformers", "peft", "deepspeed")
 
 
@@ -37,10 +37,8 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
     manifest = read_json(paths.model_manifest)
     if "fingerprint" not in manifest:
         raise InputError(f"{paths.model_manifest}: needs the key 'fingerprint'")
-    index = paths.encode / "index.jsonl"
-    if not index.is_file():
-        raise InputError(f"{index}: no such file; run the encode stage")
-    cache = [index, *sorted((paths.encode / "shards").glob("*.json"))]
+    if not paths.index.is_file():
+        raise InputError(f"{paths.index}: no such file; run the encode stage")
     recipe = {
         "stage": stage,
         "code": code_fingerprint(TRAINERS[stage], TRAIN_ROOM.parents[1]),
@@ -48,7 +46,9 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
         "training": {**training.result_settings(), "deepspeed": read_json(Path(training.deepspeed))},
         "seed": seed,
         "model": manifest["fingerprint"],
-        "files": {path.name: sha256_of_file(path) for path in [*datasets, *cache]},
+        "files": {path.name: sha256_of_file(path) for path in datasets},
+        # Its rows have checksums of the clips' frames. Which other clips are cached decides nothing.
+        "clips": sha256_of_file(paths.index),
     }
     return sha256_of_json(recipe)[:FINGERPRINT_LENGTH]
 
@@ -58,49 +58,64 @@ def work_folder(paths: RunPaths, stage: str, experiment: str, fingerprint: str) 
     return paths.run / "work" / stage / experiment / fingerprint
 
 
-class SharedTraining:
-    """The result of one recipe in the store, where results are shared.
+class Outputs:
+    """The outputs of one recipe: `model/`, the logs, and last `manifest.json`, each complete or absent.
 
-    One that calls the user's own reward functions is not: what these import and read is not known.
+    They need no training where one has ended, the model that it left stands as it was, and only the declared files are
+    gone; or where the store has them. A training that calls the user's own reward functions is not shared: what these
+    import and read is not known.
     """
 
-    def __init__(self, stage: str, fingerprint: str, paths: RunPaths, may_be_shared: bool = True) -> None:
+    def __init__(self, stage: str, fingerprint: str, paths: RunPaths, work: Path, may_be_shared: bool) -> None:
         self._shelf = Shelf(stage, run=paths.run, root=paths.out)
         self._key = {"fingerprint": fingerprint}
+        self._start_model = paths.model
         self._out = paths.out
+        self._work = work
         self._may_be_shared = may_be_shared
 
     def fetch(self, distributed: DistributedContext) -> bool:
-        """Whether the outputs could be taken from the store. All processes must call it."""
-        found = self._may_be_shared and distributed.is_main_process and self._shelf.fetch(self._key) is not None
-        if found:
-            print(f"{self._shelf.stage}: taken from the store, nothing is trained", file=sys.stderr)
+        """Whether the outputs are there without training. All processes must call it."""
+        found = distributed.is_main_process and (self._put_back() or self._take_from_store())
         return distributed.all_reduce_sum([found]) == [1]
 
-    def publish(self, logs: list[str]) -> None:
-        """Put the outputs into the store. For the leading process, at the end."""
+    def publish(self, engine: Engine, results: dict[str, Any]) -> None:
+        """Write the outputs of a training that has ended, and share them; its checkpoints are dropped."""
+        model = engine.published_model()
+        if engine.distributed.is_main_process:
+            self._out.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(self._out)
+            with atomic_path(self._out / MODEL) as folder:
+                model.save_pretrained(folder)
+                _copy_companions(self._start_model, folder)
+            write_json(self._work / MANIFEST, {**model_manifest(self._out / MODEL), **results})
+            self._hand_out()
+        engine.distributed.barrier()
+
+    def _put_back(self) -> bool:
+        manifest = self._work / MANIFEST
+        files = read_json(manifest)["files"] if manifest.is_file() else {}
+        if not files or not all(is_intact(self._out / MODEL / name, digest) for name, digest in files.items()):
+            return False
+        print(f"{self._shelf.stage}: trained before, and the model stands; nothing is trained", file=sys.stderr)
+        self._hand_out()
+        return True
+
+    def _take_from_store(self) -> bool:
+        found = self._may_be_shared and self._shelf.fetch(self._key) is not None
+        if found:
+            print(f"{self._shelf.stage}: taken from the store, nothing is trained", file=sys.stderr)
+        return found
+
+    def _hand_out(self) -> None:
+        """Put logs and manifest beside the model, share all of it, and drop what only an unfinished training needs."""
+        outputs = [self._out / name for name in (*LOGS, MANIFEST)]
+        for output in outputs:
+            with atomic_path(output) as target:
+                shutil.copyfile(self._work / output.name, target)
         if self._may_be_shared:
-            outputs = [self._out / name for name in (*logs, MANIFEST)]
             self._shelf.publish(self._key, beside=[self._out / MODEL], outputs=outputs)
-
-
-def publish(
-    engine: Engine, paths: RunPaths, logs: list[StepLog], manifest: dict[str, Any], shared: SharedTraining
-) -> None:
-    """Write the stage's outputs, each complete or absent: `model/`, the logs, and last `manifest.json`; share them."""
-    model = engine.published_model()
-    if engine.distributed.is_main_process:
-        paths.out.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(paths.out)
-        with atomic_path(paths.out / MODEL) as folder:
-            model.save_pretrained(folder)
-            _copy_companions(paths.model, folder)
-        for log in logs:
-            with atomic_path(paths.out / log.path.name) as target:
-                shutil.copyfile(log.path, target)
-        write_json(paths.out / MANIFEST, {**model_manifest(paths.out / MODEL), **manifest})
-        shared.publish([log.path.name for log in logs])
-    engine.distributed.barrier()
+        drop_checkpoints(self._work)
 
 
 def _copy_companions(source: Path, target: Path) -> None:

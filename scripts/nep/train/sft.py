@@ -1,124 +1,91 @@
 """Supervised fine-tuning: the mean loss of the answers' tokens over each effective batch, on cached video features."""
 
 import itertools
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 from transformers import AutoProcessor
 
 from nep.config.sft import Sft
-from nep.data.selection import Row, select_sft, select_sft_validation, validation_of
+from nep.data.selection import Row, dataset_files, select_sft, select_sft_validation, validation_of
 from nep.errors import InputError
-from nep.files import read_jsonl
-from nep.layout.datasets import dataset_file
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
-from nep.model.samples import Sample, SampleBuilder, say_altered, video_keys
+from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.train.anomalies import Anomalies, finite
 from nep.train.batches import epoch_order, prepared_ahead
-from nep.train.checkpoint import Checkpoints
 from nep.train.distributed import start_distributed
 from nep.train.engine import Engine
-from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
+from nep.train.loop import Step, Trainer, train
 from nep.train.runtime.meter import Meter
-from nep.train.runtime.metrics import StepLog
-from nep.train.runtime.options import RunPaths
-from nep.train.runtime.trackers import Tracked, start_tracker
-from nep.train.schedule import is_due, learning_rate
+from nep.train.runtime.options import RunPaths, TrainingOptions
+from nep.train.schedule import learning_rate
 
 STAGE = "sft"
 
 
 def train_sft(sft: Sft, seed: int, experiment: str, paths: RunPaths) -> None:
     """Train, resuming from the newest checkpoint of the same recipe, and write the outputs of the stage."""
-    distributed = start_distributed(sft.threads)
-    files = dataset_files(sft, paths.convert)
-    fingerprint = recipe_fingerprint(STAGE, sft, seed, [*files.values(), *map(validation_of, files.values())], paths)
-    shared = SharedTraining(STAGE, fingerprint, paths)
-    if shared.fetch(distributed):
-        return
-    work = work_folder(paths, STAGE, experiment, fingerprint)
-
-    processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-    engine = Engine(paths.model, sft, distributed, seed)
-    cache = VisionCache(paths.encode)
-    builder = SampleBuilder(processor, engine.model, cache)
-    samples, skipped = load_samples(sft, select_sft(files, sft, seed), builder, cache)
-    held_out, _ = load_samples(sft, select_sft_validation(files, sft.validation_samples, seed), builder, cache)
-    if distributed.is_main_process:
-        say_altered(builder.altered)
-    if not samples:
-        raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
-    if sft.publish == "best" and not held_out:
-        raise InputError("sft.publish: 'best' needs held-out samples, and there are none; use 'last'")
-    visuals = Visuals(cache, processor, sft.freeze, distributed.device)
-    visuals.check(engine.model, samples)
-
-    checkpoints = Checkpoints(work, engine, "loss", "lowest")
-    start = checkpoints.restore()
-    metrics, validation, timings = (
-        StepLog(work / f"{name}.jsonl", start, distributed.is_main_process)
-        for name in ("metrics", "validation", "timings")
+    files = dataset_files(STAGE, sft, paths.convert)
+    read = [*files.values(), *map(validation_of, files.values())]
+    options = TrainingOptions(sft, seed, experiment, paths)
+    train(
+        STAGE, options, start_distributed(sft.threads), read, lambda engine: SftTrainer(sft, seed, engine, files, paths)
     )
-    for row in validation.kept:
-        checkpoints.validated(row)
-    tracked = Tracked(paths.run, experiment, STAGE, fingerprint, sft.result_settings())
-    tracker = start_tracker(sft.tracker, tracked, distributed.is_main_process)
-    tracker.follow(metrics, validation, timings)
-    anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
-    plan = SftPlan(len(samples), sft, seed)
-    meter = Meter(engine.model, visuals, distributed.device, distributed.size)
 
-    def validate(step: int) -> None:
-        row = {"step": step, "loss": validation_loss(held_out, sft, visuals, engine)}
-        validation.write(row)
-        checkpoints.validated(row)
 
-    def prepare(step: int) -> SftBatch:
-        return sft_batch([samples[index] for index in plan.batch(step)], sft, visuals, engine)
+class SftTrainer(Trainer):
+    """Steps and validations of a run, each a function of (seed, step) and the current weights."""
 
-    if is_due(start, sft.validate_every, plan.steps) and start not in validation.kept_steps:
-        validate(start)
-    bar = tqdm(
-        total=plan.steps,
-        initial=start,
-        desc=STAGE,
-        unit="step",
-        file=sys.stderr,
-        disable=not distributed.is_main_process,
-    )
-    for step, batch in meter.timed(prepared_ahead(range(start, plan.steps), prepare)):
-        rate = learning_rate(step, plan.steps, sft.lr, sft.warmup_ratio, sft.schedule)
-        own_loss, norm = sft_step(batch, engine, rate)
-        (loss_value,) = distributed.all_reduce_sum([own_loss])
-        anomalies.check(step + 1, loss_value, norm, [samples[index].id for index in plan.batch(step)])
-        metrics.write(
-            {
-                "step": step + 1,
-                "epoch": plan.epoch(step + 1),
-                "loss": finite(loss_value),
-                "lr": rate,
-                "grad_norm": finite(norm),
-                "tokens": batch.labelled,
-            }
-        )
-        timings.write({"step": step + 1, **meter.row(batch.trees, batch.samples)})
-        bar.update()
-        bar.set_postfix(loss=f"{loss_value:.4f}")
-        checkpoints.after_step(step + 1, plan.steps)
-        if is_due(step + 1, sft.validate_every, plan.steps):
-            validate(step + 1)
-    bar.close()
-    tracker.close()
-    results = {"steps": plan.steps, "samples": len(samples), "final_loss": read_jsonl(metrics.path)[-1]["loss"]}
-    results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(plan.steps)}
-    results |= {**skipped, "altered": builder.altered}
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
+    measure, best = "loss", "lowest"
+
+    def __init__(self, sft: Sft, seed: int, engine: Engine, files: dict[str, Path], paths: RunPaths) -> None:
+        self._sft = sft
+        self._engine = engine
+        processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
+        cache = VisionCache(paths.encode, index=paths.index)
+        builder = SampleBuilder(processor, engine.model, cache)
+        self._samples, self.without_video = load_samples(sft, select_sft(files, sft, seed), builder, cache)
+        held_out = select_sft_validation(files, sft.validation_samples, seed)
+        self._held_out, _ = load_samples(sft, held_out, builder, cache)
+        if not self._samples:
+            raise InputError(f"sft.datasets: no sample left of {', '.join(map(str, files.values()))}")
+        self.altered = builder.altered
+        self.validates = bool(self._held_out)
+        self._visuals = Visuals(cache, processor, sft.freeze, engine.distributed.device)
+        self._visuals.check(engine.model, self._samples)
+        self._plan = SftPlan(len(self._samples), sft, seed)
+        self.steps = self._plan.steps
+
+    def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
+        """Take the steps, each on a batch that was made while the one before was taken."""
+        sft, distributed = self._sft, self._engine.distributed
+        meter = Meter(self._engine.model, self._visuals, distributed.device, distributed.size)
+        for step, batch in meter.timed(prepared_ahead(range(start, self.steps), self._batch)):
+            rate = learning_rate(step, self.steps, sft.lr, sft.warmup_ratio, sft.schedule)
+            own_loss, norm = sft_step(batch, self._engine, rate)
+            (loss,) = distributed.all_reduce_sum([own_loss])
+            epoch = self._plan.epoch(step + 1)
+            yield Step(
+                metrics={"epoch": epoch, "loss": loss, "lr": rate, "grad_norm": norm, "tokens": batch.labelled},
+                timings=meter.row(batch.trees, batch.samples),
+                records=[self._samples[index].id for index in self._plan.batch(step)],
+                bar={"loss": f"{loss:.4f}"},
+            )
+
+    def _batch(self, step: int) -> "SftBatch":
+        samples = [self._samples[index] for index in self._plan.batch(step)]
+        return sft_batch(samples, self._sft, self._visuals, self._engine)
+
+    def validate(self, between: Callable[[], None]) -> Row:
+        """Mean loss of the held-out samples' labelled tokens in nats; null where there are none."""
+        return {"loss": validation_loss(self._held_out, self._sft, self._visuals, self._engine, between)}
+
+    def results(self, final: Row) -> Row:
+        """How many samples there are."""
+        return {"samples": len(self._samples)}
 
 
 @dataclass(frozen=True)
@@ -161,13 +128,17 @@ def sft_step(batch: SftBatch, engine: Engine, rate: float) -> tuple[float, float
 
 
 @torch.no_grad()
-def validation_loss(samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine) -> float | None:
-    """Mean loss of the labelled tokens of held-out samples in nats; None without any."""
+def validation_loss(
+    samples: Sequence[Sample], sft: Sft, visuals: Visuals, engine: Engine, between: Callable[[], None]
+) -> float | None:
+    """Mean loss of held-out samples' labelled tokens in nats; None without any. `between` comes before each row."""
     if not samples:
         return None
-    batch = sft_batch(samples, sft, visuals, engine)
-    losses = [-engine.score(row).sum().item() * (index < batch.own) for index, row in enumerate(batch.rows)]
-    return engine.distributed.all_reduce_sum([sum(losses)])[0] / batch.labelled
+    batch, total = sft_batch(samples, sft, visuals, engine), 0.0
+    for index, row in enumerate(batch.rows):
+        between()
+        total += -engine.score(row).sum().item() * (index < batch.own)
+    return engine.distributed.all_reduce_sum([total])[0] / batch.labelled
 
 
 class SftPlan:
@@ -191,19 +162,9 @@ class SftPlan:
         return round(steps_done / self.steps_per_epoch, 6)
 
 
-def dataset_files(sft: Sft, convert: Path) -> dict[str, Path]:
-    """The file of each data set. Raises InputError naming the sets that exist when one does not."""
-    files = {name: convert / dataset_file(STAGE, name) for name in sft.datasets}
-    for name, path in files.items():
-        if not path.is_file():
-            known = sorted(item.stem for item in path.parent.glob("*.json") if "." not in item.stem)
-            raise InputError(f"sft.datasets: no data set {name!r} ({path}); there are: {', '.join(known) or 'none'}")
-    return files
-
-
 def load_samples(
     sft: Sft, rows: Mapping[str, list[Row]], builder: SampleBuilder, cache: VisionCache
-) -> tuple[list[Sample], dict[str, int]]:
+) -> tuple[list[Sample], int]:
     """The samples of all data sets, and how many rows were left out because their video is not in the cache.
 
     Raises InputError for a sample above `max_tokens`: truncation would part video tokens from features.
@@ -217,4 +178,4 @@ def load_samples(
                 f"record {sample.id}: {len(sample)} tokens, above sft.max_tokens = {sft.max_tokens}; "
                 "raise it, or lower the frame or pixel budget in 'vision'"
             )
-    return samples, {"without_video": len(found) - len(usable)}
+    return samples, len(found) - len(usable)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,20 @@ from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from nep.config.encode import Encode
+from nep.config.grpo import Grpo
+from nep.config.sft import Sft
 from nep.config.vision import Vision
+from nep.data.selection import select_grpo, select_sft, select_sft_validation
 from nep.encode.frames import ClipTask
-from nep.encode.index import merge_encode
-from nep.encode.needed import needed_clips
-from nep.encode.stage import encode_shard
+from nep.encode.index import merge_encode, write_parts
+from nep.encode.needed import NeededClip, needed_clips
+from nep.encode.selected import Selection
+from nep.encode.stage import encode_shard, in_order
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.jobs.shards import shard_of
 from nep.jobs.workers import run_items
+from nep.layout.datasets import dataset_file
 from nep.model.vision_cache import VisionCache
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
@@ -41,6 +47,7 @@ def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.
     (root / "segments/first/text.mp4").write_text("no video")
     rows = [row(name) for name in [*NAMES, "single", "text"]]
     write_json(root / "convert/sft/next_event.json", rows[:4] + rows[:1])
+    write_json(root / "convert/sft/next_event.validation.json", [])
     write_jsonl(root / "convert/grpo/next_event_mc.jsonl", rows[2:])
     write_json(root / "models/base.manifest.json", {"fingerprint": "f" * 64})
     encode_all(root, tiny_checkpoint)
@@ -48,18 +55,24 @@ def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.
 
 
 def row(name: str) -> dict:
-    return {"id": f"{name}-q", "video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
+    clip = {"video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
+    return {"id": f"{name}-q", "part": "train", **clip}
 
 
 def datasets_of(root: Path) -> list[Path]:
     return [root / "convert/sft/next_event.json", root / "convert/grpo/next_event_mc.jsonl"]
 
 
+def rows_of(root: Path) -> Iterator[tuple[Path, dict]]:
+    for file in datasets_of(root):
+        yield from ((file, row) for row in (read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)))
+
+
 def encode_all(root: Path, model: Path, encode: Encode | None = None, code: str = "0") -> None:
     shards = [root / f"encode/shards/{shard}-of-2.json" for shard in (1, 2)]
     for shard, out in enumerate(shards, start=1):
         encode_shard(
-            datasets=datasets_of(root),
+            needed=needed_clips(rows_of(root)),
             vision=VISION,
             encode=encode or Encode(batch_videos=3),
             model=model,
@@ -78,14 +91,47 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_needed_clips_are_each_named_once(run: Path, tmp_path: Path) -> None:
-    needed = needed_clips(datasets_of(run))
+    needed = needed_clips(rows_of(run))
     assert [clip.key for clip in needed] == [f"{name}/first" for name in sorted([*NAMES, "single", "text"])]
-    write_json(tmp_path / "sft/a.json", [row("plain"), {**row("plain"), "videos": ["elsewhere.mp4"]}])
-    with pytest.raises(InputError, match=r"plain/first is elsewhere.mp4"):
-        needed_clips([tmp_path / "sft/a.json"])
-    write_json(tmp_path / "sft/a.json", [{"id": "x", "videos": []}])
-    with pytest.raises(InputError, match="video_id"):
-        needed_clips([tmp_path / "sft/a.json"])
+    file = Path("sft/a.json")
+    with pytest.raises(InputError, match=r"sft/a\.json: plain/first is elsewhere.mp4"):
+        needed_clips([(file, row("plain")), (file, {**row("plain"), "videos": ["elsewhere.mp4"]})])
+    with pytest.raises(InputError, match=r"sft/a\.json: row 'x' has no key 'video_id'"):
+        needed_clips([(file, {"id": "x", "videos": []})])
+
+
+@pytest.mark.parametrize("stage", ["sft", "grpo"])
+def test_what_a_training_takes_is_selected_and_nothing_else(stage: str, tmp_path: Path) -> None:
+    taken, held_out = ([{**row(f"{part}-{n}"), "part": part} for n in range(20)] for part in ("train", "validation"))
+    write_json(tmp_path / "sft/next_event.json", taken)
+    write_json(tmp_path / "sft/next_event.validation.json", held_out)
+    write_jsonl(tmp_path / "grpo/next_event.jsonl", taken + held_out)
+    recipe = Sft(datasets={"next_event": 5}) if stage == "sft" else Grpo(datasets={"next_event": 5})
+    selection = Selection("nep-sft", stage, recipe.datasets, balance_sources=False, validation_samples=3)
+    found = {row["video_id"] for _, row in selection.rows(tmp_path, seed=4)}
+    file = {"next_event": tmp_path / dataset_file(stage, "next_event")}
+    if stage == "sft":
+        parts = [select_sft(file, recipe, 4)["next_event"], select_sft_validation(file, 3, 4)["next_event"]]
+    else:
+        parts = list(select_grpo(file, recipe, 3, 4).values())
+    assert [len(part) for part in parts] == [5, 3]
+    assert found == {row["video_id"] for part in parts for row in part}
+    with pytest.raises(InputError, match=rf"{stage}\.datasets: no data set 'other'"):
+        list(Selection("", stage, {"other": None}, False, 0).rows(tmp_path, seed=4))
+
+
+def test_clips_come_in_order_and_as_early_as_they_can() -> None:
+    needed = [NeededClip(f"{name}/first", name, "first", "") for name in "abcd"]
+    pulled = []
+
+    def outcomes() -> Iterator[tuple[str, str]]:
+        for name in "cad":
+            pulled.append(name)
+            yield f"{name}/first", name
+
+    ordered = in_order(needed, {"b/first": "kept"}, outcomes())
+    seen = [(clip.video_id, outcome, "".join(pulled)) for clip, outcome in ordered]
+    assert seen == [("a", "a", "ca"), ("b", "kept", "ca"), ("c", "c", "ca"), ("d", "d", "cad")]
 
 
 def test_index_and_quarantine(run: Path) -> None:
@@ -260,6 +306,33 @@ def test_merge_finds_a_changed_file_and_a_missing_shard(run: Path, tmp_path: Pat
     assert not (tmp_path / "index.jsonl").exists()
 
 
+def test_a_training_reads_its_own_part_which_other_clips_do_not_change(
+    own_run: Path, tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    encode_all(own_run, tiny_checkpoint)
+    index, part = own_run / "encode/index.jsonl", tmp_path / "parts/nep-sft.jsonl"
+    keys = [f"{name}/first" for name in (*NAMES[:2], "text")]
+    write_parts(index, {part: keys})
+    before = part.read_bytes()
+    assert [row["key"] for row in read_jsonl(part)] == keys[:2]
+    assert list(VisionCache(own_run / "encode", index=part)) == keys[:2]
+    for name in ("further", "more"):
+        shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / f"segments/first/{name}.mp4")
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("further"), row("more")])
+    encode_all(own_run, tiny_checkpoint)
+    write_parts(index, {part: keys})
+    assert len(read_jsonl(index)) == len(NAMES) + 2 and part.read_bytes() == before
+    encode_all(own_run, tiny_checkpoint, Encode(batch_videos=3, dtype="bfloat16"))
+    write_parts(index, {part: keys})
+    assert part.read_bytes() != before
+
+
+SELECTIONS = [
+    {"name": "", "stage": stage, "datasets": {name: None}, "balance_sources": False, "validation_samples": 0}
+    for stage, name in (("sft", "next_event"), ("grpo", "next_event_mc"))
+]
+
+
 def encode_command(run: Path, model: Path, out: Path) -> list[str]:
     options = {
         "--vision": VISION.model_dump_json(),
@@ -269,11 +342,14 @@ def encode_command(run: Path, model: Path, out: Path) -> list[str]:
         "--processes": 2,
         "--shard": 1,
         "--shards": 2,
+        "--selections": json.dumps(SELECTIONS),
+        "--convert-dir": run / "convert",
+        "--seed": 0,
         "--run-dir": run,
         "--out": out,
     }
     words = [str(part) for item in options.items() for part in item]
-    return [sys.executable, str(SCRIPTS / "encode_shard.py"), *words, "--datasets", *map(str, datasets_of(run))]
+    return [sys.executable, str(SCRIPTS / "encode_shard.py"), *words]
 
 
 def test_killed_while_writing_then_finished_gives_equal_bytes(run: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A real run of lmms-eval on a random model: every question has a sample in every task, twice the same."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -57,7 +58,18 @@ def evaluate(
 ) -> subprocess.CompletedProcess[str]:
     manifest = run_dir / "models/base.manifest.json"
     command = evaluation_command(run_dir, out, settings, model_dir=model, model_manifest=manifest, **options)
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    # A GPU that this machine may have is not seen.
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_model_that_is_to_run_on_cuda_never_runs_on_the_cpu(run_dir: Path, tiny_checkpoint: Path):
+    out = run_dir / "evaluate/no_gpu"
+    done = evaluate(run_dir, tiny_checkpoint, out, {**ONE_TASK, "device": "cuda"})
+    assert done.returncode == 2
+    assert "error: evaluate.device is 'cuda', but CUDA cannot be used: torch" in done.stderr
+    assert "set it to cpu" in done.stderr and "Traceback" not in done.stderr
+    assert not list(run_dir.rglob("lmms_eval.log"))
 
 
 @pytest.fixture

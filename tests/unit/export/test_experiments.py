@@ -37,7 +37,8 @@ def sft_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
 
 
 def grpo_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
-    return select_grpo({"next_event_mc": job.run / "convert/grpo/next_event_mc.jsonl"}, job.grpo, job.seed)
+    files = {"next_event_mc": job.run / "convert/grpo/next_event_mc.jsonl"}
+    return select_grpo(files, job.grpo, job.grpo.validation_samples, job.seed)
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)

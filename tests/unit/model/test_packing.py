@@ -2,14 +2,16 @@
 
 import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.attention.flex_attention import create_mask
+from torch.nn.attention.flex_attention import create_mask, flex_attention
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from nep.model import scoring
+from nep.model import attention, scoring
 from nep.model.attention import can_pack, packing_of, tree_mask
 from nep.model.packing import PackedRow, Tree, common_prefix, pack_bins, pack_row, split_tree, tree_of, trees_of
 from nep.model.samples import Sample, SampleBuilder
@@ -167,10 +169,60 @@ def test_the_block_mask_of_a_row_is_that_of_its_trees() -> None:
     packing = packing_of(prefixes, branches, torch.device("cpu"))
     assert packing.lengths == (11, 9, 5)
     assert [mask is None for mask in packing.masks] == [False, True, False]
-    from nep.model.attention import _block_mask
-
-    block = _block_mask(prefixes, branches, CPU)
+    block = attention._block_mask(prefixes, branches, CPU)
     assert torch.equal(create_mask(block.mask_mod, None, None, 25, 25, device="cpu")[0, 0], dense)
+
+
+class Largest(TorchDispatchMode):
+    """Elements of the largest tensor that an operation has made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+def test_a_block_mask_is_made_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    prefixes, branches, length = [150, 300, 20], [[140, 60], [250], [30, 10, 5]], 965
+    whole = attention._block_mask(prefixes, branches, CPU)
+    monkeypatch.setattr(attention, "MASK_ROWS", 256)
+    with Largest() as largest:
+        pieced = attention._block_mask(prefixes, branches, CPU)
+    # A mask is filled up to whole blocks.
+    assert largest.elements == 256 * 1024
+    assert pieced.shape == whole.shape == (1, 1, length, length)
+    for ours, theirs in zip(pieced.as_tuple(), whole.as_tuple(), strict=True):
+        assert torch.equal(ours, theirs) if isinstance(ours, torch.Tensor) else callable(ours) or ours == theirs
+
+
+def test_seven_heads_of_queries_share_one_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What CUDA takes for a row, uncompiled: the output and all gradients are those of dense masks, tree by tree."""
+    prefixes, branches = [40, 25], [[30, 20], [60]]
+    # torch refuses gradients on CPUs, which its compiled kernels lack; what is computed here has them.
+    monkeypatch.setattr("torch.nn.attention.flex_attention._validate_device", lambda *tensors: None)
+
+    def uncompiled(*tensors: Tensor, training: bool, **rest: Any) -> Tensor:
+        return flex_attention(*tensors, **rest)
+
+    monkeypatch.setattr(attention, "compile_friendly_flex_attention", uncompiled)
+    noise = torch.Generator().manual_seed(0)
+    query, target = torch.randn(2, 1, 14, 175, 16, generator=noise)
+    key, value = torch.randn(2, 1, 2, 175, 16, generator=noise)
+    packing = packing_of(prefixes, branches, CPU)
+    on_cuda = replace(packing, masks=(None,) * 2, block_mask=attention._block_mask(prefixes, branches, CPU))
+    module = torch.nn.Module()
+    module.num_key_value_groups = 7
+    found = []
+    for form in (on_cuda, packing):
+        leaves = [tensor.clone().requires_grad_() for tensor in (query, key, value)]
+        output, _ = attention.packed_attention(module, *leaves, None, packing=form, scaling=0.25)
+        (output * target.transpose(1, 2)).sum().backward()
+        found.append([output.detach(), *(leaf.grad for leaf in leaves)])
+    for ours, dense in zip(*found, strict=True):
+        torch.testing.assert_close(ours, dense, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("ranks", "limit"), [(1, 1000), (2, 300), (3, 120), (4, 1)])

@@ -5,13 +5,13 @@ import torch
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
-from nep.data.selection import select_sft
+from nep.data.selection import dataset_files, select_sft
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json
 from nep.model.samples import SampleBuilder, content_parts
 from nep.model.visual import Visuals
 from nep.train.rl.grpo import load_questions
-from nep.train.sft import dataset_files, load_samples
+from nep.train.sft import load_samples
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_a_row_of_text_only_has_plain_positions(builder: SampleBuilder) -> None:
 
 def test_a_sample_above_the_limit_is_refused_not_truncated(parts, builder: SampleBuilder) -> None:
     sft = Sft(max_tokens=40)
-    files = dataset_files(sft, parts.run / "convert")
+    files = dataset_files("sft", sft, parts.run / "convert")
     with pytest.raises(InputError, match=r"record video-\d/sft: \d+ tokens, above sft.max_tokens = 40"):
         load_samples(sft, select_sft(files, sft, 0), builder, parts.cache)
     grpo = Grpo(max_prompt_tokens=40)
@@ -150,14 +150,14 @@ def test_a_sample_above_the_limit_is_refused_not_truncated(parts, builder: Sampl
 
 def test_an_unknown_data_set_names_those_that_exist(parts) -> None:
     with pytest.raises(InputError, match=r"no data set 'nxt'.*there are: next_event"):
-        dataset_files(Sft(datasets={"nxt": None}), parts.run / "convert")
+        dataset_files("sft", Sft(datasets={"nxt": None}), parts.run / "convert")
 
 
 def test_rows_whose_video_is_not_cached_are_left_out_and_counted(parts, builder: SampleBuilder, tmp_path) -> None:
     rows = rows_of(parts)
     rows[0] = {**rows[0], "video_id": "gone"}
     write_json(tmp_path / "sft" / "next_event.json", rows)
-    chosen = select_sft(dataset_files(Sft(), tmp_path), Sft(), 0)
+    chosen = select_sft(dataset_files("sft", Sft(), tmp_path), Sft(), 0)
     samples, left_out = load_samples(Sft(), chosen, builder, parts.cache)
     assert len(samples) == len(rows) - 1
-    assert left_out == {"without_video": 1}
+    assert left_out == 1

@@ -1,5 +1,6 @@
 """The checks of a plan, each with what it accepts and what it refuses."""
 
+import math
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -16,11 +17,15 @@ from nep.config.sft import Sft
 from nep.config.whole import Config, load_config
 from nep.plan import checks as preflight
 from nep.plan.dry_run import Job
+from nep.plan.estimates import Estimate
 from nep.plan.training import TrainingCost
 from nep.train.runtime.preflight import GIB, Line, ModelSize
 
 SIZE = ModelSize(parameters=1000, trainable=900, layers=2, hidden=8, intermediate=16, key_value=8, vocabulary=100)
-SINFO = "main*|gpu:h200:2(S:0-1)|12000\nmain*|(null)|64000\nlong|(null)|8000+\n"
+SINFO = """main*|gpu:h200:2(S:0-1)|12000|8|1-00:00:00
+main*|(null)|64000|64|1-00:00:00
+long|(null)|8000+|4+|infinite
+"""
 
 
 def job(rule: str, **resources: Any) -> Job:
@@ -49,7 +54,8 @@ def cost(host: float = 0, device: float = 0) -> TrainingCost:
         Line("weights", int(host * GIB), "host", "a smaller model"),
         Line("a", int(device * GIB), "device", "less"),
     ]
-    return TrainingCost(SIZE, 1.0, [line for line in lines if line.bytes])
+    sizes = {"read": 1000, "zero": 2, "prompt": 10, "tokens": 20, "flops": 1.0, "forward": 1.0}
+    return TrainingCost(SIZE, **sizes, memory=[line for line in lines if line.bytes])
 
 
 @pytest.fixture
@@ -137,6 +143,14 @@ def test_a_profile_with_fewer_gpus_than_processes() -> None:
     assert states(preflight.check_submitted_gpus([job("train_sft", gres="gpu:h200:8")], wanted)) == ["ok"]
 
 
+def test_a_profile_with_more_gpus_than_processes() -> None:
+    """As where the published profile runs another configuration, whose evaluation has one process."""
+    wanted = config(evaluate={"device": "cuda"})
+    (check,) = preflight.check_submitted_gpus([job("evaluate_model", gpu=8)], wanted)
+    assert check.state == "warning" and "8 asked for evaluate_model, 1 processes" in check.says
+    assert "set gpu to 1" in check.says
+
+
 @pytest.mark.parametrize(
     ("resources", "gpus"), [({"gpu": 2}, 2), ({"gres": "gpu:3"}, 3), ({"gres": "gpu:h200:4"}, 4), ({}, 0)]
 )
@@ -160,8 +174,6 @@ def test_memory_of_a_submitted_job() -> None:
 def test_the_memory_of_a_clusters_gpus_is_not_known() -> None:
     check = preflight.check_memory(job("train_grpo", gpu=1, mem_mb=8000), Grpo(), cost(host=1, device=70), local=False)
     assert check.state == "unknown" and "70.0 GiB needed on each GPU" in check.says
-    on_cpu = preflight.check_memory(job("train_grpo", mem_mb=8000), Grpo(), cost(host=1, device=70), local=False)
-    assert on_cpu.state == "problem", "without a GPU it is the host's"
 
 
 def test_without_the_base_model_memory_is_not_known() -> None:
@@ -188,9 +200,17 @@ def test_an_ffmpeg_that_does_not_start(program: Callable[[str, str], None]) -> N
 
 def test_partitions_are_read_with_their_largest_node() -> None:
     assert preflight.partitions(SINFO) == {
-        "main": preflight.Nodes(gpus=2, memory_mb=64000, is_default=True),
-        "long": preflight.Nodes(gpus=0, memory_mb=8000, is_default=False),
+        "main": preflight.Nodes(gpus=2, memory_mb=64000, cores=64, minutes=1440, is_default=True),
+        "long": preflight.Nodes(gpus=0, memory_mb=8000, cores=4, minutes=math.inf, is_default=False),
     }
+
+
+@pytest.mark.parametrize(
+    ("limit", "minutes"),
+    [("30:00", 30), ("12:00:00", 720), ("2-12:00:00", 3600), ("90", 1.5), ("UNLIMITED", math.inf), ("n/a", math.inf)],
+)
+def test_the_time_limit_of_a_partition(limit: str, minutes: float) -> None:
+    assert preflight.partitions(f"main|(null)|100|1|{limit}\n")["main"].minutes == minutes
 
 
 def test_a_partition_that_is_not_there(program: Callable[[str, str], None]) -> None:
@@ -203,7 +223,7 @@ def test_a_partition_that_is_not_there(program: Callable[[str, str], None]) -> N
 
 
 def test_without_a_default_partition_one_must_be_set(program: Callable[[str, str], None]) -> None:
-    sinfo(program, "main|(null)|100\n")
+    sinfo(program, "main|(null)|100|1|1:00:00\n")
     (check,) = preflight.check_partitions([job("split_shard")])
     assert check.state == "problem" and "set one of main" in check.says
 
@@ -215,6 +235,40 @@ def test_more_than_a_node_has(program: Callable[[str, str], None]) -> None:
     assert states(preflight.check_partitions([job("train_sft", gpu=4, nodes=2)])) == ["ok"]
     (check,) = preflight.check_partitions([job("train_sft", slurm_partition="long", mem_mb=9000)])
     assert check.state == "problem" and "9000 MB" in check.says
+    (check,) = preflight.check_partitions([replace(job("split_shard"), threads=65)])
+    assert check.state == "problem" and "asks 65 cores of a node; 'main' has 64 at most" in check.says
+
+
+def test_more_time_than_a_partition_gives(program: Callable[[str, str], None]) -> None:
+    """Shards of one submission are done one after another: Slurm is asked for the sum of their times."""
+    sinfo(program)
+    shard = job("split_shard", runtime=240)
+    assert states(preflight.check_partitions([shard])) == ["ok"]
+    grouped = replace(shard, in_a_row=16)
+    (check,) = preflight.check_partitions([grouped])
+    assert check.state == "problem"
+    assert "split_shard: asks 3840 minutes (runtime), 16 jobs in a row; 'main' has 1440 at most" in check.says
+    anywhere = replace(grouped, resources={**grouped.resources, "slurm_partition": "long"})
+    assert states(preflight.check_partitions([anywhere])) == ["ok"]
+
+
+def test_an_estimate_above_the_time_that_a_job_asks_for() -> None:
+    """A warning, and no problem: it is an estimate, and a training goes on from its checkpoint."""
+    asked = job("evaluate_model", runtime=720)
+    (check,) = preflight.check_time("evaluate_model", [asked], Estimate(None, 1.0, 54.5 * 3600, "arithmetic: x"))
+    assert check.state == "warning" and check.what == "time of evaluate_model"
+    assert "about 54.5 h a job of the 12.0 h" in check.says and "arithmetic: x" in check.says
+    assert "'runtime' of evaluate_model in the profile above 3270 or change evaluate.processes" in check.says
+    (check,) = preflight.check_time("evaluate_model", [asked], Estimate(None, 1.0, 720 * 60, "x"))
+    assert check.state == "ok"
+    shorter = replace(asked, resources={"runtime": 30})
+    (check,) = preflight.check_time("evaluate_model", [asked, shorter], Estimate(None, 1.0, 3600, "x"))
+    assert check.state == "warning" and "of the 30 min" in check.says, "the job with the least time counts"
+
+
+def test_without_a_runtime_or_an_estimate_no_time_is_checked() -> None:
+    assert preflight.check_time("train_sft", [job("train_sft")], Estimate(None, 1.0, 3600, "x")) == []
+    assert preflight.check_time("train_sft", [job("train_sft", runtime=1)], Estimate(None, None, None, "?")) == []
 
 
 def test_a_slurm_that_does_not_answer(program: Callable[[str, str], None]) -> None:

@@ -63,17 +63,25 @@ def ran(job: Job, seconds: float, cpu: float | str) -> None:
 
 
 def costs(flops: float = 1e15) -> Costs:
-    return {(stage, "nep"): TrainingCost(SIZE, flops, []) for stage in ("sft", "grpo")}
+    sizes = {"read": 7_000_000_000, "zero": 2, "prompt": 600, "tokens": 4000, "flops": flops, "forward": flops / 3}
+    return {(stage, "nep"): TrainingCost(SIZE, **sizes, memory=[]) for stage in ("sft", "grpo")}
 
 
 def of(jobs: list[Job], facts: Facts, gpus: int = 0, known: Costs | None = None) -> Estimate:
     return estimate(jobs, facts, known or {}, {job.name: gpus for job in jobs})
 
 
+def with_sft(facts: Facts, **changes: Any) -> Facts:
+    """The same with other settings of the experiment's SFT."""
+    experiment = facts.config.experiments["nep"]
+    changed = experiment.model_copy(update={"sft": experiment.sft.model_copy(update=changes)})
+    return replace(facts, config=facts.config.model_copy(update={"experiments": {"nep": changed}}))
+
+
 def test_a_job_costs_what_it_cost_before(facts: Facts) -> None:
     training = job(facts, "train_sft", experiment="nep")
     ran(training, 100, 180)
-    assert of([training], facts, gpus=4) == Estimate(180, 400, f"measured: {training.benchmark}")
+    assert of([training], facts, gpus=4) == Estimate(180, 400, 100, f"measured: {training.benchmark}")
     assert of([training], facts).gpu_seconds == 0
 
 
@@ -88,7 +96,7 @@ def test_all_jobs_of_a_rule_are_added_up(facts: Facts) -> None:
     for place, one in enumerate(jobs):
         ran(one, 10, 5 + place)
     found = of(jobs, facts, gpus=1)
-    assert (found.cpu_seconds, found.gpu_seconds) == (11, 20)
+    assert (found.cpu_seconds, found.gpu_seconds, found.longest) == (11, 20, 10)
     assert found.source == f"measured: {facts.root}/benchmarks/evaluate_model"
 
 
@@ -121,6 +129,7 @@ def test_shards_share_what_all_shards_took(facts: Facts) -> None:
     new = [job(facts, "split_shard", shard=shard, shards=8) for shard in range(1, 9)]
     assert of(new, facts).cpu_seconds == pytest.approx(40)
     assert of(new[:2], facts).cpu_seconds == pytest.approx(10)
+    assert of(new[:2], facts).longest == pytest.approx(20 / 8)
 
 
 def test_the_newest_number_of_shards_counts(tmp_path: Path) -> None:
@@ -144,6 +153,7 @@ def test_videos_are_counted_where_nothing_was_measured(facts: Facts) -> None:
     found = of(jobs, facts, gpus=1)
     assert found.cpu_seconds == pytest.approx(1000 * 1.3 / 2)
     assert found.gpu_seconds == pytest.approx(1000 * 1.3 / 2 / 4), "a GPU waits for four processes"
+    assert found.longest == pytest.approx(1000 * 1.3 / 4 / 4)
     assert found.source.startswith("arithmetic: 1,000 videos")
 
 
@@ -155,27 +165,46 @@ def test_what_is_not_known_is_said(facts: Facts) -> None:
     assert "base model is not here" in of([training], facts, gpus=1).source
     assert of([training], facts, gpus=1).gpu_seconds is None
     assert "known after convert" in of([job(facts, "train_grpo", experiment="nep")], facts, 1, costs()).source
-    assert of([job(facts, "merge_split")], facts) == Estimate(None, 0.0, "no earlier run")
+    assert of([job(facts, "merge_split")], facts) == Estimate(None, 0.0, None, "no earlier run")
 
 
-def test_sft_by_its_flops(facts: Facts) -> None:
-    found = of([job(facts, "train_sft", experiment="nep")], facts, gpus=8, known=costs(flops=1e15))
-    assert found.gpu_seconds == pytest.approx(100 * 2 * 1e15 / (790e12 * 0.3))
-    assert "30% of 790 TFLOP/s assumed" in found.source
+def test_sft_by_its_flops_its_collectives_and_its_validations(facts: Facts) -> None:
+    """Batches of 16 on one process: 7 steps an epoch, validated before, after 10 and at the end on 64 samples."""
+    known = with_sft(facts, validate_every=10)
+    found = of([job(known, "train_sft", experiment="nep")], known, gpus=2, known=costs(flops=1e15))
+    speed = 790e12 * 0.4
+    seconds = 14 * 16 * 1e15 / speed + 3 * 64 * 1e15 / 3 / speed
+    assert found.longest == pytest.approx(seconds)
+    assert found.gpu_seconds == pytest.approx(2 * seconds), "what a job has, it holds"
+    assert "40% of 790 TFLOP/s assumed" in found.source
+    known = with_sft(facts, processes=4, validation_samples=0)
+    found = of([job(known, "train_sft", experiment="nep")], known, gpus=4, known=costs(flops=1e15))
+    gradients_and_weights = 2 * 6e9 * 2 * 3 / 4 / 300e9
+    assert found.longest == pytest.approx(14 * (4 * 1e15 / speed + gradients_and_weights))
 
 
-def test_grpo_by_its_flops_and_its_rollouts(facts: Facts) -> None:
+def test_grpo_by_its_rollouts_its_updates_and_its_validations(facts: Facts) -> None:
     known = replace(facts, rows={"grpo/next_event_mc.jsonl": 500})
     found = of([job(known, "train_grpo", experiment="nep")], known, gpus=2, known=costs(flops=1e15))
-    update = 16 * 1e15 / (790e12 * 0.2)
-    rollout = 100 * 14e9 / (4.3e12 * 0.67) * 2
-    assert found.gpu_seconds == pytest.approx(10 * (update + rollout))
+    # 8 questions a process: 32,000 tokens in two rows.
+    update = 8 * 1e15 / (790e12 * 0.4) + (2 * 6e9 + 6e9) * 2 / 2 / 300e9
+    speed, place = 4.3e12 * 0.67, 28 * 1024
+    sampled = (7e9 + 8 * (600 + 8 * 50) * place) * 2 / speed + 0.3e-3
+    # 5 % of 500 questions, 13 a process, in one batch with the video and one without, before and after 10 steps.
+    asked = (7e9 + 16 * (600 + 50) * place) * 2 / speed + 0.3e-3
+    assert found.longest == pytest.approx(10 * (100 * sampled + update) + 2 * 2 * 100 * asked)
+    assert found.gpu_seconds == pytest.approx(2 * found.longest)
 
 
-def test_evaluation_by_its_tokens(facts: Facts) -> None:
+def test_evaluation_by_its_tokens_and_its_clips(facts: Facts) -> None:
     known = replace(facts, rows={"futurebench.jsonl": 50})
     found = of([job(known, "evaluate_model", model="base")], known, gpus=1)
-    assert found.gpu_seconds == pytest.approx(50 * 2 * 10 * 0.03)
+    assert found.longest == found.gpu_seconds == pytest.approx(50 * 2 * 10 * 0.03 + 50 * 1.3)
+    shared = known.config.evaluate.model_copy(update={"processes": 4, "batch_size": 4})
+    four = replace(known, config=known.config.model_copy(update={"evaluate": shared}))
+    found = of([job(four, "evaluate_model", model="base")], four, gpus=4)
+    assert found.longest == pytest.approx(4 * 2 * 10 * 0.03 + 13 * 1.3), "13 questions of one process, in 4 batches"
+    assert found.gpu_seconds == pytest.approx(4 * found.longest)
     tasks = known.config.evaluate.model_copy(update={"tasks": ["futurebench", "videomme"]})
     more = replace(known, config=known.config.model_copy(update={"evaluate": tasks}))
     assert "questions of videomme are not counted" in of([job(more, "evaluate_model", model="base")], more, 1).source
@@ -185,6 +214,8 @@ def test_samples_are_those_that_there_are(facts: Facts) -> None:
     assert facts.samples("sft", "nep") == 100, "as asked for"
     assert replace(facts, rows={"sft/next_event.json": 60}).samples("sft", "nep") == 60
     assert facts.samples("grpo", "nep") is None
+    assert facts.held_out("grpo", "nep") == facts.config.grpo.validation_samples, "as asked for"
+    assert replace(facts, rows={"grpo/next_event_mc.jsonl": 500}).held_out("grpo", "nep") == 25
 
 
 def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
@@ -193,7 +224,7 @@ def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     assert expected_bytes("split", facts, {}, None) == 10**9
     assert expected_bytes("encode", facts, {}, visual) == 1000 * (32 * 16384 * 3 + 320 * 3584 * 2)
     assert expected_bytes("encode", facts, {}, None) is None
-    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 16 + 14_000_000_000
+    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 14 + 14_000_000_000
     assert expected_bytes("sft", facts, {}, visual) is None
     assert expected_bytes("download", replace(facts, archive_bytes=None), {}, None) is None
 

@@ -13,7 +13,14 @@ from nep.config.sft import Sft
 from nep.config.vision import Vision
 from nep.config.whole import Config, load_config
 from nep.plan.facts import read_facts, size_of
-from nep.plan.training import ANSWER_TOKENS, PROMPT_TOKENS, VisualShape, training_cost, visual_shape
+from nep.plan.training import (
+    ANSWER_TOKENS,
+    PROMPT_TOKENS,
+    TrainingCost,
+    VisualShape,
+    training_cost,
+    visual_shape,
+)
 
 QWEN = {"vision_config": {"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, "out_hidden_size": 3584}}
 
@@ -110,11 +117,46 @@ def test_visual_tokens_of_a_clip_at_the_whole_budget(tmp_path: Path) -> None:
 
 def test_a_trainings_flops_are_those_of_its_tokens(tiny_checkpoint: Path) -> None:
     """Six products for each trained weight and token, of the head only for labelled tokens; attention besides."""
-    plain = training_cost(tiny_checkpoint, Sft(), None)
-    seen = training_cost(tiny_checkpoint, Sft(), VisualShape(1000, 64))
+    plain = training_cost(tiny_checkpoint, Sft(), None, on_gpu=True)
+    seen = training_cost(tiny_checkpoint, Sft(), VisualShape(1000, 64), on_gpu=True)
     layers = (seen.flops - plain.flops) / 1000
     assert plain.flops > 6 * plain.size.trainable * ANSWER_TOKENS * 0.1
     assert layers > plain.flops / (PROMPT_TOKENS + ANSWER_TOKENS) * 0.5
-    group = training_cost(tiny_checkpoint, Grpo(completions=4, max_new_tokens=ANSWER_TOKENS), None)
+    grpo = Grpo(completions=4, max_new_tokens=ANSWER_TOKENS, kl_coef=0)
+    group = training_cost(tiny_checkpoint, grpo, None, on_gpu=True)
     assert plain.flops < group.flops < 4 * plain.flops, "the prompt is shared"
-    assert {line.name for line in group.memory} >= {"weights", "gradients", "optimizer states", "reference model"}
+
+
+def test_a_pass_more_for_what_is_computed_again_and_for_the_reference_model(tiny_checkpoint: Path) -> None:
+    def cost(training: Sft | Grpo) -> TrainingCost:
+        return training_cost(tiny_checkpoint, training, None, on_gpu=True)
+
+    plain, alone, both = cost(Sft()), cost(Grpo(kl_coef=0)), cost(Grpo(gradient_checkpointing=True))
+    assert cost(Sft(gradient_checkpointing=True)).flops == pytest.approx(plain.flops + plain.forward)
+    assert both.flops == pytest.approx(alone.flops + 2 * alone.forward)
+    assert plain.forward == pytest.approx(plain.flops / 3), "a backward pass is two"
+    assert both.prompt == PROMPT_TOKENS and both.tokens == PROMPT_TOKENS + 8 * 2047
+    assert 0 < both.read < both.size.parameters
+
+
+def test_the_memory_of_a_training_is_that_of_its_device(tiny_checkpoint: Path) -> None:
+    grpo, names = Grpo(), {"weights", "gradients", "optimizer states", "reference model"}
+    for on_gpu in (True, False):
+        lines = training_cost(tiny_checkpoint, grpo, None, on_gpu).memory
+        assert {line.name for line in lines} >= names
+        assert ("device" in {line.place for line in lines}) == on_gpu
+
+
+def test_clips_are_those_of_the_rows_that_trainings_take(tmp_path: Path) -> None:
+    def clips(grpo: int | None, **more: Any) -> int | None:
+        one = {"sft": {"datasets": {"next_event": 50}}, "grpo": {"datasets": {"next_event_mc": grpo}}}
+        validation = {"validation_samples": 10}
+        blocks = {"experiments": {"nep": one, **more}, "sft": validation, "grpo": validation}
+        write(tmp_path / "hub/next_event_prediction.json", [{}] * 100)
+        folder = {"kind": "folder", "path": str(tmp_path / "hub")}
+        return read_facts(tmp_path / "r", config(source=folder, **blocks), tmp_path).clips
+
+    assert clips(20) == 50 + 10 + 20 + 10
+    assert clips(20, other={"sft": {"datasets": {"next_event": 50}, "lr": 1e-6}}) == clips(20), "the same rows"
+    assert clips(90) == 100, "no more than there are"
+    assert clips(None) == 100, "all, before it is known how many are taken"

@@ -12,15 +12,16 @@ MISSING = Reason("missing output")
 SPLIT = StageRow(
     "split",
     [
-        RuleRow("split_shard", 3, 1, {MISSING: 2, Reason("forced"): 1}, Estimate(7200, 0.0, "measured: a")),
-        RuleRow("merge_split", 1, 0, {MISSING: 1}, Estimate(None, 0.0, "no earlier run")),
+        RuleRow("split_shard", 3, 1, {MISSING: 2, Reason("forced"): 1}, Estimate(7200, 0.0, 100.0, "measured: a")),
+        RuleRow("merge_split", 1, 0, {MISSING: 1}, Estimate(None, 0.0, None, "no earlier run")),
     ],
     written=3 << 30,
     growth=1 << 30,
     cached="2.0 GiB there",
 )
 SFT = StageRow("sft", [RuleRow("train_sft", 0, 1, {}, None)], 0, 0, "")
-PLAN = RunPlan("r", [SPLIT, SFT], ["list_source"], [Check("problem", "disk", "full"), Check("ok", "GPUs", "8 here")])
+CHECKS = [Check("problem", "disk", "full"), Check("warning", "time", "long"), Check("ok", "GPUs", "8 here")]
+PLAN = RunPlan("r", [SPLIT, SFT], ["list_source"], CHECKS)
 
 
 def test_stages_rules_costs_and_totals() -> None:
@@ -41,11 +42,11 @@ def test_reasons_with_their_rules_and_numbers_of_jobs() -> None:
 
 
 def test_the_ground_with_its_problems() -> None:
-    assert plan_text(PLAN).endswith("Ground\n  PROBLEM  disk  full\n  ok       GPUs  8 here")
+    assert plan_text(PLAN).endswith("Ground\n  PROBLEM  disk  full\n  WARNING  time  long\n  ok       GPUs  8 here")
 
 
 def test_a_cost_that_rounds_to_nothing_is_not_nothing() -> None:
-    quick = replace(SPLIT.rules[0], cost=Estimate(3.0, None, "x"))
+    quick = replace(SPLIT.rules[0], cost=Estimate(3.0, None, None, "x"))
     text = plan_text(replace(PLAN, stages=[replace(SPLIT, rules=[quick])]))
     assert "< 0.01" in text and " ?" in text
 

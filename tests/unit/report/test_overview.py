@@ -39,7 +39,7 @@ def test_an_experiment_stands_beside_the_runs_own_blocks() -> None:
 
 
 def test_how_a_stage_is_run_is_no_change() -> None:
-    assert changes(sft={"processes": 8, "checkpoint_every": 7}) == changes()
+    assert changes(sft={"processes": 8, "checkpoint_minutes": 7}) == changes()
 
 
 def test_a_reference_is_a_change_and_how_fast_it_is_asked_is_not() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,15 +11,19 @@ from torch.nn import functional as F
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.data.selection import dataset_files
 from nep.errors import InputError
+from nep.model import attention
+from nep.model.attention import grouped_attention
 from nep.model.param_groups import freeze, parameter_groups, part_of
 from nep.model.samples import Sample
-from nep.train.engine import Engine, deepspeed_config, load_model
+from nep.train.engine import Engine, adamw, deepspeed_config, load_model, step_counts_to_moments
 from nep.train.rl.advantages import group_std
+from nep.train.rl.decoding import decoding_for
 from nep.train.rl.groups import Group
 from nep.train.rl.grpo import GrpoTrainer
-from nep.train.rl.grpo import dataset_files as grpo_files
 from nep.train.rl.rewards import Rewards
+from nep.train.rl.rollout import Rollout
 from nep.train.sft import sft_batch
 
 CPU = torch.device("cpu")
@@ -72,7 +77,7 @@ def test_grpo_rows_give_the_gradient_of_the_full_batch(parts, engine_of, paths_t
         grpo = Grpo(prompts_per_step=4, completions=3, pack_tokens=limit, grad_clip=1e9, kl_coef=0.1)
         engine = engine_of(grpo)
         paths = paths_to(tmp_path)
-        trainer = GrpoTrainer(grpo, 0, engine, grpo_files(grpo, paths.convert), Rewards(grpo), paths)
+        trainer = GrpoTrainer(grpo, 0, engine, dataset_files("grpo", grpo, paths.convert), Rewards(grpo), paths)
 
         def take_step(engine: Engine, trainer: GrpoTrainer = trainer) -> None:
             trainer._accumulate(groups, tokens)
@@ -158,6 +163,44 @@ def test_a_step_that_is_not_finite_changes_nothing(engine_of, zero: str, precisi
         assert torch.equal(after, earlier)
     assert 0 < take_step("fine") < torch.inf
     assert any(not torch.equal(after, earlier) for after, earlier in zip(state(), before, strict=True))
+
+
+def test_adamw_is_one_kernel_on_cuda_alone() -> None:
+    weights = [torch.nn.Parameter(torch.linspace(-1, 1, 50)) for _ in range(2)]
+    for weight, device in zip(weights, ("cpu", "cuda"), strict=True):
+        optimizer = adamw([{"params": [weight], "lr": 1e-2, "weight_decay": 0.1}], torch.device(device))
+        assert optimizer.defaults["fused"] == (device == "cuda")
+        for step in range(5):
+            weight.grad = torch.linspace(0, step, 50)
+            optimizer.step()
+    torch.testing.assert_close(*weights)
+
+
+def test_numbers_of_steps_follow_the_moments_of_a_loaded_optimizer() -> None:
+    weight = torch.nn.Parameter(torch.zeros(3, device="meta"))
+    optimizer = torch.optim.AdamW([weight])
+    optimizer.state[weight] = {"step": torch.tensor(7.0), "exp_avg": torch.zeros(3, device="meta")}
+    step_counts_to_moments(optimizer)
+    assert optimizer.state[weight]["step"].device == weight.device
+
+
+@pytest.mark.parametrize("zero", ["zero2", "zero3"])
+def test_the_model_that_decodes_attends_in_groups(engine_of, parts, monkeypatch: pytest.MonkeyPatch, zero: str) -> None:
+    """One call a layer in each step, in ZeRO-3's whole copy too: transformers' own would repeat keys and values."""
+    engine = engine_of(Sft(deepspeed=f"config/deepspeed/{zero}.json"))
+    model = engine.plain_model().eval()
+    assert (model is engine.model) == (zero == "zero2")
+    calls = []
+
+    def counted(*arguments: torch.Tensor | float) -> torch.Tensor:
+        calls.append(len(arguments))
+        return grouped_attention(*arguments)
+
+    monkeypatch.setattr(attention, "grouped_attention", counted)
+    decoding = decoding_for(model, parts.processor, 1.0, limit=4)
+    decoding = replace(decoding, ends=torch.zeros_like(decoding.ends))
+    Rollout(decoding, captured=False)(model, parts.prompts[:2], parts.visuals, draws=None)
+    assert len(calls) == 3 * model.config.text_config.num_hidden_layers
 
 
 def test_a_folder_that_is_no_checkpoint_is_named(tmp_path) -> None:

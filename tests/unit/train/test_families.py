@@ -1,5 +1,6 @@
 """Every model family goes the whole way: encode, SFT, GRPO, lmms-eval; tokens, positions and pixels are its own."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -17,15 +18,17 @@ from nep.config.encode import Encode
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.vision import Vision
+from nep.encode.features import FeatureEncoder
 from nep.encode.frames import decode_clip
 from nep.encode.index import merge_encode
+from nep.encode.needed import needed_clips
 from nep.encode.stage import encode_shard
 from nep.errors import InputError
 from nep.evaluate.agreement import Check, compare_logits
 from nep.evaluate.family_model import FamilyModel
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.model.attention import can_pack
-from nep.model.family import load_processor, placeholder_of, resizing_of
+from nep.model.family import load_processor, placeholder_of, resizing_of, vision_features
 from nep.model.log_probs import policy_logits
 from nep.model.packing import pack_row, tree_of
 from nep.model.param_groups import part_of
@@ -69,7 +72,7 @@ def run(request: pytest.FixtureRequest, clips: Path, tmp_path_factory: pytest.Te
     write_jsonl(root / "convert/grpo/next_event_mc.jsonl", [grpo_row(name, 0) for name in CLIPS])
     manifest = root / "encode/shards/1-of-1.json"
     encode_shard(
-        datasets=[root / "convert/sft/next_event.json", root / "convert/grpo/next_event_mc.jsonl"],
+        needed=needed_clips((root, row) for row in read_json(root / "convert/sft/next_event.json")),
         vision=VISION,
         encode=Encode(processes=1, batch_videos=2),
         model=root / "models/base",
@@ -82,6 +85,21 @@ def run(request: pytest.FixtureRequest, clips: Path, tmp_path_factory: pytest.Te
     )
     merge_encode([manifest], root, root / "encode/index.jsonl")
     return root
+
+
+def test_the_tower_alone_makes_the_features_of_the_whole_model(run: Path) -> None:
+    processor, encoder = load_processor(run / "models/base"), FeatureEncoder(run / "models/base", "float32")
+    whole = AutoModelForImageTextToText.from_pretrained(run / "models/base", dtype=torch.float32).eval()
+    paths = [run / "segments/first" / f"{name}.mp4" for name in CLIPS]
+    made = [placeholder_of(processor, decode_clip(path, VISION, resizing_of(processor))) for path in paths]
+    with torch.no_grad():
+        expected = vision_features(whole, [inputs for _, inputs in made], made[0][0].modality)
+    assert all(map(torch.equal, encoder.features(made), expected))
+    tensors = dict(itertools.chain(encoder.model.named_parameters(), encoder.model.named_buffers()))
+    language_model = {id(parameter): name for name, parameter in whole.named_parameters()}
+    text = {language_model[id(parameter)] for parameter in whole.get_decoder().parameters()} | {"lm_head.weight"}
+    assert tensors and not text & tensors.keys() and not any(tensor.is_meta for tensor in tensors.values())
+    assert dict(whole.named_parameters()).keys() - text <= tensors.keys()
 
 
 def family_inputs(run: Path, name: str, resize: bool) -> tuple[torch.Tensor, VideoMetadata]:
@@ -234,6 +252,7 @@ def test_sft_then_grpo_and_the_published_model_generates(run: Path, tmp_path: Pa
         paths = RunPaths(
             convert=run / "convert",
             encode=run / "encode",
+            index=run / "encode/index.jsonl",
             model=model,
             model_manifest=run / "models/base.manifest.json",
             run=tmp_path,

@@ -231,7 +231,9 @@ def test_the_published_model_is_an_ordinary_one(
 
 
 @KINDS
-def test_a_checkpoint_holds_adapters_only(paths_to, tmp_path: Path, torch_settings, lora: Lora) -> None:
+def test_a_checkpoint_holds_adapters_only(
+    paths_to, tmp_path: Path, torch_settings, last_checkpoints, lora: Lora
+) -> None:
     train_sft(SFT.model_copy(update={"lora": lora}), 1, "nep", paths_to(tmp_path))
     (file,) = tmp_path.glob("work/sft/nep/*/step-4/mp_rank_00_model_states.pt")
     held = torch.load(file, weights_only=False)["module"]

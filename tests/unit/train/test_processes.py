@@ -22,7 +22,7 @@ from nep.files import read_jsonl, sha256_of_file
 from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[3]
-SFT = {"epochs": 4, "batch_size": 5, "pack_tokens": 200, "lr": 1e-3, "threads": 1, "checkpoint_every": 2}
+SFT = {"epochs": 4, "batch_size": 5, "pack_tokens": 200, "lr": 1e-3, "threads": 1, "checkpoint_minutes": 0}
 GRPO = {
     "steps": 6,
     "prompts_per_step": 3,
@@ -31,7 +31,7 @@ GRPO = {
     "max_new_tokens": 8,
     "lr": 1e-3,
     "threads": 1,
-    "checkpoint_every": 2,
+    "checkpoint_minutes": 0,
     "validate_every": 3,
 }
 DAPO = {**GRPO, "kl_coef": 0.0, "entropy_coef": 0.0, "refill_rounds": 2, "overlong_buffer": 7, "shuffled_bonus": 0.3}
@@ -48,8 +48,9 @@ def command(stage: str, block: dict, run: Path, target: Path, processes: int = 1
     # fmt: off
     return [
         *launcher, f"scripts/train_{stage}.py", "--recipe", json.dumps(block), "--seed", "1", "--experiment", "nep",
-        "--checkpoint-every", str(block.get("checkpoint_every", 100)), "--keep-checkpoints", "2", "--tracker", "none",
+        "--checkpoint-minutes", "0", "--keep-checkpoints", "2", "--tracker", "none",
         "--convert-dir", str(run / "convert"), "--encode-dir", str(run / "encode"),
+        "--index", str(run / "encode" / "index.jsonl"),
         "--model", str(run / "models" / "base"), "--model-manifest", str(run / "models" / "base.manifest.json"),
         "--run-dir", str(target), "--out-dir", str(target / "nep" / stage),
     ]

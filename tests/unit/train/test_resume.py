@@ -1,9 +1,11 @@
 """A run that goes on from a checkpoint ends in the same bytes as an undisturbed one (in one process)."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,12 +16,16 @@ from nep.config.sft import Sft
 from nep.config.training import Lora
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
+from nep.train import checkpoint, loop
 from nep.train.checkpoint import Checkpoints
+from nep.train.engine import Engine
 from nep.train.rl.grpo import train_grpo
+from nep.train.runtime import preemption
 from nep.train.runtime.options import RunPaths
+from nep.train.runtime.preemption import EXIT_RESUME, Preempted
 from nep.train.sft import train_sft
 
-SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
+SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_minutes=0)
 GRPO = Grpo(
     steps=5,
     prompts_per_step=3,
@@ -28,7 +34,7 @@ GRPO = Grpo(
     max_new_tokens=6,
     lr=1e-3,
     threads=1,
-    checkpoint_every=2,
+    checkpoint_minutes=0,
     validate_every=2,
 )
 
@@ -56,7 +62,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
         if len(calls) == 2:
             self._writer.wait()
             if place == "after":
-                self._finish()
+                self.finish()
             raise KilledError
 
     monkeypatch.setattr(Checkpoints, "save", save)
@@ -119,19 +125,31 @@ def test_adapters_resume_to_the_same_bytes(
     assert rows[-1]["loss"] != rows[0]["loss"]
 
 
-def test_a_changed_recipe_starts_anew_and_the_checkpoint_interval_is_not_part_of_it(
+def test_a_changed_recipe_starts_anew_and_the_time_between_checkpoints_is_not_part_of_it(
     paths_to, tmp_path: Path, torch_settings
 ) -> None:
     paths = paths_to(tmp_path)
-    for sft in (SFT, SFT.model_copy(update={"checkpoint_every": 3}), SFT.model_copy(update={"lr": 5e-4})):
+    for sft in (SFT, SFT.model_copy(update={"checkpoint_minutes": 3}), SFT.model_copy(update={"lr": 5e-4})):
         train_sft(sft, 1, "nep", paths)
     assert len(list((tmp_path / "work" / "sft" / "nep").iterdir())) == 2
 
 
-def test_only_the_newest_checkpoints_stay(paths_to, tmp_path: Path, torch_settings) -> None:
-    train_sft(SFT, 1, "nep", paths_to(tmp_path))
-    (folder,) = (tmp_path / "work" / "sft" / "nep").iterdir()
-    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["step-4", "step-6"]
+@pytest.mark.parametrize(("minutes", "saved"), [(0, [5, 6]), (1, [4, 6]), (60, [6])])
+def test_checkpoints_are_taken_by_time_and_the_newest_stay(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, last_checkpoints, minutes: int, saved: list[int]
+) -> None:
+    """A clock of half a minute a step."""
+    original = Checkpoints.after_step
+    moment = [0.0]
+
+    def after_step(self: Checkpoints, step: int, steps: int) -> None:
+        moment[0] += 30
+        original(self, step, steps)
+
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(monotonic=lambda: moment[0]))
+    monkeypatch.setattr(Checkpoints, "after_step", after_step)
+    train_sft(SFT.model_copy(update={"checkpoint_minutes": minutes}), 1, "nep", paths_to(tmp_path))
+    assert kept(tmp_path) == saved
 
 
 # Validation results of steps 0 to 6, made up so that the best one lies in the middle, twice.
@@ -163,9 +181,17 @@ def weights_of_checkpoint(run: Path, step: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("lora", [None, Lora()], ids=["full", "lora"])
 @pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)], ids=["sft", "grpo"])
 def test_the_best_validated_weights_are_published_after_a_kill_too(
-    paths_to, tmp_path: Path, torch_settings, monkeypatch, made_up_validation, train, recipe: Sft | Grpo, lora
+    paths_to,
+    tmp_path: Path,
+    torch_settings,
+    monkeypatch,
+    made_up_validation,
+    last_checkpoints,
+    train,
+    recipe: Sft | Grpo,
+    lora,
 ) -> None:
-    changes = {"publish": "best", "validate_every": 1, "checkpoint_every": 100, "keep_checkpoints": 1, "lora": lora}
+    changes = {"publish": "best", "validate_every": 1, "checkpoint_minutes": 60, "keep_checkpoints": 1, "lora": lora}
     recipe = recipe.model_copy(update=changes)
     out = resumed_equals_undisturbed(
         lambda paths: train(recipe, 1, "nep", paths), paths_to, tmp_path, monkeypatch, "after"
@@ -189,34 +215,106 @@ def test_the_best_validated_weights_are_published_after_a_kill_too(
 
 
 def test_the_best_of_the_checkpoints_stays_and_the_last_weights_are_published(
-    paths_to, tmp_path: Path, torch_settings, made_up_validation
+    paths_to, tmp_path: Path, torch_settings, made_up_validation, last_checkpoints
 ) -> None:
     recipe = SFT.model_copy(update={"validate_every": 1, "keep_checkpoints": 1})
     train_sft(recipe, 1, "nep", paths_to(tmp_path))
-    assert kept(tmp_path) == [4, 6]
+    assert kept(tmp_path) == [BEST, 6]
     assert read_json(tmp_path / "out" / "manifest.json")["published_step"] == 6
 
 
-@pytest.mark.parametrize(("train", "recipe", "needed"), [(train_sft, SFT, "samples"), (train_grpo, GRPO, "questions")])
+@pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)])
 def test_the_best_of_no_validation_is_refused(
-    paths_to, tmp_path: Path, torch_settings, train, recipe: Sft | Grpo, needed: str
+    paths_to, tmp_path: Path, torch_settings, train, recipe: Sft | Grpo
 ) -> None:
     paths = paths_to(tmp_path)
     data = shutil.copytree(paths.convert, tmp_path / "convert")
     write_json(data / "sft" / "next_event.validation.json", [])
     questions = data / "grpo" / "next_event_mc.jsonl"
     write_jsonl(questions, [row for row in read_jsonl(questions) if row["part"] == "train"])
-    with pytest.raises(InputError, match=rf"publish: 'best' needs held-out {needed}, and there are none"):
+    with pytest.raises(InputError, match=r"publish: 'best' needs held-out rows, and there are none"):
         train(recipe.model_copy(update={"publish": "best"}), 1, "nep", replace(paths, convert=data))
 
 
-def test_lost_outputs_come_back_from_the_last_checkpoint(paths_to, tmp_path: Path, torch_settings) -> None:
-    paths = paths_to(tmp_path)
-    train_sft(SFT, 1, "nep", paths)
+@pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)])
+def test_checkpoints_go_with_the_end_and_lost_outputs_come_back_without_training(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, train, recipe: Sft | Grpo
+) -> None:
+    """A forced rule has lost its declared outputs; whoever deletes the model has it trained anew."""
+    paths, engines = paths_to(tmp_path), []
+    monkeypatch.setattr(loop, "Engine", lambda *arguments: engines.append(arguments) or Engine(*arguments))
+    train(recipe, 1, "nep", paths)
+    assert kept(tmp_path) == []
     first = hashes(paths.out)
-    shutil.rmtree(paths.out)
-    train_sft(SFT, 1, "nep", paths)
-    assert hashes(paths.out) == first
+    for name in ("manifest.json", "metrics.jsonl", "validation.jsonl"):
+        (paths.out / name).unlink()
+    train(recipe, 1, "nep", paths)
+    assert hashes(paths.out) == first and len(engines) == 1
+    (paths.out / "model/model.safetensors").write_bytes(b"damaged")
+    train(recipe, 1, "nep", paths)
+    assert hashes(paths.out) == first and len(engines) == 2
+
+
+class BrokenError(Exception):
+    """What ends a validation."""
+
+
+@pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)])
+def test_a_checkpoint_outlives_a_death_in_the_validation_after_it(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, train, recipe: Sft | Grpo
+) -> None:
+    recipe = recipe.model_copy(update={"validate_every": 2})
+    whole, paths = paths_to(tmp_path / "whole"), paths_to(tmp_path / "died")
+    train(recipe, 1, "nep", whole)
+    heard = Checkpoints.stop_if_told
+
+    def die(self: Checkpoints, step: int, steps: int) -> None:
+        heard(self, step, steps)
+        if step == 2:
+            raise BrokenError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "stop_if_told", die)
+        with pytest.raises(BrokenError):
+            train(recipe, 1, "nep", paths)
+    assert kept(paths.run) == [1, 2]
+    steps = []
+    after = Checkpoints.after_step
+    monkeypatch.setattr(
+        Checkpoints, "after_step", lambda self, step, last: steps.append(step) or after(self, step, last)
+    )
+    train(recipe, 1, "nep", paths)
+    assert steps[0] == 3
+    assert hashes(paths.out) == hashes(whole.out)
+
+
+@pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)])
+@pytest.mark.parametrize("told_at", [0, 2])
+def test_a_run_that_is_told_in_a_validation_ends_there_and_goes_on(
+    paths_to, tmp_path: Path, torch_settings, monkeypatch, train, recipe: Sft | Grpo, told_at: int
+) -> None:
+    """No checkpoint was due: the one of this step is written before the end."""
+    recipe = recipe.model_copy(update={"validate_every": 2, "checkpoint_minutes": 60})
+    whole, paths = paths_to(tmp_path / "whole"), paths_to(tmp_path / "told")
+    train(recipe, 1, "nep", whole)
+    heard = Checkpoints.stop_if_told
+
+    def tell(self: Checkpoints, step: int, steps: int) -> None:
+        if step == told_at:
+            preemption._note(signal.SIGTERM, None)
+        heard(self, step, steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(preemption, "_received", [])
+        patch.setattr(Checkpoints, "stop_if_told", tell)
+        with pytest.raises(Preempted) as ended:
+            train(recipe, 1, "nep", paths)
+    assert ended.value.code == EXIT_RESUME
+    assert kept(paths.run) == [told_at][:told_at]
+    (log,) = paths.run.glob("work/*/nep/*/validation.jsonl")
+    assert [row["step"] for row in read_jsonl(log)] == [0][:told_at]
+    train(recipe, 1, "nep", paths)
+    assert hashes(paths.out) == hashes(whole.out)
 
 
 def test_a_missing_vision_cache_is_named(paths_to, tmp_path: Path, torch_settings) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from nep.config.grpo import Grpo
+from nep.data.selection import dataset_files
 from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
@@ -21,7 +22,7 @@ from nep.train.engine import load_model
 from nep.train.rl import grpo as trainer_module
 from nep.train.rl.decoding import Decoding, pick
 from nep.train.rl.experience import Experience
-from nep.train.rl.grpo import GrpoTrainer, dataset_files
+from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Completion
 
@@ -99,7 +100,7 @@ def trainer_of(engine_of, paths_to, tmp_path: Path) -> Callable[[Grpo], GrpoTrai
     paths = replace(paths_to(tmp_path), model=other)
 
     def make(grpo: Grpo) -> GrpoTrainer:
-        return GrpoTrainer(grpo, 0, engine_of(grpo), dataset_files(grpo, paths.convert), Rewards(grpo), paths)
+        return GrpoTrainer(grpo, 0, engine_of(grpo), dataset_files("grpo", grpo, paths.convert), Rewards(grpo), paths)
 
     return make
 
@@ -163,10 +164,10 @@ def test_another_engine_can_write_the_completions(trainer_of, monkeypatch: pytes
     """In the place of the trainer's own one: a step and a validation have the same figures."""
     grpo = Grpo(**STEP)
     trainer = trainer_of(grpo)
-    expected = [trainer.validate(), trainer.step(0)[0]]
+    expected = [trainer.validate(lambda: None), trainer.step(0)[0]]
     monkeypatch.setattr(trainer_module, "Rollout", PlainRollout)
     trainer = trainer_of(grpo)
-    for ours, plain in zip(expected, [trainer.validate(), trainer.step(0)[0]], strict=True):
+    for ours, plain in zip(expected, [trainer.validate(lambda: None), trainer.step(0)[0]], strict=True):
         assert plain == pytest.approx(ours, abs=1e-5)
 
 
@@ -190,7 +191,7 @@ def test_each_validation_asks_the_same_questions_without_their_video(parts, trai
     questions = trainer._validation
     answers = {question.prompt.id: question.answer for question in questions}
     trainer._rollout = Guesses(tokenizer, answers)
-    row = trainer.validate()
+    row = trainer.validate(lambda: None)
     assert row["accuracy"] == list(answers.values()).count("A") / len(answers) < 1
     assert row["text_only_accuracy"] == 1.0
     for question in questions:

@@ -7,7 +7,7 @@ the old log-probs are the detached current ones.
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -16,19 +16,16 @@ from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel
 
 from nep.config.grpo import Grpo
-from nep.data.selection import select_grpo
+from nep.data.selection import Row, dataset_files, select_grpo
 from nep.errors import InputError
-from nep.files import read_jsonl
-from nep.layout.datasets import dataset_file
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
-from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, say_altered, video_keys
+from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.train.anomalies import Anomalies, finite
-from nep.train.checkpoint import Checkpoints
 from nep.train.distributed import DistributedContext, start_distributed
 from nep.train.engine import Engine, load_model
+from nep.train.loop import Step, Trainer, train
 from nep.train.rl.advantages import advantages_of, zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.diagnostics import EntropyWatch
@@ -37,11 +34,9 @@ from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import Rollout, RolloutEngine
-from nep.train.run_state import SharedTraining, publish, recipe_fingerprint, work_folder
-from nep.train.runtime.metrics import StepLog, peak_memory_bytes
-from nep.train.runtime.options import RunPaths
-from nep.train.runtime.trackers import Tracked, start_tracker
-from nep.train.schedule import is_due, learning_rate
+from nep.train.runtime.metrics import peak_memory_bytes
+from nep.train.runtime.options import RunPaths, TrainingOptions
+from nep.train.schedule import learning_rate
 
 STAGE = "grpo"
 
@@ -55,70 +50,22 @@ def train_grpo(grpo: Grpo, seed: int, experiment: str, paths: RunPaths) -> None:
     distributed = start_distributed(grpo.threads)
     if grpo.prompts_per_step < distributed.size:
         raise InputError(f"grpo.prompts_per_step ({grpo.prompts_per_step}) is below the {distributed.size} processes")
-    files, rewards = dataset_files(grpo, paths.convert), Rewards(grpo)
+    files, rewards = dataset_files(STAGE, grpo, paths.convert), Rewards(grpo)
     read = [*files.values(), *filter(Path.is_file, map(Path, grpo.reward_modules))]
-    fingerprint = recipe_fingerprint(STAGE, grpo, seed, read, paths)
-    shared = SharedTraining(STAGE, fingerprint, paths, may_be_shared=not grpo.reward_modules)
-    if shared.fetch(distributed):
-        return
-    work = work_folder(paths, STAGE, experiment, fingerprint)
-
-    engine = Engine(paths.model, grpo, distributed, seed)
-    trainer = GrpoTrainer(grpo, seed, engine, files, rewards, paths)
-    checkpoints = Checkpoints(work, engine, "accuracy", "highest")
-    start = checkpoints.restore()
-    metrics, validation, timings = (
-        StepLog(work / f"{name}.jsonl", start, distributed.is_main_process)
-        for name in ("metrics", "validation", "timings")
+    train(
+        STAGE,
+        TrainingOptions(grpo, seed, experiment, paths),
+        distributed,
+        read,
+        lambda engine: GrpoTrainer(grpo, seed, engine, files, rewards, paths),
+        may_be_shared=not grpo.reward_modules,
     )
-    entropies = [row["entropy"] for row in read_jsonl(metrics.path)] if distributed.is_main_process else []
-    watch = EntropyWatch(grpo.entropy_floor, [entropy for entropy in entropies if entropy is not None])
-    anomalies = Anomalies(work / "anomalies.jsonl", start, distributed)
-    for row in validation.kept:
-        checkpoints.validated(row)
-    tracked = Tracked(paths.run, experiment, STAGE, fingerprint, grpo.result_settings())
-    tracker = start_tracker(grpo.tracker, tracked, distributed.is_main_process)
-    tracker.follow(metrics, validation, timings)
-
-    def validate(step: int) -> None:
-        row = {"step": step, **trainer.validate()}
-        validation.write(row)
-        checkpoints.validated(row)
-
-    if is_due(start, grpo.validate_every, grpo.steps) and start not in validation.kept_steps:
-        validate(start)
-    bar = tqdm(
-        total=grpo.steps,
-        initial=start,
-        desc=STAGE,
-        unit="step",
-        file=sys.stderr,
-        disable=not distributed.is_main_process,
-    )
-    for step in range(start, grpo.steps):
-        row, timing = trainer.step(step)
-        anomalies.check(step + 1, row["loss"], row["grad_norm"], trainer.records)
-        metrics.write({"step": step + 1, **{name: finite(value) for name, value in row.items()}})
-        timings.write({"step": step + 1, **timing})
-        if distributed.is_main_process and (warning := watch.warning(row["entropy"])):
-            tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
-        bar.update()
-        bar.set_postfix(reward=f"{row['reward']:.3f}", kl=f"{row['kl']:.4f}")
-        checkpoints.after_step(step + 1, grpo.steps)
-        if is_due(step + 1, grpo.validate_every, grpo.steps):
-            validate(step + 1)
-    bar.close()
-    tracker.close()
-    results = {"steps": grpo.steps, "samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
-    final = read_jsonl(metrics.path)[-1]
-    results |= {"final_loss": final["loss"], "final_reward": final["reward"], "without_video": trainer.without_video}
-    results |= {"skipped_steps": len(anomalies), "published_step": checkpoints.restore_published(grpo.steps)}
-    results["altered"] = trainer.altered
-    publish(engine, paths, [metrics, validation, timings, anomalies.log], results, shared)
 
 
-class GrpoTrainer:
+class GrpoTrainer(Trainer):
     """Steps and validations of a run, each a function of (seed, step) and the current weights."""
+
+    measure, best = "accuracy", "highest"
 
     def __init__(
         self, grpo: Grpo, seed: int, engine: Engine, files: dict[str, Path], rewards: Rewards, paths: RunPaths
@@ -128,22 +75,30 @@ class GrpoTrainer:
         self._rewards = rewards
         self._distributed: DistributedContext = engine.distributed
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
-        cache = VisionCache(paths.encode)
+        cache = VisionCache(paths.encode, index=paths.index)
         self._visuals = Visuals(cache, processor, grpo.freeze, self._distributed.device)
         self._decoding = decoding_for(engine.model, processor, grpo.temperature, grpo.max_new_tokens)
         builder = SampleBuilder(processor, engine.model, cache)
         train, self._validation, self.without_video = load_questions(grpo, seed, files, builder, cache)
         self.altered = builder.altered
-        if self._distributed.is_main_process:
-            say_altered(self.altered)
-        if grpo.publish == "best" and not self._validation:
-            raise InputError("grpo.publish: 'best' needs held-out questions, and there are none; use 'last'")
+        self.validates = bool(self._validation)
+        self.steps = grpo.steps
         self._visuals.check(engine.model, [question.prompt for question in train])
         self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._distributed.device.type == "cuda")
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._reference = load_reference(paths.model, grpo, engine)
 
-    def step(self, step: int) -> tuple[dict[str, float], dict[str, float]]:
+    def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
+        """Take the steps, and warn of an entropy that collapses."""
+        watch = EntropyWatch(self._grpo.entropy_floor, [row["entropy"] for row in past if row["entropy"] is not None])
+        for step in range(start, self.steps):
+            row, timing = self.step(step)
+            if (warning := watch.warning(row["entropy"])) and self._distributed.is_main_process:
+                tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
+            bar = {"reward": f"{row['reward']:.3f}", "kl": f"{row['kl']:.4f}"}
+            yield Step(row, timing, self._collector.records, bar)
+
+    def step(self, step: int) -> tuple[Row, Row]:
         """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
 
         Rewards, accuracy, lengths and entropy are those of the groups as first rolled out, a fair sample of the policy.
@@ -189,12 +144,7 @@ class GrpoTrainer:
         }
         return row, timing
 
-    @property
-    def records(self) -> list[str]:
-        """Ids of the questions of the last step, over all processes."""
-        return self._collector.records
-
-    def validate(self) -> dict[str, float | None]:
+    def validate(self, between: Callable[[], None]) -> Row:
         """Mean reward and accuracy of greedy completions on the held-out questions; null where there are none.
 
         `text_only_accuracy` is that of the same questions without their video: what the texts alone give away.
@@ -203,7 +153,10 @@ class GrpoTrainer:
         model = self._decoding_model()
         rewards, accurate, guessed = 0.0, 0, 0
         own = self._validation[distributed.rank :: distributed.size]
-        for start in range(0, len(own), grpo.prompts_per_step):
+        # Of the process with the most questions: all must come to `between` equally often.
+        most = -(-len(self._validation) // distributed.size)
+        for start in range(0, most, grpo.prompts_per_step):
+            between()
             questions = own[start : start + grpo.prompts_per_step]
             seen = self._greedy(model, [question.prompt for question in questions])
             unseen = self._greedy(model, [question.text_only for question in questions])
@@ -216,8 +169,13 @@ class GrpoTrainer:
         means = [value / count if count else None for value in sums]
         return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
 
+    def results(self, final: Row) -> Row:
+        """How many completions were sampled, and the last step's reward."""
+        grpo = self._grpo
+        return {"samples": grpo.steps * grpo.prompts_per_step * grpo.completions, "final_reward": final["reward"]}
+
     def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:
-        groups = self._rollout(model, prompts, self._visuals, draws=None)
+        groups = self._rollout(model, prompts, self._visuals, draws=None) if prompts else []
         return [self._collector.text(completion) for (completion,) in groups]
 
     def _decoding_model(self) -> PreTrainedModel:
@@ -308,16 +266,6 @@ def _parts(group: Group, limit: int) -> list[Part]:
     return list(zip(trees, group.advantages.split([len(tree.branches) for tree in trees]), strict=True))
 
 
-def dataset_files(grpo: Grpo, convert: Path) -> dict[str, Path]:
-    """The file of each data set. Raises InputError naming the sets that exist when one does not."""
-    files = {name: convert / dataset_file(STAGE, name) for name in grpo.datasets}
-    for name, path in files.items():
-        if not path.is_file():
-            known = ", ".join(sorted(item.stem for item in path.parent.glob("*.jsonl")))
-            raise InputError(f"grpo.datasets: no data set {name!r} ({path}); there are: {known or 'none'}")
-    return files
-
-
 def load_questions(
     grpo: Grpo, seed: int, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
 ) -> tuple[list[Question], list[Question], int]:
@@ -325,7 +273,7 @@ def load_questions(
 
     Raises InputError for a prompt above `max_prompt_tokens`, and when no question is left to train on.
     """
-    rows = list(itertools.chain.from_iterable(select_grpo(files, grpo, seed).values()))
+    rows = list(itertools.chain.from_iterable(select_grpo(files, grpo, grpo.validation_samples, seed).values()))
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:

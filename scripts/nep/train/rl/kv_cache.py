@@ -2,27 +2,31 @@
 
 `SharedPromptCache`: all n completions of a prompt are n queries of ONE row. The cache holds the prompt once, then the
 completions' tokens interleaved, and a mask lets each completion see the prompt and itself. `CudaGraphCache` is the same
-in buffers of fixed size, so that the step can be one captured graph on CUDA.
+in buffers of fixed size, so that the step can be a captured graph on CUDA: one for each length of a view of them.
 
 `PerSequenceCache`: a row for each completion of one prompt, for layers that carry state or see only a window: they can
 neither share a row nor be padded.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, StaticCache
+from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers.cache_utils import StaticLayer
 
 from nep.model.padding import pad_positions, pad_rows
 from nep.model.samples import Sample
 from nep.model.visual import Visuals
 from nep.train.rl.groups import next_position
 
-# Graphs are captured for total lengths in steps of this, so that prompts of similar length share one.
+# Buffers have lengths in steps of this, so that prompts of similar length share them.
 LENGTH_STEP = 256
+# Steps attend to the first 2,048 places of the buffers, then to 4,096, …: most completions end long before the limit.
+FIRST_VIEW = 2048
 
 
 class Sequences(Protocol):
@@ -86,22 +90,37 @@ class PerSequenceCache:
         return True
 
 
+class ViewedLayer(StaticLayer):
+    """A layer's buffers, of which attention sees the first `view` places: a number, that a captured graph keeps."""
+
+    view: int
+
+    def update(self, *states: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """Write the new keys and values behind those that are there; the views."""
+        keys, values = super().update(*states, **options)
+        return keys[:, :, : self.view], values[:, :, : self.view]
+
+
 class CudaGraphCache:
     """`SharedPromptCache` in buffers that are made once: `start` fills them again for other prompts.
 
-    On CUDA the step is captured as a graph at the first start, and replayed from then on; elsewhere it is computed.
-    The graph reads the model's weights where they lie, so that it follows an optimiser that writes them in place.
+    A step attends to a view of the buffers' first places, the shortest one that holds all tokens (`view_lengths`). The
+    first step over a view is computed; on CUDA it is then captured as a graph, which later steps and later prompts
+    replay. A graph reads the model's weights where they lie, so that it follows an optimiser that writes them in place.
     """
 
     def __init__(self, model: PreTrainedModel, rows: int, width: int, length: int) -> None:
         device = model.get_input_embeddings().weight.device
         self._model = model
-        self._shape = (rows, width, length)
-        self._cache = StaticCache(config=model.config.get_text_config(), max_cache_len=length)
+        self._shape = (rows, width)
+        self._length = length
+        layers = model.config.get_text_config().num_hidden_layers
+        self._cache = Cache(layers=[ViewedLayer(max_cache_len=length) for _ in range(layers)])
         self._tokens = torch.zeros(rows, width, dtype=torch.long, device=device)
         self._mask = torch.zeros(rows, 1, width, length, dtype=torch.bool, device=device)
         self._own = torch.eye(width, dtype=torch.bool, device=device)
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._positions: Tensor | None = None
+        self._steps: dict[int, Callable[[], Tensor]] = {}
 
     @staticmethod
     def length_for(prompts: Sequence[Sample], width: int, limit: int) -> int:
@@ -110,61 +129,74 @@ class CudaGraphCache:
         return -(-needed // LENGTH_STEP) * LENGTH_STEP
 
     def fits(self, model: PreTrainedModel, rows: int, width: int, length: int) -> bool:
-        """Whether these buffers serve."""
-        return self._model is model and self._shape == (rows, width, length)
+        """Whether these buffers serve: longer ones do, as steps see no more of them than they need."""
+        return self._model is model and self._shape == (rows, width) and self._length >= length
 
     def start(self, prompts: Sequence[Sample], visuals: Visuals, pad: int) -> None:
         """Begin with `prompts`, as many as there are rows."""
-        _, width, _ = self._shape
+        _, width = self._shape
         prompt = DynamicCache(config=self._model.config.get_text_config())
         self.first = prefill(self._model, prompts, visuals, pad, prompt)[:, None].expand(-1, width, -1)
         self._begin = _start_positions(prompts, width, self.first.device)
+        if self._positions is None:
+            self._positions = self._begin.clone()
         self._longest = max(len(item) for item in prompts)
-        self._load(prompt)
+        # Keys and values of the prompts before go: a hidden one that is not finite would spoil a product with 0.
+        self._cache.reset()
+        for own, layer in zip(self._cache.layers, prompt.layers, strict=True):
+            own.view = self._longest
+            own.update(layer.keys, layer.values)
         self._mask.fill_(False)
         self._mask[..., : self._longest] = _prompt_mask(prompts, width, self.first.device)
-        if self.first.is_cuda and self._graph is None:
-            self._positions = self._begin.clone()
-            self._capture()
-            self._load(prompt)
 
     def feed(self, tokens: Tensor, place: int) -> Tensor:
         """See `Sequences`. The result is overwritten by the next step."""
-        _, width, _ = self._shape
+        _, width = self._shape
         column = self._longest + place * width
         self._mask[..., column : column + width] = self._own
         self._tokens.copy_(tokens)
-        if self._graph is None:
-            self._positions = self._begin + place
-            return self._compute()
         torch.add(self._begin, place, out=self._positions)
-        self._graph.replay()
-        return self._logits
+        view = next(view for view in view_lengths(self._length) if view >= column + width)
+        if view in self._steps:
+            return self._steps[view]()
+        # Before the capture, which is no time for a kernel to be loaded. Capturing itself computes nothing.
+        logits = self._compute(view)
+        self._steps[view] = self._recorded(view)
+        return logits
 
     def keep(self, rows: Tensor) -> bool:
         """See `Sequences`."""
         return False
 
-    def _compute(self) -> Tensor:
-        return _step(self._model, self._tokens, self._positions, self._cache, self._mask)
+    def _compute(self, view: int) -> Tensor:
+        """Logits of the step that the buffers hold, over the first `view` places of keys and values."""
+        for layer in self._cache.layers:
+            layer.view = view
+        with distinct_indices():
+            return _step(self._model, self._tokens, self._positions, self._cache, self._mask[..., :view])
 
-    def _capture(self) -> None:
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side), distinct_indices():
-            self._compute()
-        torch.cuda.current_stream().wait_stream(side)
+    def _recorded(self, view: int) -> Callable[[], Tensor]:
+        """`_compute` for later steps: the replay of a graph on CUDA."""
+        if not self._tokens.is_cuda:
+            return partial(self._compute, view)
         graph = torch.cuda.CUDAGraph()
         # NCCL's threads may use CUDA meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"), distinct_indices():
-            self._logits = self._compute()
-        self._graph = graph
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            logits = self._compute(view)
 
-    def _load(self, prompt: DynamicCache) -> None:
-        """Put the prompts' keys and values first, in the buffers that are there."""
-        self._cache.reset()
-        for index, layer in enumerate(prompt.layers):
-            self._cache.update(layer.keys, layer.values, index)
+        def replay() -> Tensor:
+            graph.replay()
+            return logits
+
+        return replay
+
+
+def view_lengths(length: int) -> list[int]:
+    """Lengths of the views of buffers of `length` places: `FIRST_VIEW`, doubled as long as it is shorter, and all."""
+    views = [FIRST_VIEW]
+    while views[-1] < length:
+        views.append(2 * views[-1])
+    return [*views[:-1], length]
 
 
 @contextmanager
@@ -198,9 +230,7 @@ def prefill(
     return model.get_output_embeddings()(hidden[range(len(prompts)), last])
 
 
-def _step(
-    model: PreTrainedModel, tokens: Tensor, positions: Tensor, cache: DynamicCache | StaticCache, mask: Tensor | None
-) -> Tensor:
+def _step(model: PreTrainedModel, tokens: Tensor, positions: Tensor, cache: Cache, mask: Tensor | None) -> Tensor:
     """One forward of `tokens` (b, n); `positions` (rotary dimensions, b, n)."""
     return model(
         input_ids=tokens,

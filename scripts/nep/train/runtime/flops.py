@@ -6,7 +6,7 @@ backward; what gradient checkpointing computes again does not count.
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 
 import torch
@@ -24,16 +24,17 @@ _MEASURED_S = 0.3
 
 def training_flops(model: PreTrainedModel, trees: Iterable[Tree]) -> float:
     """FLOPs of training the language model on `trees`, whose visual features are given."""
-    text = model.config.get_text_config()
-    layers = sum(_products(weight) for name, weight in model.named_parameters() if _in_layers(name, weight))
-    head = _products(model.get_output_embeddings().weight)
-    width = text.num_attention_heads * getattr(text, "head_dim", text.hidden_size // text.num_attention_heads)
-    flops = 0.0
-    for tree in trees:
-        pairs = _attended_pairs(len(tree.prefix), [len(branch.tokens) - 1 for branch in tree.branches])
-        attention = TRAINED * 2 * width * text.num_hidden_layers * pairs
-        flops += 2 * (layers * len(tree) + head * tree.labelled + attention)
-    return flops
+    return _flops(model, trees, _products, TRAINED)
+
+
+def forward_flops(model: PreTrainedModel, trees: Iterable[Tree]) -> float:
+    """FLOPs of one forward pass of `trees`, with logits where a token is labelled."""
+    return _flops(model, trees, _elements, 1)
+
+
+def weights_read(model: PreTrainedModel) -> int:
+    """Weights that a decoded token reads: those of the layers and of the head, not the table of embeddings."""
+    return sum(map(_elements, _layers(model))) + _elements(model.get_output_embeddings().weight)
 
 
 @cache
@@ -49,6 +50,22 @@ def measured_peak(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * size**3 / best
 
 
+def _flops(
+    model: PreTrainedModel, trees: Iterable[Tree], products: Callable[[Tensor], int], attention_passes: int
+) -> float:
+    """`products`: multiplications with a weight for one token."""
+    text = model.config.get_text_config()
+    layers = sum(map(products, _layers(model)))
+    head = products(model.get_output_embeddings().weight)
+    width = text.num_attention_heads * getattr(text, "head_dim", text.hidden_size // text.num_attention_heads)
+    flops = 0.0
+    for tree in trees:
+        pairs = _attended_pairs(len(tree.prefix), [len(branch.tokens) - 1 for branch in tree.branches])
+        attention = attention_passes * 2 * width * text.num_hidden_layers * pairs
+        flops += 2 * (layers * len(tree) + head * tree.labelled + attention)
+    return flops
+
+
 def _attended_pairs(prefix: int, branches: list[int]) -> float:
     """Pairs of a query and a key that it sees."""
     return prefix**2 / 2 + sum(length * prefix + length**2 / 2 for length in branches)
@@ -56,7 +73,16 @@ def _attended_pairs(prefix: int, branches: list[int]) -> float:
 
 def _products(weight: Tensor) -> int:
     """Multiplications with a weight in a training step, for one token."""
-    return math.prod(_shape(weight)) * (TRAINED if weight.requires_grad else FROZEN)
+    return _elements(weight) * (TRAINED if weight.requires_grad else FROZEN)
+
+
+def _elements(weight: Tensor) -> int:
+    return math.prod(_shape(weight))
+
+
+def _layers(model: PreTrainedModel) -> list[Tensor]:
+    """Matrices of the language model's layers."""
+    return [weight for name, weight in model.named_parameters() if _in_layers(name, weight)]
 
 
 def _in_layers(name: str, weight: Tensor) -> bool:

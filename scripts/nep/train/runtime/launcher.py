@@ -15,13 +15,19 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
 from nep.train.runtime.preemption import EXIT_RESUME, SIGNALS, Preempted
+from nep.workflow.device import asked_for_cpu, trains_on_cuda
 
 HANDLED_BY_TORCHRUN = "SIGINT,SIGHUP,SIGQUIT"
 FIRST_PORT, PORTS = 20000, 10000
 
 
 def launch(arguments: list[str]) -> None:
-    """Run with torchrun's `arguments`; exit with `EXIT_RESUME` where a process did, else with the first bad status."""
+    """Run with torchrun's `arguments`; exit with `EXIT_RESUME` where a process did, else with the first bad status.
+
+    Raises InputError, once and not in every process, where the job has GPUs and they cannot be used.
+    """
+    if not asked_for_cpu():
+        trains_on_cuda()
     place = [] if "--standalone" in arguments else place_in_job(os.environ)
     options = parse_args(["--signals-to-handle", HANDLED_BY_TORCHRUN, *place, *arguments])
     for number in SIGNALS:

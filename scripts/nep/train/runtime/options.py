@@ -16,12 +16,14 @@ class RunPaths:
     """The places of one training stage.
 
     Attributes:
-        convert: the data sets. encode: the vision cache. model: the start model, and `model_manifest` its manifest.
+        convert: the data sets. encode: the vision cache. index: the part of its index with the training's clips.
+        model: the start model, and `model_manifest` its manifest.
         run: the root of the run, which holds the work folder. out: the stage's declared outputs.
     """
 
     convert: Path
     encode: Path
+    index: Path
     model: Path
     model_manifest: Path
     run: Path
@@ -42,13 +44,14 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     """Parse `sys.argv`. Raises InputError for a recipe that does not fit `block`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="the experiment's config block of this stage, as JSON")
-    parser.add_argument("--checkpoint-every", type=int, required=True, help="steps")
+    parser.add_argument("--checkpoint-minutes", type=int, required=True, help="0: after each step")
     parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
     parser.add_argument("--tracker", choices=get_args(TrackerName), required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--convert-dir", type=Path, required=True)
     parser.add_argument("--encode-dir", type=Path, required=True)
+    parser.add_argument("--index", type=Path, required=True, help="clips of the cache (JSON lines)")
     parser.add_argument("--model", type=Path, required=True, help="start model, an ordinary checkpoint folder")
     parser.add_argument("--model-manifest", type=Path, required=True, help="its manifest with the key 'fingerprint'")
     parser.add_argument("--run-dir", type=Path, required=True)
@@ -57,11 +60,12 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     paths = RunPaths(
         convert=options.convert_dir,
         encode=options.encode_dir,
+        index=options.index,
         model=options.model,
         model_manifest=options.model_manifest,
         run=options.run_dir,
         out=options.out_dir,
     )
-    how = {name: getattr(options, name) for name in ("checkpoint_every", "keep_checkpoints", "tracker")}
+    how = {name: getattr(options, name) for name in ("checkpoint_minutes", "keep_checkpoints", "tracker")}
     recipe = load_block(block, options.recipe, **how)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)

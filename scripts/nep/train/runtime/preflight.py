@@ -4,7 +4,7 @@ Weights, gradients and optimiser states are counted; activations and KV cache ar
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from nep.errors import InputError
 from nep.model.adapters import add_adapters
 from nep.model.param_groups import freeze
 from nep.model.scoring import CHUNK
+from nep.train.runtime.host_memory import host_memory
 
 GIB = 1 << 30
 FP32_BYTES = 4
@@ -26,9 +27,14 @@ DEEPSPEED_BUCKET = 500_000_000
 # Of one decoder layer, in units of the hidden and of the intermediate size, as autograd keeps them: both norms in and
 # out, attention in and out, residuals; gate, up, activation and product.
 HIDDEN_PER_LAYER, INTERMEDIATE_PER_LAYER = 10, 4
-# Logits as the head gives them, in fp32, and their gradient.
-LOGITS_COPIES = 3
-CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+# fp32 copies of a chunk's logits. SFT: the logits, their softmax, the gradient. GRPO: what the log-prob and the entropy
+# keep (two softmaxes and their exponential), and three gradients on the way back.
+SFT_LOGITS_COPIES, GRPO_LOGITS_COPIES = 3, 6
+# Of a process on a GPU: CUDA's context, the libraries' workspaces, NCCL's buffers.
+CUDA = "CUDA and NCCL"
+CUDA_BYTES = 3 * GIB // 2
+# DeepSpeed's own, in elements: weights of other processes that ZeRO-3 holds at a time.
+DEEPSPEED_LIVE = 1_000_000_000
 
 Place = Literal["device", "host"]
 
@@ -56,8 +62,11 @@ class Line:
     smaller: str
 
 
-def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int) -> list[Line]:
-    """What each of `processes` processes needs; `deepspeed` is the engine's configuration."""
+def memory_lines(
+    model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, Any], processes: int, on_gpu: bool = True
+) -> list[Line]:
+    """What each of `processes` processes needs; `deepspeed` is the engine's configuration. Without a GPU one memory is
+    both places."""
     zero = deepspeed["zero_optimization"]
     stage, item = zero["stage"], BYTES[training.precision]
     weights_at, states_at = (_place_of(zero, key) for key in ("offload_param", "offload_optimizer"))
@@ -72,17 +81,25 @@ def memory_lines(model: ModelSize, training: Sft | Grpo, deepspeed: dict[str, An
         Line("gradients", gradients * item, states_at if stage >= 2 else "device", f"{frozen}, or {more}"),
         Line("master weights", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("optimizer states", 2 * states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
-        # AdamW's own copy of its second moments, which it takes the roots of all at once.
-        Line("optimizer step", states * FP32_BYTES, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("gradients in fp32", states * FP32_BYTES * masters, states_at, f"offload_optimizer, {frozen}, or {more}"),
         Line("buckets", _buckets(zero, model) * item, "device", "reduce_bucket_size in the DeepSpeed file"),
-        Line("activations", _activations(model, training) * item, "device", "pack_tokens, or gradient_checkpointing"),
-        Line("logits", LOGITS_COPIES * CHUNK * model.vocabulary * FP32_BYTES, "device", "a smaller vocabulary"),
-        Line("checkpoint being written", (states * 3 + model.trainable) * FP32_BYTES, "host", f"{frozen}, or {more}"),
+        Line("gathered weights", _gathered(zero, model) * item, "device", "stage3_max_live_parameters in that file"),
+        Line(
+            "activations",
+            _activations(model, training, processes) * item,
+            "device",
+            "pack_tokens, or gradient_checkpointing",
+        ),
+        Line("logits", _logits(model, training) * FP32_BYTES, "device", "a smaller vocabulary"),
+        Line("checkpoint being written", _checkpoint(model, training, stage, states), "host", f"{frozen}, or {more}"),
     ]
     if isinstance(training, Grpo):
         lines += _rollout_lines(model, training, stage, processes)
-    return [line for line in lines if line.bytes]
+    if on_gpu:
+        return [line for line in [*lines, Line(CUDA, CUDA_BYTES, "device", "a GPU with more memory")] if line.bytes]
+    # On a CPU AdamW takes the roots of all second moments at once, in a copy of them.
+    step = Line("optimizer step", states * FP32_BYTES, states_at, f"{frozen}, or {more}")
+    return [replace(line, place="host") for line in [*lines, step] if line.bytes]
 
 
 def check(lines: list[Line], capacity: dict[Place, int]) -> None:
@@ -112,20 +129,17 @@ def check_memory(folder: Path, training: Sft | Grpo, deepspeed: dict[str, Any], 
 
     Reads the model's config, not its weights.
     """
-    needed = memory_lines(model_size(folder, training), training, deepspeed, processes)
-    lines, capacity = placed(needed, processes)
+    size, on_gpu = model_size(folder, training), torch.cuda.is_available()
+    lines, capacity = memory_lines(size, training, deepspeed, processes, on_gpu), memory_here(processes)
     if shows:
         print(table(lines, capacity), file=sys.stderr)
     check(lines, capacity)
 
 
-def placed(lines: list[Line], processes: int) -> tuple[list[Line], dict[Place, int]]:
-    """The lines where they lie on this machine, and the bytes that each of `processes` has there; without CUDA one
-    memory is both places."""
+def memory_here(processes: int) -> dict[Place, int]:
+    """Bytes that each of `processes` has on this machine."""
     host = host_memory() // min(processes, torch.cuda.device_count() or processes)
-    if torch.cuda.is_available():
-        return lines, {"device": torch.cuda.mem_get_info()[1], "host": host}
-    return [Line(line.name, line.bytes, "host", line.smaller) for line in lines], {"host": host}
+    return {"device": torch.cuda.mem_get_info()[1], "host": host} if torch.cuda.is_available() else {"host": host}
 
 
 def model_size(folder: Path, training: Training) -> ModelSize:
@@ -164,14 +178,6 @@ def size_of(model: PreTrainedModel) -> ModelSize:
     )
 
 
-def host_memory() -> int:
-    """Bytes that this machine, or the control group that this process runs in, may use."""
-    limits = [Path(name).read_text().strip() for name in CGROUP_LIMITS if Path(name).is_file()]
-    with Path("/proc/meminfo").open() as rows:
-        (total,) = [int(row.split()[1]) * 1024 for row in rows if row.startswith("MemTotal:")]
-    return min([total, *(int(limit) for limit in limits if limit.isdigit())])
-
-
 def _place_of(zero: dict[str, Any], key: str) -> Place:
     return "host" if zero.get(key, {}).get("device") == "cpu" else "device"
 
@@ -184,7 +190,29 @@ def _buckets(zero: dict[str, Any], model: ModelSize) -> int:
     return size * (2 if zero.get("overlap_comm") else 1)
 
 
-def _activations(model: ModelSize, training: Sft | Grpo) -> int:
+def _gathered(zero: dict[str, Any], model: ModelSize) -> int:
+    """Elements of other processes' weights that ZeRO-3 holds while it computes with them."""
+    if zero["stage"] < 3:
+        return 0
+    return min(int(zero.get("stage3_max_live_parameters", DEEPSPEED_LIVE)), model.parameters)
+
+
+def _logits(model: ModelSize, training: Sft | Grpo) -> int:
+    """Elements of a chunk's logits, of which a backward pass holds copies."""
+    copies = GRPO_LOGITS_COPIES if isinstance(training, Grpo) else SFT_LOGITS_COPIES
+    return copies * CHUNK * model.vocabulary
+
+
+def _checkpoint(model: ModelSize, training: Training, stage: int, states: int) -> int:
+    """Bytes of a process's files: its masters and moments; but for ZeRO-3, the leading process writes the weights too,
+    and without masters everything. The processes of a node share its memory, hence that part too."""
+    alone = stage == 0 and training.precision == "fp32"
+    own = states * (2 if alone else 3) * FP32_BYTES
+    leading = (model.trainable * BYTES[training.precision] if stage < 3 else 0) + alone * own
+    return (not alone) * own + -(-leading // training.processes)
+
+
+def _activations(model: ModelSize, training: Sft | Grpo, processes: int) -> int:
     """Elements that the backward pass of the longest row needs."""
     layer = HIDDEN_PER_LAYER * model.hidden + INTERMEDIATE_PER_LAYER * model.intermediate + 2 * model.key_value
     if training.lora and training.lora.dora:
@@ -192,21 +220,20 @@ def _activations(model: ModelSize, training: Sft | Grpo) -> int:
         layer += 2 * (3 * model.hidden + model.key_value + 2 * model.intermediate)
     kept = model.layers * model.hidden + layer if training.gradient_checkpointing else model.layers * layer
     # The row's visual features, and the hidden states that go into the head.
-    return _longest_row(training) * (kept + 2 * model.hidden)
+    return _longest_row(training, processes) * (kept + 2 * model.hidden)
 
 
-def _longest_row(training: Sft | Grpo) -> int:
-    """Tokens of a full row, or of a whole step that has fewer."""
+def _longest_row(training: Sft | Grpo, processes: int) -> int:
+    """Tokens of a full row, or of a process's part of a step that has fewer."""
     if isinstance(training, Grpo):
         group = training.max_prompt_tokens + training.completions * training.max_new_tokens
-        return min(training.pack_tokens, training.prompts_per_step * group)
-    return min(training.pack_tokens, training.batch_size * training.max_tokens)
+        return min(training.pack_tokens, -(-training.prompts_per_step // processes) * group)
+    return min(training.pack_tokens, -(-training.batch_size // processes) * training.max_tokens)
 
 
 def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> list[Line]:
     item = BYTES[grpo.precision]
-    sequences = -(-grpo.prompts_per_step // processes) * grpo.completions
-    cache = sequences * (grpo.max_prompt_tokens + grpo.max_new_tokens) * model.layers * model.key_value
+    cache = _cached_tokens(grpo, processes) * model.layers * model.key_value
     whole = model.parameters * item
     copied = grpo.kl_coef > 0 and not grpo.trains_adapters_only
     return [
@@ -214,3 +241,12 @@ def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> 
         Line("whole copy for decoding", whole * (stage == 3), "device", "ZeRO stage 2, which needs none"),
         Line("KV cache of the rollout", cache * item, "device", "prompts_per_step, completions or max_new_tokens"),
     ]
+
+
+def _cached_tokens(grpo: Grpo, processes: int) -> int:
+    """Tokens whose keys and values are held at a time: in a rollout, where completions share their prompt; in a
+    validation, one completion of each prompt; or, in models whose completions cannot share it, in one prompt's own."""
+    prompt, answer = grpo.max_prompt_tokens, grpo.max_new_tokens
+    own = -(-grpo.prompts_per_step // processes)
+    rollout = own * (prompt + grpo.completions * answer)
+    return max(rollout, grpo.prompts_per_step * (prompt + answer), grpo.completions * (prompt + answer))

@@ -1,5 +1,10 @@
 """Rows leave the batch when they end; buffers of fixed size serve again, and their step can be captured."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -8,12 +13,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AutoConfig, AutoModelForImageTextToText
 
-from nep.model.attention import packed_attention
+from nep.model import attention
+from nep.model.attention import grouped_attention, masked_products, packed_attention
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
-from nep.train.rl import kv_cache
+from nep.train.rl import kv_cache, rollout
 from nep.train.rl.decoding import decoding_for, uniforms
-from nep.train.rl.kv_cache import CudaGraphCache
+from nep.train.rl.kv_cache import CudaGraphCache, view_lengths
 from nep.train.rl.rollout import Rollout
 
 LIMIT, WIDTH = 8, 2
@@ -40,9 +46,25 @@ class Operations(TorchDispatchMode):
 class TracedRows(CudaGraphCache):
     """Rows that trace the step in the place of the capture."""
 
-    def _capture(self) -> None:
+    def _recorded(self, view: int) -> Callable[[], torch.Tensor]:
         with Operations() as self.operations:
-            self._compute()
+            self._compute(view)
+        return partial(self._compute, view)
+
+
+class CountedRows(CudaGraphCache):
+    """Rows that write down for which views a step is captured, and over which view each step goes."""
+
+    captured: ClassVar[list[int]]
+    computed: ClassVar[list[int]]
+
+    def _recorded(self, view: int) -> Callable[[], torch.Tensor]:
+        self.captured.append(view)
+        return super()._recorded(view)
+
+    def _compute(self, view: int) -> torch.Tensor:
+        self.computed.append(view)
+        return super()._compute(view)
 
 
 class NoVisuals:
@@ -53,8 +75,12 @@ class NoVisuals:
         return {}
 
 
-def draws_for(prompts, step: int) -> torch.Tensor:
-    return torch.stack([uniforms(0, step, slot, prompt, WIDTH, LIMIT) for slot, prompt in enumerate(prompts)])
+def draws_for(prompts, step: int, limit: int = LIMIT) -> torch.Tensor:
+    return torch.stack([uniforms(0, step, slot, prompt, WIDTH, limit) for slot, prompt in enumerate(prompts)])
+
+
+def text_prompt(length: int) -> Sample:
+    return Sample(f"{length}", torch.arange(20, 20 + length), torch.arange(length).expand(3, -1), length, (), 0)
 
 
 def tokens(groups) -> list[list[int]]:
@@ -96,6 +122,38 @@ def test_buffers_serve_other_prompts_of_the_same_shape(parts) -> None:
     assert len(used) == 1
 
 
+def test_steps_see_the_shortest_view_that_holds_all_tokens_and_each_is_captured_once(
+    parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer prompts first: the same buffers then serve shorter ones, and the tokens are those of growing ones."""
+    monkeypatch.setattr(kv_cache, "FIRST_VIEW", 64)
+    monkeypatch.setattr(rollout, "CudaGraphCache", CountedRows)
+    monkeypatch.setattr(CountedRows, "captured", [], raising=False)
+    limit = 40
+    decoding = decoding_for(parts.model, parts.processor, 1.0, limit)
+    decoding = replace(decoding, ends=torch.zeros_like(decoding.ends))
+    fixed, growing = Rollout(decoding, captured=True), Rollout(decoding, captured=False)
+    buffers = set()
+    for prompts, longest in ((parts.prompts[:2], 69), ([text_prompt(9), text_prompt(40)], 40)):
+        monkeypatch.setattr(CountedRows, "computed", [], raising=False)
+        draws = draws_for(prompts, 0, limit)
+        made = fixed(parts.model, prompts, parts.visuals, draws)
+        assert tokens(made) == tokens(growing(parts.model, prompts, parts.visuals, draws))
+        ends = [longest + WIDTH * (place + 1) for place in range(limit - 1)]
+        assert CountedRows.computed == [next(view for view in (64, 128, 256) if view >= end) for end in ends]
+        buffers |= {(layer.keys.data_ptr(), layer.values.data_ptr()) for layer in fixed._rows._cache.layers}
+    assert len(buffers) == parts.model.config.text_config.num_hidden_layers
+    assert CountedRows.captured == [128, 256, 64]
+
+
+@pytest.mark.parametrize(
+    ("length", "views"),
+    [(256, [256]), (2048, [2048]), (2304, [2048, 2304]), (17152, [2048, 4096, 8192, 16384, 17152])],
+)
+def test_views_double_up_to_the_buffers(length: int, views: list[int]) -> None:
+    assert view_lengths(length) == views
+
+
 def test_the_step_of_fixed_buffers_reads_nothing_on_the_host(parts) -> None:
     """What a captured graph must not do."""
     prompts = parts.prompts[:3]
@@ -120,18 +178,58 @@ def test_the_step_on_cuda_takes_nothing_from_the_host(tiny_checkpoint, monkeypat
             model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(tiny_checkpoint)).eval()
         rows = TracedRows(Scorer(model).model, 2, WIDTH, CudaGraphCache.length_for(prompts, WIDTH, LIMIT))
         rows.start(prompts, NoVisuals(), 0)
+        rows.feed(torch.zeros(2, WIDTH, dtype=torch.long, device="cuda"), 0)
     assert rows.first.is_cuda
     assert len(rows.operations.names) > 100
     assert rows.operations.on_host == []
 
 
-def test_grouped_heads_attend_as_repeated_ones() -> None:
+def heads(dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A query of 6 heads, keys and values of 2, and a mask in which no query sees nothing."""
     noise = torch.Generator().manual_seed(0)
-    query = torch.randn(2, 6, 3, 8, generator=noise)
-    key, value = torch.randn(2, 2, 2, 9, 8, generator=noise)
-    mask = torch.rand(2, 1, 3, 9, generator=noise) < 0.5
+    query = torch.randn(2, 6, 3, 16, generator=noise).to(dtype)
+    key, value = torch.randn(2, 2, 2, 300, 16, generator=noise).to(dtype)
+    mask = torch.rand(2, 1, 3, 300, generator=noise) < 0.5
     mask[..., 0] = True
-    repeated = [tensor.repeat_interleave(3, dim=1) for tensor in (key, value)]
-    expected = functional.scaled_dot_product_attention(query, *repeated, attn_mask=mask, scale=0.3).transpose(1, 2)
+    return query, key, value, mask
+
+
+def repeated(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """SDPA of keys and values that are written once for each head of the queries."""
+    key, value = (tensor.repeat_interleave(3, dim=1) for tensor in (key, value))
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.3).transpose(1, 2)
+
+
+def test_grouped_heads_attend_as_repeated_ones() -> None:
+    query, key, value, mask = heads(torch.float32)
     found, _ = packed_attention(torch.nn.Module(), query, key, value, mask, scaling=0.3)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, repeated(query, key, value, mask))
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
+def test_products_attend_as_sdpa_does(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, error: float) -> None:
+    """The form that CUDA takes, against SDPA in the same precision; both against fp64, near which it must stay too."""
+    query, key, value, mask = heads(dtype)
+    exact = repeated(query.double(), key.double(), value.double(), mask)
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", masked_products)
+    found = grouped_attention(query, key, value, mask, scaling=0.3)
+    monkeypatch.undo()
+    assert found.dtype == dtype
+    for other in (repeated(query, key, value, mask).double(), exact):
+        assert (found - other).norm() <= error * exact.norm()
+
+
+@pytest.mark.parametrize(("device", "products"), [("cpu", 0), ("cuda", 1)])
+def test_cuda_takes_products_and_a_cpu_sdpa(monkeypatch: pytest.MonkeyPatch, device: str, products: int) -> None:
+    calls = []
+
+    def counted(*tensors: torch.Tensor, **options: Any) -> torch.Tensor:
+        calls.append(len(tensors))
+        return masked_products(*tensors, **options)
+
+    monkeypatch.setattr(attention, "masked_products", counted)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        tensors = [tensor.to(device) for tensor in heads(torch.bfloat16)]
+        found, _ = packed_attention(torch.nn.Module(), *tensors, scaling=0.3)
+    assert found.shape == (2, 3, 6, 16)
+    assert len(calls) == products

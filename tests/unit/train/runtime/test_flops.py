@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nep.config.sft import Sft
 from nep.config.training import Lora
-from nep.train.runtime.flops import training_flops
+from nep.train.runtime.flops import forward_flops, training_flops
 from nep.train.sft import sft_batch
 
 
@@ -22,6 +22,11 @@ def test_flops_are_those_that_torch_counts(parts, engine_of, lora: Lora | None) 
     pairs = sum(len(tree) ** 2 / 2 for tree in batch.trees)
     attention = 3 * 4 * text.hidden_size * text.num_hidden_layers * pairs
     assert training_flops(engine.model, batch.trees) - attention == pytest.approx(counted, rel=0.1)
+    with FlopCounterMode(display=False) as counter:
+        for row in batch.rows:
+            engine.score(row)
+    counted = sum(flops for kind, flops in counter.get_flop_counts()["Global"].items() if "attention" not in str(kind))
+    assert forward_flops(engine.model, batch.trees) - attention / 3 == pytest.approx(counted, rel=0.1)
 
 
 def test_partitioned_weights_count_as_whole_ones(parts, engine_of) -> None:

@@ -18,7 +18,7 @@ from nep.config.training import Training
 from nep.files import read_jsonl
 from nep.train.runtime.trackers import Tracked, start_tracker
 
-SFT = Sft(epochs=4, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_every=2)
+SFT = Sft(epochs=4, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_minutes=0)
 GRPO = Grpo(
     steps=6,
     prompts_per_step=3,
@@ -27,7 +27,7 @@ GRPO = Grpo(
     max_new_tokens=6,
     lr=1e-3,
     threads=1,
-    checkpoint_every=2,
+    checkpoint_minutes=0,
     validate_every=2,
 )
 # Figures by name, each a list of (step, value).

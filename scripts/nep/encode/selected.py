@@ -1,0 +1,39 @@
+"""The rows that trainings take of their data sets: what is to be encoded, and what each training then finds."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from nep.config.training import Training
+from nep.data.selection import Row, dataset_files, select_grpo, select_sft, select_sft_validation
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What decides, with the seed, which rows the training `name` of a stage takes: keys of its block."""
+
+    name: str
+    stage: str
+    datasets: dict[str, int | None]
+    balance_sources: bool
+    validation_samples: int
+
+    def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, Row]]:
+        """The rows to train on and those that are held out, each with its file below RUN/convert."""
+        training = Training.model_construct(datasets=self.datasets, balance_sources=self.balance_sources)
+        for name, path in dataset_files(self.stage, training, convert).items():
+            file = {name: path}
+            if self.stage == "sft":
+                taken = select_sft(file, training, seed)[name]
+                held_out = select_sft_validation(file, self.validation_samples, seed)[name]
+            else:
+                parts = select_grpo(file, training, self.validation_samples, seed)
+                taken, held_out = parts["train"], parts["validation"]
+            yield from ((path, row) for row in (*taken, *held_out))
+
+
+def read_selections(text: str) -> Sequence[Selection]:
+    """From the JSON that the workflow passes to an entry point."""
+    return TypeAdapter(list[Selection]).validate_json(text)
