@@ -18,10 +18,10 @@ rule annotate_shard:
         f"{RUN}/logs/annotate_shard/{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/annotate_shard/{{shard}}.tsv"
-    conda:
-        "../envs/annotate.yaml"
     # An API is asked from where there is a network; a job that serves the model itself needs a GPU.
     localrule: not (ANNOTATE and ANNOTATE.serves)
+    conda:
+        "../envs/annotate.yaml"
     threads: ANNOTATE.processes if ANNOTATE else 1
     resources:
         # Prices, limits and the address of an endpoint do not make anything run again.

@@ -19,10 +19,10 @@ rule write_questions_shard:
         f"{RUN}/logs/write_questions_shard/{{shard}}.log",
     benchmark:
         f"{RUN}/benchmarks/write_questions_shard/{{shard}}.tsv"
-    conda:
-        "../envs/annotate.yaml"
     # An API is asked from where there is a network; a job that serves the model itself needs a GPU.
     localrule: not (WRITTEN and WRITTEN.serves)
+    conda:
+        "../envs/annotate.yaml"
     threads: WRITTEN.processes if WRITTEN else 1
     resources:
         # Prices, limits and the address of an endpoint do not make anything run again.
