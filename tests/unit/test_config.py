@@ -156,7 +156,7 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
                 assert value == everything[key]
         return found
 
-    of_trainings = ("nodes", "processes", "checkpoint_every", "keep_checkpoints", "tracker")
+    of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
     places = {
         *(
             "shots.processes",

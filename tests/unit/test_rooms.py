@@ -75,8 +75,8 @@ DECIDED_BY = {
     "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "config errors files records rows",
-    "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "
-    "video",
+    "plan_run.py": "annotate ask config download errors files layout model model_manifest plan records report rows "
+    "slurm train video",
     "print_results.py": "config errors files layout report slurm stats",
     "review_questions.py": "config data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
