@@ -3,7 +3,7 @@
 # OUTPUTS  RUN/questions/{shards/*.jsonl,usage/*.json,questions.jsonl,rejected.jsonl,usage.json},
 #          RUN/questions/{futurebench.json,training.json,to_review.jsonl,left_out.jsonl,manifest.json}
 
-WRITTEN = CONFIG.questions.asking(ANNOTATE.text_endpoint, ANNOTATE.vision) if CONFIG.questions else None
+WRITTEN = CONFIG.own_questions
 WRITTEN_SHARDS = [f"{shard}-of-{WRITTEN.shards}" for shard in range(1, WRITTEN.shards + 1)] if WRITTEN else []
 
 

@@ -102,6 +102,13 @@ class Config(Block):
         return self
 
     @property
+    def own_questions(self) -> OwnBenchmark | None:
+        """The block `questions` with both endpoints, those of `annotate` where it names none."""
+        if self.questions is None:
+            return None
+        return self.questions.asking(self.annotate.text_endpoint, self.annotate.vision)
+
+    @property
     def has_questions(self) -> bool:
         """Whether there are questions to evaluate on, whoever wrote them."""
         return self.source.questions is not None or self.questions is not None

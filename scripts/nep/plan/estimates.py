@@ -9,7 +9,7 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.download.dataset import PLAIN_FILES
 from nep.layout.models import TRAINING_STAGES
-from nep.plan.asking import asking_of
+from nep.plan.asking import Asking, asking_of, asking_of_questions
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
 from nep.plan.gpu_time import (
@@ -134,7 +134,9 @@ def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str
     if rule in ("train_sft", "train_grpo"):
         return _trainings(jobs, facts, costs, gpus)
     if rule == "annotate_shard":
-        return _annotations(jobs, facts)
+        return _asked(jobs, facts, asking_of(facts.config.annotate))
+    if rule == "write_questions_shard":
+        return _asked(jobs, facts, asking_of_questions(facts.config.own_questions))
     if rule == "evaluate_model":
         return _evaluations(jobs, facts, gpus)
     return _unknown("no earlier run")
@@ -155,11 +157,10 @@ def _per_video(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Es
     return Estimate(cpu * len(jobs), seconds * sum(gpus[job.name] for job in jobs), seconds, source)
 
 
-def _annotations(jobs: Sequence[Job], facts: Facts) -> Estimate:
+def _asked(jobs: Sequence[Job], facts: Facts, asking: Asking) -> Estimate:
     """Reading the frames; requests, tokens and money where no answer is kept."""
     if facts.videos is None:
         return _unknown("no earlier run; the number of videos is known after the download")
-    asking = asking_of(facts.config.annotate)
     share = len(jobs) / (_shards(jobs[0]) or 1) * facts.videos
     tokens = (
         f"{share * asking.prompt_tokens / 1e6:,.1f} M tokens in and {share * asking.completion_tokens / 1e6:,.1f} M out"

@@ -63,7 +63,7 @@ def client(run: Path, tmp_path: Path) -> Iterator[Client]:
         "mine",
     )
     with review_server(review) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield Client(server.server_port, review)
         server.shutdown()
 
