@@ -10,7 +10,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -88,6 +88,10 @@ bench-dag: setup-tests ## measure Snakemake's own time and memory against shards
 
 bench-ask: setup-tests ## measure asking about 10,000 videos (ten minutes)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/ask_scale.py
+
+bench-annotate: setup-tests ## measure what gates catch with a noisy annotator, and the demo on its annotations (two demos' time)
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_gates.py
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_demo.py
 
 bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on a Slurm of its own (half an hour)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/slurm_throughput.py
