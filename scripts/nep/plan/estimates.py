@@ -7,7 +7,9 @@ from typing import Any
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.download.dataset import PLAIN_FILES
 from nep.layout.models import TRAINING_STAGES
+from nep.plan.asking import Asking, asking_of, asking_of_questions
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
 from nep.plan.gpu_time import (
@@ -131,6 +133,10 @@ def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str
         return _per_video(jobs, facts, gpus)
     if rule in ("train_sft", "train_grpo"):
         return _trainings(jobs, facts, costs, gpus)
+    if rule == "annotate_shard":
+        return _asked(jobs, facts, asking_of(facts.config.annotate))
+    if rule == "write_questions_shard":
+        return _asked(jobs, facts, asking_of_questions(facts.config.own_questions))
     if rule == "evaluate_model":
         return _evaluations(jobs, facts, gpus)
     return _unknown("no earlier run")
@@ -149,6 +155,21 @@ def _per_video(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Es
     seconds = cpu / jobs[0].threads
     source = f"arithmetic: {videos:,} videos, {each:g} s of a core each for {doing}"
     return Estimate(cpu * len(jobs), seconds * sum(gpus[job.name] for job in jobs), seconds, source)
+
+
+def _asked(jobs: Sequence[Job], facts: Facts, asking: Asking) -> Estimate:
+    """Reading the frames; requests, tokens and money where no answer is kept."""
+    if facts.videos is None:
+        return _unknown("no earlier run; the number of videos is known after the download")
+    share = len(jobs) / (_shards(jobs[0]) or 1) * facts.videos
+    tokens = (
+        f"{share * asking.prompt_tokens / 1e6:,.1f} M tokens in and {share * asking.completion_tokens / 1e6:,.1f} M out"
+    )
+    source = (
+        f"arithmetic: {share * asking.requests:,.0f} requests, about {tokens}, cost about {share * asking.money:,.2f}"
+    )
+    seconds = PER_VIDEO["encode_shard"][0] * asking.readings
+    return Estimate(share * seconds, None, None, f"{source}, less what kept answers spare")
 
 
 def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
@@ -212,9 +233,9 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
 
 
 def _downloaded(facts: Facts) -> int | None:
-    """Extracted videos, their archives where these are kept, and the model. The videos of a table are linked."""
+    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked."""
     source = facts.config.source
-    archives = 0 if source.kind == "table" else facts.archive_bytes
+    archives = 0 if source.kind in PLAIN_FILES else facts.archive_bytes
     if archives is None or facts.model_bytes is None:
         return None
     return archives * (2 if source.kind == "hub" and source.keep_archives else 1) + facts.model_bytes

@@ -10,7 +10,8 @@ from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
 from nep.layout.stages import stage_of
-from nep.report import comparison, cost, curves, overview, plots, published, results_table
+from nep.report import comparison, cost, curves, overview, plots, published
+from nep.report import tables as report_tables
 from nep.report.benchmarks import OVERALL, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
 from nep.report.cost import RuleCost, rule_costs, total_cost
@@ -49,9 +50,9 @@ class BenchmarkPart:
 
 def write_report(run: Run, folder: Path) -> None:
     """Write the tables, the model cards and `index.html` to `folder`."""
-    write_text(folder / "results.csv", results_table.results_csv(run.models))
+    write_text(folder / "results.csv", report_tables.results_csv(run.models))
     write_parquet(folder / "results.parquet", run.models)
-    write_latex(folder / "results.tex", results_table.result_tables(run))
+    write_latex(folder / "results.tex", report_tables.result_tables(run))
     for name, text in model_cards(run).items():
         write_text(folder / "cards" / name / "README.md", text)
     write_text(folder / "index.html", render_page(run))
@@ -59,7 +60,7 @@ def write_report(run: Run, folder: Path) -> None:
 
 def render_page(run: Run) -> str:
     """The page as HTML text."""
-    tables = results_table.result_tables(run)
+    tables = report_tables.result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
     compared, examples = comparison.comparisons(run), select_examples(run)
     models = [model.name for model in run.models]
@@ -79,14 +80,14 @@ def render_page(run: Run) -> str:
         tables=tables,
         summary=summary_groups(models),
         benchmarks=benchmark_parts(run, tables),
-        left_out=results_table.left_out_rows(run),
+        left_out=report_tables.left_out_rows(run),
         reference=lambda task: published.reference_table(run.config, task),
         reference_figure=lambda task, model: published.reference_figure(run.config, task, model),
-        controls=control_groups(results_table.control_rows(run)),
+        controls=control_groups(report_tables.control_rows(run)),
         comparisons=compared,
         marks=comparison.gain_marks(compared),
         skipped=[log for log in run.training if log.skipped],
-        parsing=results_table.parsing_rows(run),
+        parsing=report_tables.parsing_rows(run),
         panels=curves.stage_panels(run),
         experiments=list(run.config.experiments),
         examples=[(example, outcome_title(run, example)) for example in examples],
@@ -160,7 +161,7 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     """Rows of one task, variant and control together, under a title that names them."""
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
-        names = (variant_name(row.variant), results_table.CONTROL_NAMES[row.control])
+        names = (variant_name(row.variant), report_tables.CONTROL_NAMES[row.control])
         groups.setdefault(" · ".join((shown(row.task).title, *names)), []).append(row)
     return list(groups.items())
 
