@@ -30,7 +30,7 @@ watch: setup ## show how the run RUN, or the newest one, stands, until it has en
 	@$(BIN)/python scripts/watch_run.py $(if $(RUN),--run $(RUN))
 
 review: setup ## review the questions of the run RUN as REVIEWER, on a page of this machine
-	@$(BIN)/python scripts/review_questions.py --run $(RUN) --reviewer $(REVIEWER)
+	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)
@@ -91,6 +91,7 @@ bench-ask: setup-tests ## measure asking about 10,000 videos (ten minutes)
 
 bench-annotate: setup-tests ## measure what gates catch with a noisy annotator, and the demo on its annotations (two demos' time)
 	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_gates.py
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/question_gates.py
 	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_demo.py
 
 bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on a Slurm of its own (half an hour)
