@@ -34,7 +34,8 @@ from nep.config.shots import Shots
 from nep.demo.hub_layout import DemoVideo, demo_videos, encode_video
 from nep.demo.world import EVENTS_AFTER, LIT_FRACTION, Scenario
 from nep.files import read_json, read_jsonl, write_json
-from nep.records.schema import record_id, rows_as
+from nep.records.schema import record_id
+from nep.rows.base import read_rows
 from nep.rows.quarantine import Reason
 from nep.shots.rows import VideoShots
 from nep.shots.stage import merge_shots, shots_shard
@@ -189,7 +190,7 @@ def look_through(folder: Path, copies: set[str]) -> dict[str, int]:
 def whole_keys(folder: Path) -> dict[str, str]:
     """What a request that shows the whole video is known by, by the video's id."""
     keys = {}
-    for video in rows_as(VideoShots, read_jsonl(folder / "shots.jsonl"), "shots.jsonl"):
+    for video in read_rows(VideoShots, folder / "shots.jsonl"):
         times = even_times(0, video.duration, min(FRAMES, video.frames))
         frames = read_frames(folder / "videos" / video.video, times, SIZE)
         keys[video.id] = hashlib.sha256("".join(frame.data_url for frame in frames).encode()).hexdigest()

@@ -28,7 +28,7 @@ from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.own_benchmark.choose import broken_bound
 from nep.own_benchmark.rows import OwnQuestion
 from nep.own_benchmark.stage import Shard, write_shard
-from nep.records.schema import rows_as
+from nep.rows.base import rows_as
 
 RESULT = RESULTS / "question_gates.json"
 SEED, VIDEOS, SIZE = 11, 100, 84

@@ -14,7 +14,8 @@ from nep.config.shots import Shots
 from nep.demo.hub_layout import demo_videos, write_demo_videos
 from nep.demo.world import Scenario
 from nep.files import read_json, read_jsonl, write_json
-from nep.records.schema import record_id, rows_as
+from nep.records.schema import record_id
+from nep.rows.base import rows_as
 from nep.shots.stage import merge_shots, shots_shard
 
 SEED = 5

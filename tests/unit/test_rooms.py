@@ -48,7 +48,7 @@ ROOMS = (
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
-    "convert_datasets.py": "config data dedup errors files layout rows stats",
+    "convert_datasets.py": "config data dedup errors files layout records rows stats",
     "annotate_shard.py": "annotate ask config errors files fingerprint jobs records rows shots video",
     "choose_questions.py": "config data errors files own_benchmark records rows stats",
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
@@ -67,7 +67,7 @@ DECIDED_BY = {
     "make_demo_data.py": "config data demo errors files rows",
     "make_report.py": "benchmarks config errors files layout report rows slurm stats video",
     "make_tiny_model.py": "config data demo errors files model rows",
-    "make_demo_videos.py": "config data demo errors files records rows",
+    "make_demo_videos.py": "config data demo errors files rows",
     "merge_annotations.py": "annotate ask config errors files jobs records rows shots video",
     "merge_encode.py": "config data encode errors files jobs layout rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
@@ -75,10 +75,10 @@ DECIDED_BY = {
     "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "benchmarks config download errors files layout model model_manifest plan records report rows slurm "
+    "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records report rows slurm "
     "stats train video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
-    "review_questions.py": "config data errors files own_benchmark records report review rows split stats video",
+    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",

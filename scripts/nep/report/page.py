@@ -21,7 +21,7 @@ from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
 from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, TableRow
-from nep.slurm import accounting
+from nep.slurm.costs import total as total_accounted
 
 MOST_QUARANTINE_ROWS = 200
 OUTCOMES = {
@@ -98,7 +98,7 @@ def render_page(run: Run) -> str:
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,
-        accounted=[*run.accounted, accounting.total(run.accounted)] if run.accounted else [],
+        accounted=[*run.accounted, total_accounted(run.accounted)] if run.accounted else [],
         total=total_cost(costs),
         stages=stages,
         stage_of=stage_of,

@@ -7,7 +7,8 @@ from typing import Literal
 from nep.files import confined, sha256_of_json
 from nep.own_benchmark.rows import OwnQuestion
 from nep.records.parse import find_video
-from nep.rows.quarantine import Reason, Rejection
+from nep.rows.cut import LostVideo
+from nep.rows.quarantine import Rejection
 from nep.split.recipe import Recipe
 from nep.split.task import SplitTask, segment_path, split_video
 
@@ -50,5 +51,5 @@ class Parts:
                 limit_s=LIMIT_S,
             )
         )
-        if row["status"] != "ok":
-            raise Rejection(Reason(row["reason"]), row["detail"])
+        if isinstance(row, LostVideo):
+            raise Rejection(row.reason, row.detail)

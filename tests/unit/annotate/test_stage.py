@@ -15,10 +15,15 @@ from nep.config.annotate import Annotate
 from nep.demo.world import tell
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json, write_jsonl
-from nep.rows.quarantine import Reason, quarantine_row
+from nep.rows.quarantine import Quarantined, Reason
 
 Start = Callable[..., Any]
 VIDEOS = 4
+
+
+def set_aside(identity: str, reason: Reason, detail: str) -> dict[str, Any]:
+    """A quarantine row as it is written."""
+    return Quarantined(id=identity, stage="annotate", reason=reason, detail=detail).to_json()
 
 
 def changed_answers(title: str, **changes: Any) -> dict[str, Callable[[Seen], dict[str, Any]]]:
@@ -125,7 +130,7 @@ def shard_rows(folder: Path, rows: list[dict[str, Any]]) -> tuple[Path, Path]:
 def test_shards_are_merged_into_the_published_form(annotated: Start, tmp_path: Path) -> None:
     with Annotator(answers=ANNOTATE_ANSWERS) as server:
         run = annotated(server, recipe="timed_events")
-    aside = quarantine_row("z", "annotate", Reason.UNSUITABLE, "Chance.")
+    aside = set_aside("z", Reason.UNSUITABLE, "Chance.")
     rows, usage = shard_rows(tmp_path, [*(row.model_dump(mode="json") for row in run.annotated.values()), aside])
     merge_annotations([rows], [usage, usage], 0.5, tmp_path / "out")
     assert [row["video_path"] for row in read_json(tmp_path / "out/next_event_prediction.json")] == [
@@ -136,7 +141,7 @@ def test_shards_are_merged_into_the_published_form(annotated: Start, tmp_path: P
 
 
 def test_too_many_videos_without_an_answer_end_the_run(tmp_path: Path) -> None:
-    rows = [quarantine_row(name, "annotate", Reason.ANSWER_INVALID, "No JSON.") for name in "ab"]
+    rows = [set_aside(name, Reason.ANSWER_INVALID, "No JSON.") for name in "ab"]
     with pytest.raises(InputError, match=r"(?s)0 of 2 videos are annotated, 2 got no answer.*for example a: ans"):
         merge_annotations([shard_rows(tmp_path, rows)[0]], [], 1.0, tmp_path / "out")
     assert not (tmp_path / "out").exists()

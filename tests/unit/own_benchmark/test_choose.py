@@ -144,5 +144,5 @@ def test_only_accepted_needs_reviews() -> None:
 def test_a_row_that_does_not_fit_is_named(tmp_path: Path) -> None:
     file = tmp_path / "questions.jsonl"
     file.write_text('{"id": "a"}\n')
-    with pytest.raises(InputError, match=r"questions\.jsonl, row 1: video_id"):
+    with pytest.raises(InputError, match=r"questions\.jsonl, row 1: no key 'video_id'"):
         choose_questions(file, [], OwnBenchmark(), tmp_path)

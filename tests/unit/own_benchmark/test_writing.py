@@ -16,7 +16,6 @@ from support.question_answers import QUESTION_ANSWERS, guess, options, right_opt
 from nep.annotate.rows import AnnotatedVideo
 from nep.config.demo_videos import DemoVideos
 from nep.config.own_benchmark import OwnBenchmark
-from nep.config.questions import Kind
 from nep.demo.hub_layout import DemoVideo, encode_video
 from nep.demo.world import Scenario, draw_scenario
 from nep.errors import InputError
@@ -25,7 +24,8 @@ from nep.own_benchmark.choose import choose_questions
 from nep.own_benchmark.rows import OwnQuestion
 from nep.own_benchmark.stage import Shard, merge_questions, write_shard
 from nep.own_benchmark.write import Draft
-from nep.records.schema import rows_as
+from nep.rows.base import rows_as
+from nep.rows.question import Kind
 
 SPEC = DemoVideos(train=1, test=1, size=64)
 SEED = 3
