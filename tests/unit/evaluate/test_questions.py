@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support.evaluation_run import OPTIONS, question
+from support.evaluation_run import OPTIONS, question, write_clip
 
 from nep.errors import InputError
-from nep.evaluate.questions import control_paths, count_frames, first_part_paths, read_questions
+from nep.evaluate.questions import control_paths, count_frames, first_part_paths, read_questions, sampled_frames
 from nep.files import write_json, write_jsonl
 
 
@@ -39,6 +39,14 @@ def test_videos_are_found_below_the_run(run_dir: Path):
     paths = first_part_paths([question(0), question(1), question(2)], run_dir)
     assert paths == {video_id: run_dir / f"segments/first/{video_id}.mp4" for video_id in ("v0", "v1")}
     assert count_frames(paths["v0"]) == (9, 12.0)
+    assert count_frames(paths["v0"], 4) == (4, 12.0)
+
+
+def test_wrappers_sample_an_even_number_of_frames_within_the_budget(tmp_path: Path):
+    clips = {frames: tmp_path / f"{frames}.mp4" for frames in (1, 5, 8, 12)}
+    for frames, path in clips.items():
+        write_clip(path, frames)
+    assert {frames: sampled_frames(path, 8) for frames, path in clips.items()} == {1: 2, 5: 4, 8: 8, 12: 8}
 
 
 @pytest.mark.parametrize(
