@@ -10,7 +10,7 @@ from nep.config.endpoint import Endpoint
 from nep.config.evaluate import Evaluate
 from nep.config.vision import Vision
 from nep.errors import InputError
-from nep.evaluate.questions import count_frames, sampled_frames
+from nep.evaluate.frame_counts import count_frames, sampled_frames
 from nep.files import read_json
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
+from nep.evaluate.frame_counts import sampled_frames
 from nep.evaluate.ledger import PROGRESS, Answer, Ledger
-from nep.evaluate.questions import sampled_frames
 from nep.evaluate.requests import batches, first_video, key_of, messages_of
 from nep.files import write_json
 from nep.workflow.bf16 import say_what_bf16_costs
