@@ -9,7 +9,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,9 +60,10 @@ test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jo
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl themselves on the exports, in .venv-interop
+test-interop: setup-tests ## LLaMA-Factory and verl on the exports (.venv-interop), vLLM's and transformers' servers (.venv-vllm)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py
+	@PYTHON="$(PYTHON)" UV_OVERRIDE=requirements/vllm.override tools/setup_environment.sh .venv-vllm requirements/vllm.txt
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py tests/interop/test_servers.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
@@ -80,6 +81,9 @@ bench-data: setup-tests ## measure the data path against its peers; results and 
 bench-dag: setup-tests ## measure Snakemake's own time and memory against shards and experiments (half an hour)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/dag_scale.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_dag.py
+
+bench-ask: setup-tests ## measure asking about 10,000 videos (ten minutes)
+	PYTHONPATH=scripts $(BIN)/python benchmarks/ask_scale.py
 
 bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on a Slurm of its own (half an hour)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/slurm_throughput.py
@@ -116,3 +120,4 @@ requirements: setup-tests ## pin the whole closure of each requirements/*.in and
 	$(PIN) requirements/trl.in -o requirements/trl.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt
 	$(PIN) requirements/interop-swift.in -o requirements/interop-swift.txt
+	UV_OVERRIDE=requirements/vllm.override $(PIN) requirements/vllm.in -o requirements/vllm.txt

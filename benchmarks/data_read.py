@@ -24,7 +24,8 @@ from nep.config.vision import Vision
 from nep.encode.frames import RgbConverter, decode_clip
 from nep.model.frame_sampling import frame_budget, linspace_indices, resized_size
 from nep.model.resizing import WithinBudget, resize_frame
-from nep.video.probe import decoded_frames, open_video
+from nep.video.probe import decoded_frames
+from nep.video.stream import open_video
 
 VISION = Vision(frames=32, max_pixels=16384)
 FACTOR = 28

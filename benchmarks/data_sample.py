@@ -37,6 +37,7 @@ from nep.model.packing import pack_row, tree_of
 from nep.model.samples import SampleBuilder
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import DatasetRow
 
 PEER = ROOT / ".venv-interop/bin/python"
 VISION = Vision(sampling="fps", fps=2.0, frames=128, max_pixels=112 * 112)
@@ -88,7 +89,8 @@ def prepare(run: Path, clips: dict[str, Path]) -> Path:
         relative = f"segments/{key_of(name)}.mp4"
         (run / relative).parent.mkdir(exist_ok=True)
         os.link(path, run / relative)
-        rows.append({"id": key_of(name), "video_id": key_of(name), "view": "full", "videos": [relative]})
+        clip = {"video_id": key_of(name), "source": "benchmark", "view": "full", "videos": (relative,)}
+        rows.append(DatasetRow(id=key_of(name), **clip))
     encode_shard(
         needed=needed_clips((run, row) for row in rows),
         vision=VISION,

@@ -27,11 +27,12 @@ import av
 from clips import content, make_clips
 from measure import ROOT, WORK, Cost, cost_of, write_result
 from nep.errors import InputError
+from nep.rows.cut import Cut
 from nep.split.mp4 import create_mp4
 from nep.split.recipe import Recipe
 from nep.split.stream_copy import stretch_encoder
 from nep.split.task import SplitTask, split_video
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 from nep.video.tools import run_ffmpeg
 
 PEER = ROOT / ".venv-bench/bin/python"
@@ -93,7 +94,7 @@ def by_nep(clip: Path, time: float, out: Path) -> None:
     run = out / "nep"
     task = SplitTask("clip", clip, time, False, run, run / "scratch", RECIPE, 120)
     row = split_video(task)
-    if (row["status"], row.get("way")) != ("ok", "copy"):
+    if not isinstance(row, Cut) or row.way != "copy":
         raise RuntimeError(f"{clip} at {time} s: {row}")
 
 

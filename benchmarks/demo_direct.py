@@ -20,11 +20,12 @@ from transformers import AutoProcessor
 from measure import ROOT, WORK, write_result
 from nep.config.grpo import Grpo
 from nep.data.prompts import Variant, load_prompts
-from nep.files import read_jsonl
 from nep.model.samples import SampleBuilder, video_keys
 from nep.model.scoring import Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.base import read_rows
+from nep.rows.dataset import GrpoRow
 from nep.stats.answers import parse_answer
 from nep.train.engine import load_model
 from nep.train.rl.decoding import decoding_for
@@ -92,19 +93,19 @@ def accuracy(run: Path, variant: Variant, folder: Path) -> dict[str, Any]:
     )
     rollout = Rollout(decoding_for(model, processor, 1.0, LIMITS[variant]), captured=False)
     wordings = load_prompts(PROMPTS).instructions
-    found = read_jsonl(run / "convert/grpo/next_event_mc.jsonl")
-    held_out = [row for row in found if row["part"] == "validation" and row["kind"] == "hop1"]
+    found = read_rows(GrpoRow, run / "convert/grpo/next_event_mc.jsonl")
+    held_out = [row for row in found if row.part == "validation" and row.kind == "hop1"]
     right = 0
     for start in range(0, len(held_out), BATCH):
         rows = held_out[start : start + BATCH]
-        asked = [row["problem"].replace(wordings.reason, getattr(wordings, variant)) for row in rows]
+        asked = [row.problem.replace(wordings.reason, getattr(wordings, variant)) for row in rows]
         prompts = [
-            builder.prompt(row["id"], [{"role": "user", "content": text}], video_keys(row))
+            builder.prompt(row.id, [{"role": "user", "content": text}], video_keys(row))
             for row, text in zip(rows, asked, strict=True)
         ]
         for (completion,), row in zip(rollout(model, prompts, visuals, None), rows, strict=True):
             text = processor.tokenizer.decode(completion.tokens, skip_special_tokens=True)
-            right += parse_answer(text) == row["answer"]
+            right += parse_answer(text) == row.answer
     return {"answers": variant, "questions": len(held_out), "accuracy": round(100 * right / len(held_out), 1)}
 
 

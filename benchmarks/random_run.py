@@ -20,6 +20,8 @@ from nep.encode.features import FeatureEncoder
 from nep.files import write_json, write_jsonl
 from nep.model.clip import Clip
 from nep.model.family import load_processor, placeholder_of
+from nep.rows.base import write_rows
+from nep.rows.clip import EncodedClip
 from nep.train.runtime.options import RunPaths
 
 WORDS = [first + second + third for first in "bdfglmnprst" for second in ("a", "e", "i", "o") for third in "lmnrst"]
@@ -114,6 +116,7 @@ def _row(name: str, words: int, answer_words: int, has_clip: bool) -> dict[str, 
     return {
         "id": name,
         "video_id": name,
+        "source": "random",
         "view": "first",
         "videos": [f"{name}.mp4"] if has_clip else [],
         "problem": "<video>" * has_clip + " ".join(draw.choices(WORDS, k=words)),
@@ -127,7 +130,7 @@ def _for_grpo(row: dict[str, Any], part: str) -> dict[str, Any]:
 
 def _for_sft(row: dict[str, Any]) -> dict[str, Any]:
     messages = [{"role": "user", "content": row["problem"]}, {"role": "assistant", "content": row["answer"]}]
-    return {**{key: row[key] for key in ("id", "video_id", "view", "videos")}, "messages": messages}
+    return {**{key: row[key] for key in ("id", "video_id", "source", "view", "videos")}, "messages": messages}
 
 
 def _write_cache(folder: Path, model: Path, names: list[str], frames: int) -> None:
@@ -148,16 +151,25 @@ def _write_cache(folder: Path, model: Path, names: list[str], frames: int) -> No
         tensors["frames"][key] = torch.from_numpy(clip.frames)
         (tensors["features"][key],) = encoder.features([(placeholder, inputs)])
         index.append(
-            {
-                "key": key,
-                "shard": SHARD,
-                "modality": placeholder.modality,
-                "placeholder": placeholder.runs,
-                "grid": placeholder.grid,
-                "second_per_grid": placeholder.second_per_grid,
-            }
+            EncodedClip(
+                key=key,
+                video_id=name,
+                view="first",
+                shard=SHARD,
+                frames=frames,
+                height=SIDE,
+                width=SIDE,
+                pts=clip.pts,
+                fps=FPS,
+                modality=placeholder.modality,
+                placeholder=placeholder.runs,
+                grid=placeholder.grid,
+                second_per_grid=placeholder.second_per_grid,
+                sha256="",
+                features="float32",
+            )
         )
     for kind, made in tensors.items():
         (folder / kind).mkdir(parents=True, exist_ok=True)
         save_file(made, folder / kind / f"{SHARD}.safetensors")
-    write_jsonl(folder / "index.jsonl", index)
+    write_rows(folder / "index.jsonl", index)

@@ -10,6 +10,7 @@ rule make_report:
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         cache=f"{RUN}/encode/index.jsonl",
+        shown=[f"scripts/nep/benchmarks/{task}.yaml" for task in CONFIG.evaluate.tasks],
         layout=[f"scripts/nep/report/{name}" for name in ("report.html", "parts.html", "style.css", "page.js")],
     output:
         page=report(

@@ -10,7 +10,7 @@ from support.hub_server import HubServer
 from support.own_environments import Run, make, write_shell
 from support.workflow import Workplace
 
-from nep.benchmarks.registry import external_tasks
+from nep.benchmarks.lmms_tasks import external_tasks
 
 BENCHMARK = "longvideobench_val_v"
 TARGETS = ["all", "export_llamafactory", "export_easyr1", "export_verl", "export_swift", "export_hf"]

@@ -1,4 +1,4 @@
-"""Videos whose pictures say their own number, in every codec, container and timing that the cut has to handle."""
+"""Videos whose frames say their own number, in every codec, container and timing that the cut has to handle."""
 
 import subprocess
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ VARIABLE = ("-vf", DROPPED, "-fps_mode", "passthrough")
 
 @dataclass(frozen=True)
 class Kind:
-    """How a video is made: file name, ffmpeg's output options, number and rate of pictures, where it is then begun."""
+    """How a video is made: file name, ffmpeg's output options, number and rate of frames, where it is then begun."""
 
     name: str
     options: Sequence[str]
-    pictures: int = 72
+    frames: int = 72
     rate: str = "24"
     start: str | None = None
     orientation: Orientation = UPRIGHT
@@ -57,7 +57,7 @@ KINDS = [
     Kind("rotated.mp4", (*X264, "-bf", "2", "-g", "24"), orientation=QUARTER_TURN),
     *(Kind(f"shown_{number}.mp4", (*X264, "-bf", "2", "-g", "24"), orientation=orientation)
       for number, orientation in enumerate(ORIENTATIONS)),
-    Kind("two_pictures.mp4", X264, pictures=2),
+    Kind("two_frames.mp4", X264, frames=2),
     Kind("in_avi.avi", (*X264, "-bf", "0", "-g", "24")),
     Kind("b_frames.avi", (*X264, "-bf", "3", "-g", "24")),
     Kind("program.mpg", ("-c:v", "mpeg2video", "-q:v", "2", "-bf", "2", "-g", "24")),
@@ -78,19 +78,19 @@ KINDS = [
 COPIED = {
     *("plain.mp4", "b_frames.mp4", "pyramid.mp4", "strict_pyramid.mkv", "open_gop.mp4", "one_gop.mp4", "all_intra.mov"),
     *("refs_slices.mov", "recovery.mkv", "tagged.mp4", "fragmented.mp4", "ntsc.mp4", "variable.mkv", "variable.mp4"),
-    *("late.mkv", "rotated.mp4", "two_pictures.mp4", "flash.flv"),
+    *("late.mkv", "rotated.mp4", "two_frames.mp4", "flash.flv"),
     *(f"shown_{number}.mp4" for number, orientation in enumerate(ORIENTATIONS) if not orientation.is_mirrored),
 }
 
 
 def make(kind: Kind, folder: Path) -> Path:
-    """Write the video of a kind; its pictures bear the numbers 0, 1, 2 …"""
+    """Write the video of a kind; its frames bear the numbers 0, 1, 2 …"""
     path = folder / kind.name
     target = folder / f"whole-{kind.name}" if kind.start else path
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"]
     command += ["-s", f"{WIDTH}x{HEIGHT}", "-r", kind.rate, "-i", "pipe:0", *kind.options, str(target)]
-    pictures = b"".join(picture(number).tobytes() for number in range(kind.pictures))
-    subprocess.run(command, input=pictures, check=True, timeout=300)
+    frames = b"".join(frame(number).tobytes() for number in range(kind.frames))
+    subprocess.run(command, input=frames, check=True, timeout=300)
     if kind.start:
         # Copied from between two keyframes: the file keeps what comes before, hidden by an edit list.
         run_ffmpeg(["-nostdin", "-v", "error", "-y", "-ss", kind.start, "-i", str(target), "-c", "copy", str(path)])
@@ -99,7 +99,7 @@ def make(kind: Kind, folder: Path) -> Path:
     return path
 
 
-def picture(number: int) -> NDArray[np.uint8]:
+def frame(number: int) -> NDArray[np.uint8]:
     """Luma (HEIGHT, WIDTH): the number's bits as black and white blocks above, something that moves below."""
     bits = [(number >> bit) & 1 for bit in range(BITS)]
     code = np.repeat(np.array(bits, dtype=np.uint8) * 180 + 40, BLOCK)
@@ -109,7 +109,7 @@ def picture(number: int) -> NDArray[np.uint8]:
 
 
 def number_of(luma: NDArray[np.uint8], orientation: Orientation = UPRIGHT) -> int:
-    """The number that a picture bears which is shown in `orientation`."""
+    """The number that a frame bears which is shown in `orientation`."""
     flipped = luma[:: -1 if orientation.up_down else 1, :: -1 if orientation.left_right else 1]
     straight = flipped.swapaxes(0, 1) if orientation.transposed else flipped
     blocks = straight[8 : HEIGHT // 2 - 8].reshape(-1, BITS, BLOCK)[:, :, 4:-4].mean(axis=(0, 2))

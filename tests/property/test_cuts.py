@@ -1,4 +1,4 @@
-"""Random cuts of every kind of video: each part holds exactly its pictures, in five readers."""
+"""Random cuts of every kind of video: each part holds exactly its frames, in five readers."""
 
 import math
 import random
@@ -33,8 +33,8 @@ def test_there_are_five_hundred_cuts() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_cuts_of_a_kind(kind: Kind, cuts: int, tmp_path: Path) -> None:
     source = make(kind, tmp_path)
-    pictures = by_pyav(source)
-    numbers = [number_of(luma, kind.orientation) for luma in pictures.lumas]
+    frames = by_pyav(source)
+    numbers = [number_of(luma, kind.orientation) for luma in frames.lumas]
     assert numbers == sorted(set(numbers))
     described = probe(source)
     times = [(pts - described.pts[0]) * described.time_base for pts in described.pts]
@@ -53,18 +53,18 @@ def test_cuts_of_a_kind(kind: Kind, cuts: int, tmp_path: Path) -> None:
 def check_part(path: Path, numbers: list[int], times: list[float], orientation: Orientation) -> None:
     for name, read in READERS.items():
         found = read(path)
-        assert found.count == len(numbers), f"{name} announces {found.count} of {len(numbers)} pictures"
+        assert found.count == len(numbers), f"{name} announces {found.count} of {len(numbers)} frames"
         assert [number_of(luma, orientation) for luma in found.lumas] == numbers, name
         if found.times is not None:
             assert found.times == pytest.approx(times, abs=1e-5), name
 
 
 def random_times(times: list[Fraction], chance: random.Random, count: int) -> list[Fraction]:
-    """Split times on pictures, between them, just after the first and up to the last; to six decimals."""
+    """Split times on frames, between them, just after the first and up to the last; to six decimals."""
     near_ends = [times[1], times[-1], times[1] / 2, times[-1] - (times[-1] - times[-2]) / 2]
-    on_pictures = [chance.choice(times[1:]) for _ in range(count)]
+    on_frames = [chance.choice(times[1:]) for _ in range(count)]
     between = [Fraction(chance.uniform(1e-3, float(times[-1]))) for _ in range(count)]
-    drawn = [*near_ends, *(time for pair in zip(on_pictures, between, strict=True) for time in pair)][:count]
+    drawn = [*near_ends, *(time for pair in zip(on_frames, between, strict=True) for time in pair)][:count]
     return [min(Fraction(round(time * 10**6), 10**6), Fraction(int(times[-1] * 10**6), 10**6)) for time in drawn]
 
 
@@ -99,7 +99,7 @@ def test_sound_stays_where_it_was(late: float, tmp_path: Path) -> None:
         time = round(chance.uniform(0.2, 2.8), 3)
         row = split(source, time, tmp_path, audio="keep")
         assert row["status"] == "ok", row
-        begin, pictures = 0.0, 0
+        begin, frames = 0.0, 0
         for part in ("first", "second"):
             path = tmp_path / row[part]["path"]
             with av.open(str(path)) as container:
@@ -109,17 +109,15 @@ def test_sound_stays_where_it_was(late: float, tmp_path: Path) -> None:
             length = row[part]["frames"] / 24
             assert bool(starts) or late > begin + length - 0.1
             assert not starts or starts[0] == pytest.approx(max(0, late - begin), abs=0.05)
-            assert [number_of(luma) for luma in by_pyav(path).lumas] == [
-                *range(pictures, pictures + row[part]["frames"])
-            ]
-            begin, pictures = begin + length, pictures + row[part]["frames"]
+            assert [number_of(luma) for luma in by_pyav(path).lumas] == [*range(frames, frames + row[part]["frames"])]
+            begin, frames = begin + length, frames + row[part]["frames"]
 
 
 @pytest.mark.parametrize("cuts", [1, pytest.param(CUTS_OF_A_CLIP, marks=MATRIX)])
 @pytest.mark.parametrize("name", [clip.name for clip in CLIPS])
 def test_cuts_of_a_real_clip(name: str, cuts: int, mini: Path, tmp_path: Path) -> None:
     source = mini / name
-    pictures = by_pyav(source).lumas
+    frames = by_pyav(source).lumas
     described = probe(source)
     times = [(pts - described.pts[0]) * described.time_base for pts in described.pts]
     for time in random_times(times, random.Random(name), cuts):
@@ -127,7 +125,7 @@ def test_cuts_of_a_real_clip(name: str, cuts: int, mini: Path, tmp_path: Path) -
         assert row["status"] == "ok", row
         before = sum(at < Fraction(str(float(time))) for at in times)
         different = 0
-        for part, wanted in (("first", pictures[:before]), ("second", pictures[before:])):
+        for part, wanted in (("first", frames[:before]), ("second", frames[before:])):
             path = tmp_path / row[part]["path"]
             for reader, read in READERS.items():
                 found = read(path)

@@ -15,7 +15,7 @@ from nep.model.frame_sampling import frame_budget, resized_size, sampled_indices
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import BitReader, BitWriter, IrregularStreamError
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 
 FACTOR = 28
 KINDS = (*SELECTED, "edit_list.mp4", "changing_sets.ts", "changing_sets.mkv")

@@ -39,7 +39,7 @@ def record_row(number: int, **changes: Any) -> dict[str, Any]:
 
 def write_run(root: Path, records: list[dict[str, Any]], manifest: Any = MANIFEST, **cut: Any) -> Path:
     """A run as records, split and convert leave it; the first record is quarantined by the split."""
-    cuts = [{**cut_row(record["id"], 64), "why": None, "encoded_frames": 12, **cut} for record in records[1:]]
+    cuts = [{**cut_row(record["id"], 64), **cut} for record in records[1:]]
     lost = quarantine(records[0]["id"], "split", "undecodable_video", "moov atom not found")
     write_lines(root / "records" / "records.jsonl", records)
     write_lines(

@@ -12,7 +12,7 @@ QUARTER_TURN = Orientation(transposed=True, left_right=True)
 
 
 def write_orientation(path: Path, orientation: Orientation, size: tuple[int, int]) -> None:
-    """Let players show the stored pictures of `size` (width, height) so (16.16 and 2.30 fixed point numbers)."""
+    """Let players show the stored frames of `size` (width, height) so (16.16 and 2.30 fixed point numbers)."""
     one = 1 << 16
     across, down = (-one if flipped else one for flipped in (orientation.left_right, orientation.up_down))
     width, height = reversed(size) if orientation.transposed else size

@@ -1,12 +1,15 @@
 """Parts of a small run folder for evaluation: real clips and questions about them."""
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
+from support.rows import asked
+
+from nep.rows.question import AskedQuestion
 
 SIZE = 56
-OPTIONS = {"A": "The red lamp.", "B": "The blue lamp.", "C": "The green lamp.", "D": "The pink lamp."}
 
 
 def write_clip(path: Path, frames: int) -> None:
@@ -23,17 +26,12 @@ def write_clip(path: Path, frames: int) -> None:
         container.mux(stream.encode(None))
 
 
-def question(number: int, **changes) -> dict:
+def question(number: int, **changes: Any) -> AskedQuestion:
     """Row of futurebench.jsonl; two questions share a video."""
-    row = {
-        "id": f"q{number}",
+    values = {
         "video_id": f"v{number // 2}",
         "kind": ("hop1", "hop2", "hop3", "interpolation")[number % 4],
-        "question": "Which lamp lights up next?",
-        "options": OPTIONS,
-        "options_inline": False,
         "answer": "ABCD"[number % 4],
         "video": f"segments/first/v{number // 2}.mp4",
-        "record": {"caption_part2": "The red lamp lights up."},
     }
-    return {**row, **changes}
+    return asked(f"q{number}", **{**values, **changes})

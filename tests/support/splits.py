@@ -17,7 +17,7 @@ def split(
     audio: str = "drop",
     incomplete: str = "note",
 ) -> dict[str, Any]:
-    """The manifest row of `source`, cut at `time` below `run`."""
+    """The manifest row of `source`, cut at `time` below `run`, as it is written."""
     task = SplitTask(
         identity="clip",
         source=source,
@@ -28,4 +28,4 @@ def split(
         recipe=Recipe(crf=crf, preset="ultrafast", audio=audio, incomplete=incomplete),
         limit_s=60,
     )
-    return split_video(task)
+    return split_video(task).to_json()

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 from PIL import Image, ImageDraw
+from support.rows import cut
 
 KINDS = ("hop1", "hop2", "hop3", "interpolation")
 COLOURS = {"red": (214, 69, 65), "green": (63, 160, 92), "blue": (61, 106, 214), "amber": (232, 170, 42)}
@@ -104,7 +105,7 @@ class SyntheticRun:
             write_clip(root / "segments" / "second" / f"{video}.mp4", COLOURS[target], 0.55, 0.9, 18, self.size)
             cuts.append(cut_row(video, self.size))
             questions += [question_row(rng, video, target, turn) for turn in range(self.questions_per_video)]
-        shard = {"rows": [], "quarantined": [quarantine("demo-clip-901", "encode", "too_few_frames", "1 frame")]}
+        shard = encoded_shard([quarantine("demo-clip-901", "encode", "too_few_frames", "1 frame")])
         cuts.append({"status": "quarantined", **quarantine("demo-clip-900", "split", "split_timeout", "120 s")})
         rejected = [
             quarantine(f"demo-bad-{number}", "records", "split_outside_video", f"split at {9 + number} s of 8.0 s")
@@ -235,26 +236,20 @@ def question_row(rng: random.Random, video: str, target: str, turn: int) -> dict
         "answer": "ABCD"[names.index(target)],
         "options_inline": False,
         "video": f"segments/first/{video}.mp4",
-        "record": {"caption_part2": f"The ball runs on and the {target} lamp lights up."},
+        "record": {"source": "demo", "caption_part2": f"The ball runs on and the {target} lamp lights up."},
     }
 
 
 def cut_row(video: str, size: int) -> dict[str, Any]:
     """A row of the split manifest."""
-    return {
-        "id": video,
-        "status": "ok",
-        "way": "encode",
-        "split_pts": 30720,
-        "time_base": "1/12288",
-        "fps": 12.0,
-        "width": size,
-        "height": size,
-        "source_frames": 48,
-        "duration": 4.0,
-        "first": {"path": f"segments/first/{video}.mp4", "frames": 30, "sha256": "0" * 64},
-        "second": {"path": f"segments/second/{video}.mp4", "frames": 18, "sha256": "0" * 64},
-    }
+    return cut(video, width=size, height=size).to_json()
+
+
+def encoded_shard(quarantined: list[dict[str, Any]]) -> dict[str, Any]:
+    """Manifest of a shard of the encode stage, of whose clips some cannot be read."""
+    frames = {"path": "encode/frames/1-of-1.safetensors", "sha256": "0" * 64}
+    base = {"shard": "1-of-1", "model": "0" * 64, "clips": [], "frames": frames, "features": None}
+    return {**base, "quarantined": quarantined}
 
 
 def write_evaluation(folder: Path, samples: Iterable[dict[str, Any]], others: bool) -> None:

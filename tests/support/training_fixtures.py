@@ -12,10 +12,11 @@ from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from nep.config.sft import Sft
 from nep.config.training import Training
-from nep.files import read_json, read_jsonl
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.base import read_rows
+from nep.rows.dataset import GrpoRow, read_sft
 from nep.train import run_state
 from nep.train.distributed import start_distributed
 from nep.train.engine import Engine, load_model
@@ -49,18 +50,17 @@ def parts(run_folder: Path) -> Parts:
     processor = AutoProcessor.from_pretrained(folder)
     cache = VisionCache(run_folder / "encode")
     builder = SampleBuilder(processor, model, cache)
-    dialogues = read_json(run_folder / "convert" / "sft" / "next_event.json")
-    questions = read_jsonl(run_folder / "convert" / "grpo" / "next_event_mc.jsonl")
+    dialogues = read_sft(run_folder / "convert" / "sft" / "next_event.json")
+    questions = read_rows(GrpoRow, run_folder / "convert" / "grpo" / "next_event_mc.jsonl")
     return Parts(
         run=run_folder,
         model=model,
         processor=processor,
         cache=cache,
         visuals=Visuals(cache, processor, Sft().freeze, torch.device("cpu")),
-        dialogues=[builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in dialogues],
+        dialogues=[builder.dialogue(row.id, row.turns, video_keys(row)) for row in dialogues],
         prompts=[
-            builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
-            for row in questions
+            builder.prompt(row.id, [{"role": "user", "content": row.problem}], video_keys(row)) for row in questions
         ],
     )
 

@@ -34,6 +34,7 @@ def sft_row(name: str, index: int) -> dict[str, Any]:
     return {
         "id": f"{name}/sft",
         "video_id": name,
+        "source": "demo",
         "view": "first",
         "messages": [
             {"role": "user", "content": "<video>What happens next in the video?"},
@@ -48,6 +49,7 @@ def grpo_row(name: str, index: int) -> dict[str, Any]:
     return {
         "id": f"question-{index}",
         "video_id": name,
+        "source": "demo",
         "view": "first",
         "problem": f"<video>What happens next?\nA. A cup falls.\nB. The door opens.\n{INSTRUCTION}",
         "answer": random.Random(index).choice("AB"),
@@ -91,6 +93,8 @@ def write_cache(folder: Path, checkpoint: Path, names: list[str]) -> None:
                 "placeholder": [["", len(features[key])]],
                 "grid": inputs["video_grid_thw"][0].tolist(),
                 "second_per_grid": 0.5,
+                "sha256": "0" * 64,
+                "features": "float32",
             }
         )
     for kind, tensors in (("frames", frames), ("features", features)):

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from support.entry_points import run_tool
 
-from nep.config.base import EXECUTION_ONLY, load_block
+from nep.config.base import load_block
 from nep.config.experiment import Experiment
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
@@ -28,7 +28,7 @@ MINIMAL = {
     "experiments": {"nep": {"sft": {}, "grpo": {}}},
 }
 # They read the whole configuration. What is run by hand is no stage.
-WHOLE = ("make_report.py", "make_data_card.py")
+WHOLE = ("make_report.py",)
 NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py"}
 BLOCK_DECIDES = {
     "report": "",
@@ -153,14 +153,11 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
                 assert value == everything[key]
         return found
 
+    of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
     places = {
         *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
-        *(f"{block}.{key}" for block in ("sft", "grpo") for key in EXECUTION_ONLY - {"concurrent"}),
-        *(
-            f"experiments.processes.{stage}.{key}"
-            for stage in ("sft", "grpo")
-            for key in EXECUTION_ONLY - {"concurrent"}
-        ),
+        *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
+        *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
     }
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 

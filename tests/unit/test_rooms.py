@@ -13,17 +13,18 @@ ROOMS = (
     "errors",
     "files",
     "layout",
+    "rows",
+    "benchmarks",
     "config",
     "fingerprint",
     "model_manifest",
-    "rows",
     "stats",
     "workflow",
     "cli",
     "jobs",
+    "ask",
     "records",
     "video",
-    "benchmarks",
     "dedup",
     "split",
     "download",
@@ -43,11 +44,11 @@ ROOMS = (
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
-    "convert_datasets.py": "config data dedup errors files layout records rows stats",
+    "convert_datasets.py": "config data dedup errors files layout rows stats",
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
-    "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs stats",
+    "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
-    "export_hf.py": "config data errors export files layout rows",
+    "export_hf.py": "errors export files rows",
     "fetch_archive.py": "config download errors files records rows",
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
@@ -56,17 +57,17 @@ DECIDED_BY = {
     "launch_training.py": "",
     "list_source.py": "config download errors files records rows",
     "make_controls.py": "config errors evaluate files jobs rows stats video",
-    "make_data_card.py": "config errors files layout records report rows slurm stats video",
-    "make_demo_data.py": "config data demo errors files records rows",
-    "make_report.py": "config errors files layout report slurm stats video",
-    "make_tiny_model.py": "config data demo errors files model records rows",
+    "make_data_card.py": "errors files layout report rows video",
+    "make_demo_data.py": "config data demo errors files rows",
+    "make_report.py": "benchmarks config errors files layout report rows slurm stats video",
+    "make_tiny_model.py": "config data demo errors files model rows",
     "merge_encode.py": "config data encode errors files jobs layout rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "config download errors files layout model model_manifest plan records report rows slurm train "
-    "video",
-    "print_results.py": "config errors files layout report slurm stats",
+    "plan_run.py": "benchmarks config download errors files layout model model_manifest plan records report rows slurm "
+    "stats train video",
+    "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
@@ -121,6 +122,12 @@ def test_a_result_is_decided_by_these_rooms_alone(entry: str) -> None:
 @pytest.mark.parametrize("entry", ["train_sft.py", "train_grpo.py"])
 def test_a_training_is_not_decided_by_how_data_sets_are_made(entry: str) -> None:
     assert {path for path in closure(entry) if path.startswith("nep/data/")} == DATA_OF_TRAININGS
+
+
+@pytest.mark.parametrize("entry", ["evaluate_model.py", "fetch_benchmark.py", "run_lmms_eval.py"])
+def test_what_is_shown_of_a_benchmark_runs_no_evaluation(entry: str) -> None:
+    assert "nep/benchmarks/shown.py" in closure("make_report.py")
+    assert "nep/benchmarks/shown.py" not in closure(entry)
 
 
 def test_what_no_fingerprint_covers_exists() -> None:

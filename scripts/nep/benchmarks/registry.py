@@ -1,141 +1,15 @@
-"""Which of lmms-eval's own benchmarks can be asked, and their tasks.
+"""All benchmarks, in the order in which they are shown."""
 
-Repository, revision and folder of a benchmark are those of lmms-eval's own YAML files, read without importing it.
-"""
+from nep.benchmarks import longvideobench_val_v, mvbench, tempcompass, temporalbench, videomme
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+# Asked as multiple-choice tasks of ours: their questions are the convert stage's.
+FUTUREBENCH = "futurebench"
+SEEDBENCH = ("seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3")
+OWN = (FUTUREBENCH, *SEEDBENCH)
 
-import yaml
-
-from nep.errors import InputError
-from nep.files import read_json
-
-# Published by the fetch stage beside the unpacked files, when all of them are there.
-COMPLETE = ".nep_complete.json"
-
-
-@dataclass(frozen=True)
-class External:
-    """A benchmark: lmms-eval's own folder and group or task, the metric that counts, and tasks that need more.
-
-    `judged`: tasks whose every answer goes to a judge over HTTP (OPENAI_API_URL, OPENAI_API_KEY). `may_judge`: tasks
-    that ask it only where their rules cannot read an answer. `extra`: what a task needs beyond its data. `repaired`:
-    tasks are asked by our own YAML, which includes lmms-eval's and mends what keeps them from running.
-    """
-
-    folder: str
-    entry: str
-    metric: str
-    judged: tuple[str, ...] = ()
-    may_judge: tuple[str, ...] = ()
-    extra: tuple[tuple[str, str], ...] = ()
-    repaired: bool = False
-
-
-BENCHMARKS = {
-    "videomme": External("videomme", "videomme", "videomme_perception_score"),
-    "mvbench": External("mvbench", "mvbench", "mvbench_accuracy"),
-    "longvideobench_val_v": External("longvideobench", "longvideobench_val_v", "lvb_acc"),
-    "tempcompass": External(
-        "tempcompass",
-        "tempcompass",
-        "avg_accuracy",
-        judged=("tempcompass_captioning",),
-        may_judge=("tempcompass_multi_choice", "tempcompass_yes_no", "tempcompass_caption_matching"),
-    ),
-    "temporalbench": External(
-        "temporalbench",
-        "temporalbench",
-        "temporalbench_score",
-        extra=(("temporalbench_short_caption", "the sentence encoder all-MiniLM-L6-v2 and sentence-transformers"),),
-        repaired=True,
-    ),
+# lmms-eval's own, by name.
+LMMS_EVAL = {
+    module.BENCHMARK.name: module.BENCHMARK
+    for module in (videomme, mvbench, longvideobench_val_v, tempcompass, temporalbench)
 }
-
-
-@dataclass(frozen=True)
-class ExternalTask:
-    """One task of lmms-eval as its YAML `file` states it. `media` is the folder of its videos below HF_HOME.
-
-    `name` is lmms-eval's own, `asked_as` the one that it runs under.
-    """
-
-    benchmark: str
-    name: str
-    file: Path
-    repo: str
-    config: str | None
-    revision: str
-    media: str
-    split: str
-    links_files: bool
-
-    @property
-    def asked_as(self) -> str:
-        """Its own name, or that of the YAML that repairs it."""
-        return f"nep_{self.name}" if BENCHMARKS[self.benchmark].repaired else self.name
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML as lmms-eval writes it; `!function` stays the name of a function."""
-
-
-_Loader.add_constructor("!function", lambda loader, node: loader.construct_scalar(node))
-
-
-@cache
-def external_tasks(benchmark: str) -> tuple[ExternalTask, ...]:
-    """The tasks of a benchmark in lmms-eval's order. Raises InputError if the installed lmms-eval has none such."""
-    if benchmark not in BENCHMARKS:
-        raise InputError(f"benchmark {benchmark!r}: unknown, should be one of {', '.join(BENCHMARKS)}")
-    external = BENCHMARKS[benchmark]
-    folder = _tasks_folder() / external.folder
-    files, places = {}, {}
-    for path in sorted(folder.glob("*.yaml")):
-        settings = _settings(path)
-        name = settings.get("group") or settings.get("task")
-        files[name], places[name] = settings, path
-    if external.entry not in files:
-        raise InputError(f"{folder}: lmms-eval has no task or group {external.entry!r}")
-    entry = files[external.entry]
-    names = entry["task"] if "group" in entry else [external.entry]
-    return tuple(_task(benchmark, name, places[name], files[name]) for name in names)
-
-
-def fetched_commit(task: ExternalTask, benchmarks: Path) -> str | None:
-    """Commit of the data set that lies below `benchmarks`; None where the fetch stage did not put it there."""
-    mark = benchmarks / task.media / COMPLETE
-    return read_json(mark)["commit"] if mark.is_file() else None
-
-
-def _task(benchmark: str, name: str, file: Path, settings: Mapping[str, Any]) -> ExternalTask:
-    kwargs = settings["dataset_kwargs"]
-    return ExternalTask(
-        benchmark=benchmark,
-        name=name,
-        file=file,
-        repo=settings["dataset_path"],
-        config=settings.get("dataset_name"),
-        revision=kwargs.get("revision", "main"),
-        media=kwargs["cache_dir"],
-        split=settings["test_split"],
-        links_files=bool(kwargs.get("create_link")),
-    )
-
-
-def _settings(path: Path) -> dict[str, Any]:
-    settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    included = settings.pop("include", None)
-    return {**_settings(path.parent / included), **settings} if included else settings
-
-
-def _tasks_folder() -> Path:
-    spec = find_spec("lmms_eval")
-    if spec is None or not spec.submodule_search_locations:
-        raise InputError("lmms-eval is not installed here: its own benchmarks cannot be read")
-    return Path(spec.submodule_search_locations[0]) / "tasks"
+NAMES = (*OWN, *LMMS_EVAL)

@@ -10,7 +10,14 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["fp32", "bf16"]
 
 # A change of these runs nothing again.
-EXECUTION_ONLY = frozenset({"nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker", "concurrent"})
+EXECUTION_ONLY = frozenset(
+    {
+        *("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker"),
+        # How an endpoint is asked, and where.
+        *("concurrent", "requests_per_minute", "tokens_per_minute", "price_in", "price_out", "max_cost"),
+        *("down_after_s", "batch", "serve"),
+    }
+)
 
 
 class Block(BaseModel):

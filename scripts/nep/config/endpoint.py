@@ -1,8 +1,11 @@
 """A block of `references`."""
 
+import os
+
 from pydantic import Field
 
 from nep.config.base import Block
+from nep.errors import InputError
 
 
 class Endpoint(Block):
@@ -20,3 +23,13 @@ class Endpoint(Block):
     )
     concurrent: int = Field(8, ge=1, description="Requests under way at once.")
     timeout_s: int = Field(120, ge=1, description="Seconds after which a request is given up.")
+
+    def key(self) -> str:
+        """The API's key. Raises InputError where the environment has none."""
+        key = os.environ.get(self.key_from)
+        if not key:
+            raise InputError(
+                f"the environment has no {self.key_from}, the key of {self.url}; set it (to anything, where none is "
+                "asked for), or name another variable in 'key_from'"
+            )
+        return key

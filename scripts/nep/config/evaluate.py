@@ -4,21 +4,20 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
+from nep.benchmarks.registry import FUTUREBENCH, LMMS_EVAL, NAMES
 from nep.config.base import Block, Fraction, Precision
 from nep.config.questions import Control, Variant, VideoControl
 from nep.config.seedbench import SEEDBENCH, SeedLevel
 
 Backend = Literal["hf", "vllm", "sglang"]
-SeedBenchmark = Literal["seedbench_r1_l1", "seedbench_r1_l2", "seedbench_r1_l3"]
-LmmsEvalBenchmark = Literal["videomme", "mvbench", "longvideobench_val_v", "tempcompass", "temporalbench"]
-Benchmark = Literal["futurebench", SeedBenchmark, LmmsEvalBenchmark]
+Benchmark = Literal[NAMES]
 
 
 class Evaluate(Block):
     """Evaluation through lmms-eval."""
 
     tasks: list[Benchmark] = Field(
-        ["futurebench"],
+        [FUTUREBENCH],
         min_length=1,
         description="Benchmarks. FutureBench and SeedBench-R1 are asked in all `variants`, FutureBench also with the "
         "`controls`; the others are lmms-eval's own, whose data lie in the folder `benchmarks`.",
@@ -83,7 +82,7 @@ class Evaluate(Block):
     @property
     def video_controls(self) -> list[VideoControl]:
         """The controls that are videos of their own; none where FutureBench is not asked."""
-        if "futurebench" not in self.tasks:
+        if FUTUREBENCH not in self.tasks:
             return []
         return [control for control in self.controls if control in get_args(VideoControl)]
 
@@ -93,6 +92,6 @@ class Evaluate(Block):
         return [level for level in get_args(SeedLevel) if f"{SEEDBENCH}_{level}" in self.tasks]
 
     @property
-    def lmms_eval_benchmarks(self) -> list[LmmsEvalBenchmark]:
+    def lmms_eval_benchmarks(self) -> list[str]:
         """The benchmarks that are lmms-eval's own."""
-        return [task for task in self.tasks if task in get_args(LmmsEvalBenchmark)]
+        return [task for task in self.tasks if task in LMMS_EVAL]

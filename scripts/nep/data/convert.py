@@ -36,11 +36,14 @@ from nep.data.questions import (
 from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_conclusions, mix, rows_of_item
 from nep.dedup.signature import NearDuplicate, from_json, near_duplicates
 from nep.errors import InputError
-from nep.files import read_jsonl, sha256_of_file, write_json, write_json_rows, write_jsonl
+from nep.files import sha256_of_file, write_json, write_json_rows
 from nep.layout.datasets import dataset_file, validation_file
-from nep.records.schema import Question, Record, rows_as
-from nep.records.seedbench import SeedQuestion
-from nep.rows.sample import Part
+from nep.rows.base import read_rows, write_rows
+from nep.rows.cut import read_split
+from nep.rows.dataset import GrpoRow, Part, SftRow
+from nep.rows.question import AskedQuestion, Question, SeedQuestion, VideoFacts
+from nep.rows.record import Record
+from nep.rows.signature import SignedVideo
 
 FUTUREBENCH = "futurebench.jsonl"
 SEEDBENCH = "seedbench_r1.jsonl"
@@ -55,13 +58,13 @@ class RowFile:
     """
 
     path: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[SftRow] | list[GrpoRow] | list[AskedQuestion] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     published_as: str | None = None
     choices: list[Choice] = field(default_factory=list)
     written: int = 0
 
-    def collect(self, make: Callable[[], list[dict[str, Any]]]) -> None:
+    def collect(self, make: Callable[[], list[SftRow] | list[AskedQuestion]]) -> None:
         """Add the rows that `make` gives, or count why it gives none."""
         try:
             self.rows.extend(make())
@@ -85,10 +88,10 @@ def convert_run(
     video; looks are compared where there are `signatures`.
     """
     prompts = load_prompts(Path(config.prompts))
-    record_rows = rows_as(Record, read_jsonl(records), str(records))
-    question_rows = rows_as(Question, read_jsonl(questions), str(questions))
-    seed_rows = rows_as(SeedQuestion, read_jsonl(seedbench), str(seedbench)) if seedbench else []
-    split_rows = read_jsonl(split_manifest)
+    record_rows = read_rows(Record, records)
+    question_rows = read_rows(Question, questions)
+    seed_rows = read_rows(SeedQuestion, seedbench) if seedbench else []
+    split_rows = read_split(split_manifest)
     held_out = config.hold_out_evaluation_videos
     inputs = select_inputs(record_rows, question_rows, split_rows, config.validation_fraction, held_out, seed_rows)
     if held_out and signatures:
@@ -129,7 +132,7 @@ def find_near_duplicates(
     signatures: Path, training: list[Item], evaluated: set[str], max_distance: float
 ) -> list[NearDuplicate]:
     """Pairs of a training video and an evaluation video that look the same; ids in `evaluated` are the latter."""
-    known = {row["id"]: from_json(row["signature"]) for row in read_jsonl(signatures) if row["signature"]}
+    known = {row.id: from_json(row.signature) for row in read_rows(SignedVideo, signatures) if row.signature}
     trained = [item.record.id for item in training if item.record.id in known]
     theirs = {identity: known[identity] for identity in sorted(evaluated & known.keys())}
     return near_duplicates({identity: known[identity] for identity in trained}, theirs, max_distance)
@@ -196,29 +199,27 @@ def seedbench_file(questions: list[SeedQuestion]) -> RowFile:
     return RowFile(SEEDBENCH, rows, choices=[_choice_of(row) for row in rows])
 
 
-def _seedbench_row(question: SeedQuestion) -> dict[str, Any]:
-    row = question.model_dump(mode="json", include={"id", "video_id", "question", "options", "answer"})
-    return {
-        **row,
-        "kind": question.level,
-        "options_inline": False,
-        "video": question.video and f"{VIDEOS_FOLDER}/{question.video}",
-        "image": f"{VIDEOS_FOLDER}/{question.image}",
-        "record": {"source": question.source},
-    }
+def _seedbench_row(question: SeedQuestion) -> AskedQuestion:
+    return AskedQuestion(
+        **question.model_dump(include={"id", "video_id", "question", "options", "answer"}),
+        kind=question.level,
+        options_inline=False,
+        video=question.video and f"{VIDEOS_FOLDER}/{question.video}",
+        image=f"{VIDEOS_FOLDER}/{question.image}",
+        record=VideoFacts(source=question.source),
+    )
 
 
-def _choice_of(row: dict[str, Any]) -> Choice:
-    return choice(row["id"], row["video_id"], row["question"], row["options"], row["answer"])
+def _choice_of(row: AskedQuestion) -> Choice:
+    return choice(row.id, row.video_id, row.question, row.options, row.answer)
 
 
-def _futurebench_row(question: Question, inputs: Inputs) -> dict[str, Any]:
+def _futurebench_row(question: Question, inputs: Inputs) -> AskedQuestion:
     item = inputs.split.get(question.video_id)
     if item is None:
         raise LeftOut("not_split")
-    shown = ("source", "split_time", "caption", "caption_part1", "caption_part2", "events")
-    record = item.record.model_dump(mode="json", include=set(shown))
-    return {**question.model_dump(mode="json"), "video": item.clip("first"), "record": record}
+    facts = VideoFacts(**item.record.model_dump(include=set(VideoFacts.model_fields)))
+    return AskedQuestion(**question.model_dump(), video=item.clip("first"), record=facts)
 
 
 def _write(files: list[RowFile], out_dir: Path, leak_check: Callable[..., None] | None) -> None:
@@ -227,13 +228,15 @@ def _write(files: list[RowFile], out_dir: Path, leak_check: Callable[..., None] 
         _check_unique_ids(file)
         if leak_check:
             leak_check(file.path, file.rows)
-        write_rows = write_json_rows if file.path.endswith(".json") else write_jsonl
-        write_rows(out_dir / file.path, file.rows)
+        if file.path.endswith(".json"):
+            write_json_rows(out_dir / file.path, (row.to_json() for row in file.rows))
+        else:
+            write_rows(out_dir / file.path, file.rows)
         file.written, file.rows = len(file.rows), []
 
 
 def _check_unique_ids(file: RowFile) -> None:
-    repeated = [identity for identity, count in Counter(row["id"] for row in file.rows).items() if count > 1]
+    repeated = [identity for identity, count in Counter(row.id for row in file.rows).items() if count > 1]
     if repeated:
         raise InputError(f"{file.path}: id {repeated[0]} occurs more than once; ids must be unique")
 

@@ -4,11 +4,20 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
+
+HASH_BITS = 64
+
+
+class Drawable(Protocol):
+    """What is drawn: a row with an id."""
+
+    @property
+    def id(self) -> str: ...
+
 
 ItemT = TypeVar("ItemT")
-RowT = TypeVar("RowT", bound=dict[str, Any])
-HASH_BITS = 64
+RowT = TypeVar("RowT", bound=Drawable)
 
 
 def stable_hash(*key: str | int) -> int:
@@ -44,10 +53,10 @@ def take_first_by_hash(rows: Iterable[RowT], n: int | None, seed: int, balance_s
 def _in_turn(rows: list[RowT], keys: tuple[str, ...], seed: int) -> list[RowT]:
     """Rows by hash, where those with different values of the first key take turns; within one value, the next key."""
     if not keys:
-        return sorted(rows, key=lambda row: (stable_hash(seed, row["id"]), row["id"]))
+        return sorted(rows, key=lambda row: (stable_hash(seed, row.id), row.id))
     groups: dict[str, list[RowT]] = {}
     for row in rows:
-        groups.setdefault(row.get(keys[0], ""), []).append(row)
+        groups.setdefault(getattr(row, keys[0], None) or "", []).append(row)
     # Who is first in a turn does not depend on the rows: a further row moves no other group's.
     turns = [
         ((turn, stable_hash(seed, value, turn), value), row)

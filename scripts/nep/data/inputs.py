@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from nep.data.draw import stable_unit
 from nep.dedup.signature import NearDuplicate
 from nep.errors import InputError
-from nep.records.schema import Question, Record
-from nep.records.seedbench import SeedQuestion
-from nep.rows.sample import Part
-
-View = Literal["first", "second", "full"]
+from nep.rows.cut import Cut, LostVideo
+from nep.rows.dataset import DatasetRow, Part, View
+from nep.rows.question import Question, SeedQuestion
+from nep.rows.record import Record
 
 VIDEOS_FOLDER = "download/videos"
 WITHOUT_SEGMENTS = "not_split"
@@ -56,7 +55,7 @@ class Inputs:
 def select_inputs(
     records: list[Record],
     questions: list[Question],
-    split_rows: list[dict[str, Any]],
+    split_rows: list[Cut | LostVideo],
     validation_fraction: float,
     hold_out_evaluation_videos: bool,
     seedbench: Sequence[SeedQuestion] = (),
@@ -65,16 +64,17 @@ def select_inputs(
 
     Raises InputError for a record without a row in the split manifest.
     """
-    segments = {row["id"]: row for row in split_rows}
+    by_id = {row.id: row for row in split_rows}
     held_out = evaluation_videos(records, questions, seedbench) if hold_out_evaluation_videos else set()
     inputs = Inputs()
     for record in sorted(records, key=lambda record: record.id):
-        if record.id not in segments:
+        if record.id not in by_id:
             raise InputError(f"record {record.id}: no row in the split manifest; split these records first")
-        if segments[record.id]["status"] != "ok":
+        cut = by_id[record.id]
+        if isinstance(cut, LostVideo):
             inputs.left_out[WITHOUT_SEGMENTS] += 1
             continue
-        item = Item(record, part_of(record.id, validation_fraction), _clips(record, segments[record.id]))
+        item = Item(record, part_of(record.id, validation_fraction), _clips(record, cut))
         inputs.split[record.id] = item
         if record.whole_video in held_out:
             inputs.left_out[HELD_OUT] += 1
@@ -114,15 +114,15 @@ def part_of(record_id: str, validation_fraction: float) -> Part:
 
 def check_no_leak(
     name: str,
-    rows: list[dict[str, Any]],
+    rows: Sequence[DatasetRow],
     whole_videos: Mapping[str, str],
     held_out: set[str],
 ) -> None:
     """Raises InputError that names the file `name` and a video which one of its training rows and an evaluation
     question share. `whole_videos`: of each record, by id; `held_out`: see `evaluation_videos`."""
     for row in rows:
-        if whole_videos[row["video_id"]] in held_out:
-            raise InputError(f"{name}: row {row['id']}: video {row['video_id']} belongs to an evaluation question")
+        if whole_videos[row.video_id] in held_out:
+            raise InputError(f"{name}: row {row.id}: video {row.video_id} belongs to an evaluation question")
 
 
 def _near_duplicates_found(pairs: list[NearDuplicate], videos: dict[str, str]) -> str:
@@ -138,10 +138,10 @@ def _near_duplicates_found(pairs: list[NearDuplicate], videos: dict[str, str]) -
     )
 
 
-def _clips(record: Record, segments: dict[str, Any]) -> dict[View, str]:
-    clips: dict[View, str] = {"first": segments["first"]["path"]}
-    if segments["second"] is not None:
-        clips["second"] = segments["second"]["path"]
+def _clips(record: Record, cut: Cut) -> dict[View, str]:
+    clips: dict[View, str] = {"first": cut.first.path}
+    if cut.second is not None:
+        clips["second"] = cut.second.path
     if not record.already_cut:
         clips["full"] = f"{VIDEOS_FOLDER}/{record.video}"
     return clips

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from nep.data.bounds import overlap
 from nep.data.draw import take_first_by_hash
-from nep.records.schema import LETTERS
+from nep.rows.question import LETTERS
 from nep.stats.accuracy import wilson_interval
 
 # By chance a rule on the form of options is right in 25 % of the questions; an interval outside of this is a bias.
@@ -61,8 +61,7 @@ def text_only(choices: Sequence[Choice], seed: int) -> dict[str, Any] | None:
 
     At most MAX_QUESTIONS questions, the first by hash, are looked at.
     """
-    rows = [{"id": item.id, "choice": item} for item in choices]
-    taken = [row["choice"] for row in take_first_by_hash(rows, MAX_QUESTIONS, seed)]
+    taken = take_first_by_hash(choices, MAX_QUESTIONS, seed)
     videos = [item.video_id for item in taken]
     if len(set(videos)) < MIN_VIDEOS:
         return None

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from nep.data.inputs import Item, View
+from nep.data.inputs import Item
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
-from nep.records.schema import LETTERS
+from nep.rows.dataset import GrpoRow, Message, SftRow, View
+from nep.rows.question import LETTERS
 
 DISTRACTORS = len(LETTERS) - 1
 
@@ -28,32 +29,32 @@ class MultipleChoice:
         """Id of the question's rows."""
         return f"{self.item.record.id}-{self.name}"
 
-    def grpo_row(self, prompts: Prompts) -> dict[str, Any]:
+    def grpo_row(self, prompts: Prompts) -> GrpoRow:
         """The question, to be answered with reasoning."""
-        return {
-            **self._row(),
-            "problem": self._problem(prompts, "reason"),
-            "answer": self.letter,
-            "kind": self.kind,
-            "part": self.item.part,
-        }
+        return GrpoRow(
+            **self._common(),
+            problem=self._problem(prompts, "reason"),
+            answer=self.letter,
+            kind=self.kind,
+            part=self.item.part,
+        )
 
-    def sft_row(self, prompts: Prompts, variant: Variant) -> dict[str, Any]:
+    def sft_row(self, prompts: Prompts, variant: Variant) -> SftRow:
         """The question and its answer as a dialogue; the reasoning is the right option's text."""
         answer = self.letter if variant == "direct" else reasoned_answer(self.options[self.letter], self.letter)
-        turns = [
-            {"role": "user", "content": self._problem(prompts, variant)},
-            {"role": "assistant", "content": answer},
-        ]
-        return {**self._row(), "messages": turns}
+        turns = (
+            Message(role="user", content=self._problem(prompts, variant)),
+            Message(role="assistant", content=answer),
+        )
+        return SftRow(**self._common(), messages=turns)
 
-    def _row(self) -> dict[str, Any]:
+    def _common(self) -> dict[str, Any]:
         return {
             "id": self.id,
             "video_id": self.item.record.id,
             "source": self.item.record.source,
             "view": self.view,
-            "videos": [self.item.clip(self.view)],
+            "videos": (self.item.clip(self.view),),
         }
 
     def _problem(self, prompts: Prompts, variant: Variant) -> str:

@@ -6,7 +6,8 @@ from collections import Counter
 from nep.data.bounds import broken_bound, folded
 from nep.data.inputs import Item, LeftOut
 from nep.data.multiple_choice import MultipleChoice
-from nep.records.schema import LETTERS, QuestionAnswer
+from nep.rows.question import LETTERS
+from nep.rows.record import QuestionAnswer
 from nep.stats.answers import parse_answer
 
 FULL_MC_QA = "full_mc_qa"

@@ -12,7 +12,8 @@ from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
 from nep.data.multiple_choice import DISTRACTORS, MultipleChoice, arrange
 from nep.data.prompts import VARIANTS, Prompts, Variant
-from nep.records.schema import LETTERS, Record
+from nep.rows.question import LETTERS
+from nep.rows.record import Record
 
 NEXT_EVENT_MC = "next_event_mc"
 NEXT_CAPTION_MC = "next_caption_mc"

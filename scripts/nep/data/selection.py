@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from nep.config.training import Training
 from nep.data.draw import take_first_by_hash
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl
 from nep.layout.datasets import VALIDATION, dataset_file
-from nep.rows.sample import Part
+from nep.rows.base import read_rows
+from nep.rows.dataset import DatasetRow, GrpoRow, Part, SftRow, read_sft
 
-Row = dict[str, Any]
+RowT = TypeVar("RowT", bound=DatasetRow)
 
 
 def dataset_files(stage: str, training: Training, convert: Path) -> dict[str, Path]:
@@ -26,9 +26,9 @@ def dataset_files(stage: str, training: Training, convert: Path) -> dict[str, Pa
     return files
 
 
-def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str, list[Row]]:
+def select_sft(files: Mapping[str, Path], sft: Training, seed: int) -> dict[str, list[SftRow]]:
     """The first N rows of each data set, in the order of a hash; N is the recipe's."""
-    return {name: _first(read_json(path), name, sft, seed) for name, path in files.items()}
+    return {name: _first(read_sft(path), name, sft, seed) for name, path in files.items()}
 
 
 def validation_of(file: Path) -> Path:
@@ -36,24 +36,26 @@ def validation_of(file: Path) -> Path:
     return file.with_suffix(f"{VALIDATION}{file.suffix}")
 
 
-def select_sft_validation(files: Mapping[str, Path], samples: int, seed: int) -> dict[str, list[Row]]:
+def select_sft_validation(files: Mapping[str, Path], samples: int, seed: int) -> dict[str, list[SftRow]]:
     """The first `samples` rows of each data set's validation file, in the order of a hash."""
-    rows = {name: read_json(validation_of(path)) for name, path in files.items()}
+    rows = {name: read_sft(validation_of(path)) for name, path in files.items()}
     return {name: take_first_by_hash(found, samples, seed) for name, found in rows.items()}
 
 
-def select_grpo(files: Mapping[str, Path], grpo: Training, validation_samples: int, seed: int) -> dict[Part, list[Row]]:
+def select_grpo(
+    files: Mapping[str, Path], grpo: Training, validation_samples: int, seed: int
+) -> dict[Part, list[GrpoRow]]:
     """The first N rows of each data set's training part, in the order of a hash; of its validation part the first
     `validation_samples` by such an order, in that of the file."""
-    rows: dict[Part, list[Row]] = {"train": [], "validation": []}
+    rows: dict[Part, list[GrpoRow]] = {"train": [], "validation": []}
     for name, path in files.items():
-        found = read_jsonl(path)
-        rows["train"] += _first([row for row in found if row["part"] == "train"], name, grpo, seed)
-        held_out = [row for row in found if row["part"] == "validation"]
-        asked = {row["id"] for row in take_first_by_hash(held_out, validation_samples, seed)}
-        rows["validation"] += [row for row in held_out if row["id"] in asked]
+        found = read_rows(GrpoRow, path)
+        rows["train"] += _first([row for row in found if row.part == "train"], name, grpo, seed)
+        held_out = [row for row in found if row.part == "validation"]
+        asked = {row.id for row in take_first_by_hash(held_out, validation_samples, seed)}
+        rows["validation"] += [row for row in held_out if row.id in asked]
     return rows
 
 
-def _first(rows: list[Row], name: str, training: Training, seed: int) -> list[Row]:
+def _first(rows: list[RowT], name: str, training: Training, seed: int) -> list[RowT]:
     return take_first_by_hash(rows, training.datasets[name], seed, training.balance_sources)

@@ -5,13 +5,14 @@ Source of the eight sets: arXiv 2505.22457 and its repository sail-sg/Video-Next
 
 import string
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from nep.data.draw import stable_choice, take_first_by_hash
-from nep.data.inputs import Item, LeftOut, View
+from nep.data.inputs import Item, LeftOut
 from nep.data.prompts import Prompts
-from nep.records.schema import Record
+from nep.rows.dataset import Message, SftRow, View
+from nep.rows.record import Record
 
 VIDEO_PLACEHOLDER = "<video>"
 
@@ -81,55 +82,55 @@ class MixedSet:
 MIXED_SETS = (MixedSet("mix", ("next_event", "critique", "distill")),)
 
 
-def rows_of_item(entry: SftSet, item: Item, prompts: Prompts, seed: int) -> list[dict[str, Any]]:
+def rows_of_item(entry: SftSet, item: Item, prompts: Prompts, seed: int) -> list[SftRow]:
     """The rows that one record gives, in ShareGPT form. Raises LeftOut where it lacks what the set needs."""
     clip = item.clip(entry.view)
     return [
-        {
-            "id": identity,
-            "video_id": item.record.id,
-            "source": item.record.source,
-            "view": entry.view,
-            "messages": _messages(entry, texts, prompts),
-            "videos": [clip],
-        }
+        SftRow(
+            id=identity,
+            video_id=item.record.id,
+            source=item.record.source,
+            view=entry.view,
+            messages=_messages(entry, texts, prompts),
+            videos=(clip,),
+        )
         for identity, texts in _texts_of_rows(entry, item.record, prompts, seed)
     ]
 
 
 def balance_conclusions(
-    rows: list[dict[str, Any]], conclusions: dict[str, str], wrong_to_right: float, seed: int
-) -> list[dict[str, Any]]:
+    rows: list[SftRow], conclusions: dict[str, str], wrong_to_right: float, seed: int
+) -> list[SftRow]:
     """Keep wrong : right = `wrong_to_right`, by record id → conclusion: all right ones and a sample of the wrong ones,
     or, with too few wrong ones, all of these and a sample of the right ones. The order stays."""
-    right = [row for row in rows if conclusions[row["video_id"]] == "right"]
-    wrong = [row for row in rows if conclusions[row["video_id"]] == "wrong"]
+    right = [row for row in rows if conclusions[row.video_id] == "right"]
+    wrong = [row for row in rows if conclusions[row.video_id] == "wrong"]
     wanted = round(wrong_to_right * len(right))
     if len(wrong) >= wanted:
         wrong = take_first_by_hash(wrong, wanted, seed)
     else:
         right = take_first_by_hash(right, int(len(wrong) / wrong_to_right), seed)
-    kept = {row["id"] for row in (*right, *wrong)}
-    return [row for row in rows if row["id"] in kept]
+    kept = {row.id for row in (*right, *wrong)}
+    return [row for row in rows if row.id in kept]
 
 
-def mix(parts: Mapping[str, list[dict[str, Any]]], seed: int) -> list[dict[str, Any]]:
+def mix(parts: Mapping[str, list[SftRow]], seed: int) -> list[SftRow]:
     """Equal numbers of rows of each part, by id; `component` names a row's part, by which draws are balanced."""
     # The part's name is in the id that is drawn by: each part takes its own videos.
-    named = [[{**row, "id": f"{part}-{row['id']}", "component": part} for row in rows] for part, rows in parts.items()]
+    named = [[replace(row, id=f"{part}-{row.id}", component=part) for row in rows] for part, rows in parts.items()]
     size = min(map(len, named))
     kept = [row for rows in named for row in take_first_by_hash(rows, size, seed)]
-    return sorted(kept, key=lambda row: row["id"])
+    return sorted(kept, key=lambda row: row.id)
 
 
-def _messages(entry: SftSet, texts: dict[str, str | None], prompts: Prompts) -> list[dict[str, str]]:
-    messages = [
-        {"role": "user", "content": VIDEO_PLACEHOLDER + _fill(entry.question, texts)},
-        {"role": "assistant", "content": _fill(entry.target, texts)},
-    ]
+def _messages(entry: SftSet, texts: dict[str, str | None], prompts: Prompts) -> tuple[Message, ...]:
+    messages = (
+        Message(role="user", content=VIDEO_PLACEHOLDER + _fill(entry.question, texts)),
+        Message(role="assistant", content=_fill(entry.target, texts)),
+    )
     if entry.system is None:
         return messages
-    return [{"role": "system", "content": getattr(prompts.system, entry.system)}, *messages]
+    return (Message(role="system", content=getattr(prompts.system, entry.system)), *messages)
 
 
 def _texts_of_rows(

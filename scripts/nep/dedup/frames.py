@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from nep.dedup.signature import GRID, TIMES_S, Signature
 from nep.rows.quarantine import Reason
 from nep.video.orientation import orientation_of
-from nep.video.probe import decoded_frames, decoding, open_video
+from nep.video.probe import decoded_frames, decoding
+from nep.video.stream import open_video
 
 # An image is the mean over this time, so that another frame rate or a shift by a frame matters little.
 WINDOW_S = 0.5

@@ -11,11 +11,15 @@ import av
 from nep.dedup.frames import signature_of
 from nep.dedup.signature import to_json
 from nep.errors import InputError
-from nep.files import confined, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
+from nep.files import confined, sha256_of_file, sha256_of_json
 from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.jobs.workers import Failure, run_items
+from nep.rows.base import read_rows, write_rows
 from nep.rows.quarantine import Rejection
+from nep.rows.question import SeedQuestion
+from nep.rows.record import Record
+from nep.rows.signature import SignedVideo
 
 STAGE = "hash"
 
@@ -28,12 +32,12 @@ class SignTask:
     path: Path
 
 
-def sign_video(task: SignTask) -> dict[str, Any]:
-    """The video's row, in a worker process: `{"id", "signature"}`; a video that cannot be read has none."""
+def sign_video(task: SignTask) -> SignedVideo:
+    """The video's row, in a worker process; a video that cannot be read has no signature."""
     try:
-        return {"id": task.identity, "signature": to_json(signature_of(task.path))}
+        return SignedVideo(id=task.identity, signature=to_json(signature_of(task.path)))
     except Rejection as rejection:
-        return {"id": task.identity, "signature": {}, "detail": rejection.detail}
+        return SignedVideo(id=task.identity, signature={}, detail=rejection.detail)
 
 
 def hash_shard(
@@ -54,7 +58,7 @@ def hash_shard(
     same.
     """
     fingerprint = sha256_of_json({"code": code, "av": av.__version__})[:16]
-    ledger = Ledger(run_dir / "work" / STAGE / fingerprint, holds=lambda row: "detail" not in row)
+    ledger = Ledger(run_dir / "work" / STAGE / fingerprint, SignedVideo, lambda row: row.detail is None)
     tasks, rows = [], []
     inputs: dict[str, dict[str, Any]] = {}
     for identity, relative in video_files.items():
@@ -76,20 +80,20 @@ def hash_shard(
     )
     for task, outcome in outcomes:
         failed = isinstance(outcome, Failure)
-        row = {"id": task.identity, "signature": {}, "detail": outcome.detail} if failed else outcome
+        row = SignedVideo(id=task.identity, signature={}, detail=outcome.detail) if failed else outcome
         ledger.store(task.identity, inputs[task.identity], row)
         rows.append(row)
-    write_jsonl(out, sorted(rows, key=lambda row: row["id"]))
+    write_rows(out, sorted(rows, key=lambda row: row.id))
 
 
 def merge_hashes(shard_files: Sequence[Path], out: Path) -> None:
     """Write all shards' rows, sorted by id, to `out`; say how many videos have no signature."""
     check_complete(shard_files)
-    rows = sorted((row for file in shard_files for row in read_jsonl(file)), key=lambda row: row["id"])
-    without = sum(not row["signature"] for row in rows)
+    rows = sorted((row for file in shard_files for row in read_rows(SignedVideo, file)), key=lambda row: row.id)
+    without = sum(not row.signature for row in rows)
     if without:
         print(f"{without} of {len(rows)} videos have no signature: too short, or not readable", file=sys.stderr)
-    write_jsonl(out, rows)
+    write_rows(out, rows)
 
 
 def files_by_id(records: Path, seedbench: Path) -> dict[str, str]:
@@ -97,9 +101,10 @@ def files_by_id(records: Path, seedbench: Path) -> dict[str, str]:
 
     Raises InputError where one id has two files.
     """
+    videos = [(records, row.id, row.video) for row in read_rows(Record, records)]
+    videos += [(seedbench, row.video_id, row.video) for row in read_rows(SeedQuestion, seedbench)]
     found: dict[str, str] = {}
-    for file, key in ((records, "id"), (seedbench, "video_id")):
-        for row in read_jsonl(file):
-            if row["video"] is not None and found.setdefault(row[key], row["video"]) != row["video"]:
-                raise InputError(f"{file}: {row[key]} is {row['video']!r}, but {found[row[key]]!r} before")
+    for file, identity, video in videos:
+        if video is not None and found.setdefault(identity, video) != video:
+            raise InputError(f"{file}: {identity} is {video!r}, but {found[identity]!r} before")
     return found

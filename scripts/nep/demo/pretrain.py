@@ -33,7 +33,7 @@ from nep.model.family import Placeholder
 from nep.model.packing import Tree, pack_row, tree_of
 from nep.model.samples import SampleBuilder
 from nep.model.scoring import Scorer
-from nep.records.schema import LETTERS
+from nep.rows.question import LETTERS
 
 # Shares of the steps. The first two phases end sooner where the mean loss of RECENT batches falls below LEARNED.
 SINGLE_EVENTS_SHARE, MATCHING_SHARE = 0.4, 0.3

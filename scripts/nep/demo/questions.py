@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nep.demo.world import Scenario, tell
-from nep.records.schema import LETTERS
+from nep.rows.question import LETTERS
 
 HOP_QUESTIONS = {
     1: "What happens next?",

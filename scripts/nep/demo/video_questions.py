@@ -5,7 +5,7 @@ import random
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.demo.questions import option_sequences
 from nep.demo.world import DIRECTIONS, Scenario, tell
-from nep.records.schema import LETTERS
+from nep.rows.question import LETTERS
 
 QUESTIONS = {
     1: ("What happens first in the video?", "What happens last in the video?"),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nep.benchmarks.registry import COMPLETE, ExternalTask, external_tasks
+from nep.benchmarks.lmms_tasks import COMPLETE, ExternalTask, external_tasks
 from nep.download.archive import extract_archive
 from nep.download.hub import HubPlace, token_from_environment
 from nep.download.place import RemoteFile, checked_name

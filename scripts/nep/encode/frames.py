@@ -21,7 +21,8 @@ from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
 from nep.video.orientation import orientation_of
 from nep.video.packets import video_packets
-from nep.video.probe import decoded_frames, decoding, frame_rate, frame_step, open_video
+from nep.video.probe import decoded_frames, decoding, frame_rate, frame_step
+from nep.video.stream import open_video
 from nep.video.timeline import best_effort
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nep.errors import InputError
+from nep.rows.dataset import DatasetRow
 
 
 @dataclass(frozen=True, order=True)
@@ -18,20 +18,15 @@ class NeededClip:
     path: str
 
 
-def needed_clips(rows: Iterable[tuple[Path, dict[str, Any]]]) -> list[NeededClip]:
+def needed_clips(rows: Iterable[tuple[Path, DatasetRow]]) -> list[NeededClip]:
     """The clips of rows, each of which comes with its file; each clip once, sorted by key.
 
-    Raises InputError where a row lacks a key, or two rows name different files for one video and view.
+    Raises InputError where two rows name different files for one video and view.
     """
     clips: dict[str, NeededClip] = {}
     for file, row in rows:
-        try:
-            paths = row["videos"]
-            key = f"{row['video_id']}/{row['view']}"
-            found = [NeededClip(key, row["video_id"], row["view"], path) for path in paths]
-        except KeyError as error:
-            raise InputError(f"{file}: row {row.get('id')!r} has no key {error}") from None
-        for clip in found:
+        key = row.clip_key
+        for clip in (NeededClip(key, row.video_id, row.view, path) for path in row.videos):
             if clips.setdefault(key, clip) != clip:
-                raise InputError(f"{file}: {key} is {clip.path} in row {row.get('id')!r}, but {clips[key].path} before")
+                raise InputError(f"{file}: {key} is {clip.path} in row {row.id!r}, but {clips[key].path} before")
     return sorted(clips.values())

@@ -7,7 +7,8 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from nep.config.training import Training
-from nep.data.selection import Row, dataset_files, select_grpo, select_sft, select_sft_validation
+from nep.data.selection import dataset_files, select_grpo, select_sft, select_sft_validation
+from nep.rows.dataset import DatasetRow
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Selection:
     balance_sources: bool
     validation_samples: int
 
-    def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, Row]]:
+    def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, DatasetRow]]:
         """The rows to train on and those that are held out, each with its file below RUN/convert."""
         training = Training.model_construct(datasets=self.datasets, balance_sources=self.balance_sources)
         for name, path in dataset_files(self.stage, training, convert).items():

@@ -35,7 +35,8 @@ from nep.model.clip import Clip
 from nep.model.family import Placeholder, load_processor, placeholder_of, resizing_of
 from nep.model.resizing import OwnSize, Resizing
 from nep.model.vision_cache import METADATA_KEY
-from nep.rows.quarantine import Reason, quarantine_row
+from nep.rows.clip import CacheFile, EncodedClip, EncodedShard
+from nep.rows.quarantine import Quarantined, Reason
 
 STAGE = "encode"
 _DECIDE_FEATURES = {"features", "dtype", "batch_videos"}
@@ -57,9 +58,8 @@ def encode_shard(
     write its manifest to `out`.
 
     Clips are read by worker processes, and prepared for the vision tower in a thread, while the tower works on those
-    before them. Manifest: `{"shard", "model", "clips": [index rows], "quarantined": [quarantine rows], "frames":
-    {"path", "sha256"}, "features": {"path", "sha256"} or null}`, paths relative to the run's folder. `code` is the
-    fingerprint of the stage's logic: what an earlier run has made is taken over only where the logic is the same.
+    before them. `code` is the fingerprint of the stage's logic: what an earlier run has made is taken over only where
+    the logic is the same.
     """
     name = shard_name(shard, shards)
     for kind in ("frames", "features"):
@@ -74,13 +74,13 @@ def encode_shard(
     key = {"model": fingerprint, "encode": encode.model_dump(include=_DECIDE_FEATURES), "clips": digests}
     kept = KeptShard(run_dir / "work" / STAGE / _fingerprint(vision, resizing, code) / f"{name}.json", run_dir)
     if (manifest := kept.manifest(key)) is not None:
-        write_json(out, manifest)
+        write_json(out, manifest.to_json())
         return
     # First: where it cannot be loaded, no clip is read in vain.
     encoder = FeatureEncoder(model, encode.dtype) if encode.features else None
     clips = kept.clips(digests)
     missing = [clip for clip in needed if clip.key not in clips]
-    quarantined: list[dict[str, Any]] = []
+    quarantined: list[Quarantined] = []
     outcomes = in_order(needed, clips, _read(missing, vision, encode, resizing, run_dir, name))
     usable = _usable(outcomes, clips, quarantined)
     rows, features = _encoded(usable, processor, encoder, encode.batch_videos, name)
@@ -90,16 +90,16 @@ def encode_shard(
     features_file = _cache_file(run_dir, "features", name)
     if encoder is None:
         features_file.unlink(missing_ok=True)
-    manifest = {
-        "shard": name,
-        "model": fingerprint,
-        "clips": rows,
-        "quarantined": quarantined,
-        "frames": _save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
-        "features": encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
-    }
+    manifest = EncodedShard(
+        shard=name,
+        model=fingerprint,
+        clips=rows,
+        quarantined=quarantined,
+        frames=_save(frames, _cache_file(run_dir, "frames", name), metadata, run_dir),
+        features=encoder and _save(features, features_file, {**metadata, "dtype": encode.dtype}, run_dir),
+    )
     kept.store(clips, digests, key, manifest)
-    write_json(out, manifest)
+    write_json(out, manifest.to_json())
 
 
 def _digests(needed: Sequence[NeededClip], run_dir: Path) -> dict[str, str]:
@@ -145,7 +145,7 @@ def in_order(
 
 
 def _usable(
-    outcomes: Iterable[tuple[NeededClip, Clip | Unreadable]], clips: dict[str, Clip], quarantined: list[dict[str, Any]]
+    outcomes: Iterable[tuple[NeededClip, Clip | Unreadable]], clips: dict[str, Clip], quarantined: list[Quarantined]
 ) -> Iterator[tuple[NeededClip, Clip]]:
     """The clips that could be read, which are added to `clips`; rows of the others to `quarantined`."""
     for needed, outcome in outcomes:
@@ -153,7 +153,7 @@ def _usable(
             clips[needed.key] = outcome
             yield needed, outcome
         else:
-            quarantined.append(quarantine_row(needed.key, STAGE, outcome.reason, outcome.detail))
+            quarantined.append(Quarantined(id=needed.key, stage=STAGE, reason=outcome.reason, detail=outcome.detail))
 
 
 def _encoded(
@@ -162,9 +162,9 @@ def _encoded(
     encoder: FeatureEncoder | None,
     batch_videos: int,
     name: str,
-) -> tuple[list[dict[str, Any]], dict[str, Tensor]]:
+) -> tuple[list[EncodedClip], dict[str, Tensor]]:
     """Index rows of the clips, and their features by key, none without an encoder."""
-    rows: list[dict[str, Any]] = []
+    rows: list[EncodedClip] = []
     features: dict[str, Tensor] = {}
     dtype = encoder and encoder.dtype
     for batch in one_ahead(_prepared(usable, processor, batch_videos)):
@@ -183,36 +183,34 @@ def _prepared(
         yield [(needed, clip, placeholder_of(processor, clip)) for needed, clip in batch]
 
 
-def _index_row(
-    needed: NeededClip, clip: Clip, placeholder: Placeholder, dtype: str | None, name: str
-) -> dict[str, Any]:
+def _index_row(needed: NeededClip, clip: Clip, placeholder: Placeholder, dtype: str | None, name: str) -> EncodedClip:
     count, height, width, _ = clip.frames.shape
-    return {
-        "key": needed.key,
-        "video_id": needed.video_id,
-        "view": needed.view,
-        "shard": name,
-        "frames": count,
-        "height": height,
-        "width": width,
-        "pts": list(clip.pts),
-        "fps": clip.source_fps,
-        "modality": placeholder.modality,
-        "placeholder": [list(run) for run in placeholder.runs],
-        "grid": placeholder.grid and list(placeholder.grid),
-        "second_per_grid": placeholder.second_per_grid,
+    return EncodedClip(
+        key=needed.key,
+        video_id=needed.video_id,
+        view=needed.view,
+        shard=name,
+        frames=count,
+        height=height,
+        width=width,
+        pts=clip.pts,
+        fps=clip.source_fps,
+        modality=placeholder.modality,
+        placeholder=placeholder.runs,
+        grid=placeholder.grid,
+        second_per_grid=placeholder.second_per_grid,
         # What a training's clips are told apart by. The last bits of features depend on the clips beside them in a
         # batch: other clips that are selected, for another training, change none of these.
-        "sha256": hashlib.sha256(clip.frames.tobytes()).hexdigest(),
-        "features": dtype,
-    }
+        sha256=hashlib.sha256(clip.frames.tobytes()).hexdigest(),
+        features=dtype,
+    )
 
 
 def _cache_file(run_dir: Path, kind: str, name: str) -> Path:
     return run_dir / STAGE / kind / f"{name}.safetensors"
 
 
-def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> dict[str, str]:
+def _save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, Any], run_dir: Path) -> CacheFile:
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    return {"path": path.relative_to(run_dir).as_posix(), "sha256": sha256_of_file(path)}
+    return CacheFile(path=path.relative_to(run_dir).as_posix(), sha256=sha256_of_file(path))

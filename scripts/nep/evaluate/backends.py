@@ -1,6 +1,5 @@
 """What lmms-eval is told about a model: which of its wrappers runs it, and with what frames and pixels."""
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,12 +90,7 @@ def backend_for(
 
 def endpoint_backend(endpoint: Endpoint, vision: Vision, videos: Iterable[Path], others: bool = False) -> Backend:
     """How a model behind an API is asked about `videos`, and `others`. Raises InputError where it has no key."""
-    key = os.environ.get(endpoint.key_from)
-    if not key:
-        raise InputError(
-            f"the environment has no {endpoint.key_from}, the key of {endpoint.url}; set it (to anything, where none "
-            "is asked for), or name another variable in 'key_from'"
-        )
+    key = endpoint.key()
     frames = frames_for_all(videos, vision)
     sampling = {"max_frames_num": frames} if vision.sampling == "uniform" else {"video_fps": vision.fps}
     return Backend(

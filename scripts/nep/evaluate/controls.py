@@ -22,7 +22,8 @@ from nep.evaluate.questions import first_part_paths, read_questions
 from nep.files import atomic_path, read_json, sha256_of_file, sha256_of_json, write_json
 from nep.jobs.workers import Failure, run_items
 from nep.video.orientation import orientation_of
-from nep.video.probe import decoded_frames, open_video
+from nep.video.probe import decoded_frames
+from nep.video.stream import open_video
 
 PIXEL_FORMAT = "yuv420p"
 # One thread, and a preset without the macroblock tree: with it x264 165 reads memory that it has not written, so that a

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from nep.errors import InputError
+from nep.video.stream import open_video
 
 
 def sampled_frames(path: Path, most: int) -> int:
@@ -20,10 +21,9 @@ def count_frames(path: Path, most: int | None = None) -> tuple[int, float]:
     Raises InputError if unreadable.
     """
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with open_video(path) as (container, stream):
             packets = (packet for packet in container.demux(stream) if packet.size)
             frames = sum(1 for _ in islice(packets, most))
             return frames, float(stream.average_rate)
-    except (av.FFmpegError, IndexError, TypeError) as error:
+    except (av.FFmpegError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a readable video ({error})") from None

@@ -1,11 +1,10 @@
 """One run of lmms-eval in a process of its own: its arguments, its environment, what it logged."""
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +16,13 @@ from nep.evaluate.external import external_env
 from nep.evaluate.ledger import Ledger
 from nep.evaluate.tasks.multiple_choice.utils import METRIC
 from nep.files import read_jsonl, write_json
+from nep.jobs.child import ends_with_parent
+from nep.rows.question import AskedQuestion
+from nep.rows.sample import Sample
 
 LOG_NAME = "lmms_eval.log"
 JUDGING_THREADS = 16
 _LOG_LINES = 25
-_PR_SET_PDEATHSIG = 1
 _SCRIPT = Path(__file__).resolve().parents[2] / "run_lmms_eval.py"
 
 
@@ -95,7 +96,7 @@ def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            preexec_fn=_end_with_parent,
+            preexec_fn=ends_with_parent(signal.SIGKILL),
             check=False,
         )
     if done.returncode != 0:
@@ -143,7 +144,7 @@ def subprocess_env(run: LmmsEvalRun) -> dict[str, str]:
     return {**os.environ, **own}
 
 
-def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[AskedQuestion]) -> list[Sample]:
     """Samples that lmms-eval logged for a task of ours, in the order of `questions`.
 
     Each has the `error` that the model raised at it, else None. Raises LmmsEvalError if there is no log or the samples
@@ -151,19 +152,20 @@ def logged_samples(run: LmmsEvalRun, task: str, questions: Sequence[Mapping[str,
     """
     log = sample_log(run, task)
     errors = Ledger(run.ledger).errors()
-    samples: dict[str, dict[str, Any]] = {}
+    samples: dict[str, Sample] = {}
     for row in read_jsonl(log):
-        sample = {key: value for key, value in row[METRIC].items() if key != "score"}
-        if sample["question_id"] in samples:
-            raise LmmsEvalError(f"{log}: question {sample['question_id']!r} has two samples")
-        samples[sample["question_id"]] = {**sample, "error": errors.get((task, row["doc_id"]))}
-    missing = [row["id"] for row in questions if row["id"] not in samples]
+        logged = {key: value for key, value in row[METRIC].items() if key != "score"}
+        sample = Sample(**logged, error=errors.get((task, row["doc_id"])))
+        if sample.question_id in samples:
+            raise LmmsEvalError(f"{log}: question {sample.question_id!r} has two samples")
+        samples[sample.question_id] = sample
+    missing = [row.id for row in questions if row.id not in samples]
     if missing or len(samples) != len(questions):
         raise LmmsEvalError(
             f"{log}: {len(samples)} samples for {len(questions)} questions, without {missing[:3]}; "
             f"see {run.folder / LOG_NAME}"
         )
-    return [samples[row["id"]] for row in questions]
+    return [samples[row.id] for row in questions]
 
 
 def sample_log(run: LmmsEvalRun, task: str) -> Path:
@@ -183,9 +185,3 @@ def _end_of(log: Path) -> str:
     text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
     lines = [line for line in text.splitlines() if line.strip()]
     return "\n".join((f"the end of {log}:", *lines[-_LOG_LINES:]))
-
-
-def _end_with_parent() -> None:
-    # A killed workflow must not leave an evaluation behind that takes its restart's memory and cores.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

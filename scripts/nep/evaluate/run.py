@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from nep.benchmarks.registry import ExternalTask, fetched_commit
+from nep.benchmarks.lmms_tasks import ExternalTask, fetched_commit
+from nep.benchmarks.registry import FUTUREBENCH
 from nep.config.encode import Encode
 from nep.config.evaluate import Evaluate
 from nep.config.seedbench import SEEDBENCH
@@ -26,10 +27,14 @@ from nep.evaluate.lmms import (
     sample_log,
 )
 from nep.evaluate.questions import control_paths, first_part_paths, read_questions, shown_files
-from nep.evaluate.task_folder import FUTUREBENCH, TEMPLATE, Asked, Task, planned_tasks, write_task_folder
-from nep.files import read_json, sha256_of_file, sha256_of_json, write_json, write_jsonl
+from nep.evaluate.task_folder import TEMPLATE, Asked, Task, planned_tasks, write_task_folder
+from nep.files import read_json, sha256_of_file, sha256_of_json, write_json
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import Shelf
+from nep.rows.base import write_rows
+from nep.rows.question import AskedQuestion
+from nep.rows.sample import Sample
+from nep.rows.score import Score
 from nep.stats.accuracy import accuracy_rows
 from nep.workflow.device import need_cuda
 
@@ -100,8 +105,10 @@ def evaluate_model(job: Job) -> None:
     others = _external_samples(run, external)
     samples = [row for rows in (*own.values(), *others.values()) for row in rows]
     _check_failures(job, samples, run)
-    write_jsonl(job.out_dir / "samples.jsonl", samples)
-    scores = {
+    write_rows(job.out_dir / "samples.jsonl", samples)
+    scores = [score for task, rows in own.items() for score in score_rows(task, rows)]
+    scores += [score for benchmark, rows in others.items() for score in external_rows(benchmark, rows)]
+    content = {
         "model": job.name,
         "fingerprint": job.fingerprint,
         "vision": dict(backend.seen),
@@ -113,25 +120,19 @@ def evaluate_model(job: Job) -> None:
             "max_new_tokens": {variant: job.evaluate.max_new_tokens[variant] for variant in job.evaluate.variants},
         },
         "cache_check": read_json(run.check_file) if run.check_file.exists() else None,
-        "left_out": left_out_rows(left_out),
-        "scores": [
-            *(row for task, rows in own.items() for row in score_rows(task, rows)),
-            *(row for benchmark, rows in others.items() for row in external_rows(benchmark, rows)),
-        ],
+        "left_out": [row.to_json() for row in left_out_rows(left_out)],
+        "scores": [score.to_json() for score in scores],
     }
-    write_json(job.out_dir / "scores.json", scores)
+    write_json(job.out_dir / "scores.json", content)
     shelf.publish(key, outputs=[job.out_dir / "samples.jsonl", job.out_dir / "scores.json"])
     shutil.rmtree(run.folder / "cache", ignore_errors=True)
 
 
-def score_rows(task: Task, samples: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of `scores.json` for a task: by the anchored parser, and on the real videos by the published one too."""
-    rows = [
-        {"task": task.benchmark, "variant": task.label, **row} for row in accuracy_rows(samples, "parsed", "correct")
-    ]
+def score_rows(task: Task, samples: Sequence[Sample]) -> list[Score]:
+    """Scores of a task: by the anchored parser, and on the real videos by the published one too."""
+    rows = accuracy_rows(samples, task.benchmark, task.label)
     if task.control is None:
-        legacy = accuracy_rows(samples, "legacy_parsed", "legacy_correct")
-        rows += [{"task": task.benchmark, "variant": f"{task.variant}_legacy", **row} for row in legacy]
+        rows += accuracy_rows(samples, task.benchmark, f"{task.variant}_legacy", "legacy_")
     return rows
 
 
@@ -152,7 +153,7 @@ def cache_key_inputs(job: Job, asked: Sequence[Asked], external: Sequence[Extern
     return {
         "name": job.name,
         "model": job.fingerprint,
-        "questions": {one.task.name: list(one.questions) for one in asked},
+        "questions": {one.task.name: [row.to_json() for row in one.questions] for one in asked},
         "media": {
             one.task.name: {question: path and digests[path] for question, path in one.videos.items()} for one in asked
         },
@@ -195,7 +196,7 @@ def _check(job: Job, asked: Sequence[Asked]) -> dict[str, Any] | None:
     """The first question with a video and no image, and what its logits are compared under."""
     for one in asked:
         for number, row in enumerate(one.questions):
-            if one.videos[row["id"]] is not None and not row.get("image"):
+            if one.videos[row.id] is not None and not row.image:
                 blocks = {"vision": job.vision.model_dump(), "encode": job.encode.model_dump()}
                 return {"task": one.task.name, "doc": number, **blocks}
     return None
@@ -209,34 +210,34 @@ def _asked(job: Job, task: Task) -> Asked:
         return Asked(task, questions, shown_files(questions, "video", job.run_dir))
     questions = read_questions(job.questions, job.evaluate.limit)
     videos = _videos(job, task, questions)
-    return Asked(task, questions, {row["id"]: videos[row["video_id"]] for row in questions})
+    return Asked(task, questions, {row.id: videos[row.video_id] for row in questions})
 
 
-def _videos(job: Job, task: Task, questions: Sequence[dict[str, Any]]) -> Mapping[str, Path | None]:
+def _videos(job: Job, task: Task, questions: Sequence[AskedQuestion]) -> Mapping[str, Path | None]:
     if task.control is None:
         return first_part_paths(questions, job.run_dir)
     if task.control == "text_only":
-        return {row["video_id"]: None for row in questions}
+        return {row.video_id: None for row in questions}
     return control_paths(questions, job.run_dir, job.controls_dir / f"{task.control}.json")
 
 
-def _external_samples(run: LmmsEvalRun, external: Sequence[ExternalTask]) -> dict[str, list[dict[str, Any]]]:
+def _external_samples(run: LmmsEvalRun, external: Sequence[ExternalTask]) -> dict[str, list[Sample]]:
     """Samples by benchmark, over all of its tasks."""
     errors = Ledger(run.ledger).errors()
-    samples: dict[str, list[dict[str, Any]]] = {}
+    samples: dict[str, list[Sample]] = {}
     for task in external:
         rows, _ = read_external(sample_log(run, task.asked_as), task, errors)
         samples.setdefault(task.benchmark, []).extend(rows)
     return samples
 
 
-def _check_failures(job: Job, samples: Sequence[dict[str, Any]], run: LmmsEvalRun) -> None:
-    failed = [row for row in samples if row["error"] is not None]
+def _check_failures(job: Job, samples: Sequence[Sample], run: LmmsEvalRun) -> None:
+    failed = [row for row in samples if row.error is not None]
     for row in failed:
-        print(f"{STAGE}: {job.name}, {row['task']}, question {row['question_id']}: {row['error']}", file=sys.stderr)
+        print(f"{STAGE}: {job.name}, {row.task}, question {row.question_id}: {row.error}", file=sys.stderr)
     if len(failed) > job.evaluate.max_failed_fraction * len(samples):
         raise LmmsEvalError(
             f"{job.name} failed at {len(failed)} of {len(samples)} questions, more than evaluate.max_failed_fraction "
-            f"({job.evaluate.max_failed_fraction:g}) allows; the first: {failed[0]['error']}; the others' completions "
+            f"({job.evaluate.max_failed_fraction:g}) allows; the first: {failed[0].error}; the others' completions "
             f"are kept in {run.ledger}, and a further run asks the failed ones again"
         )

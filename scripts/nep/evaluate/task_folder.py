@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
+from nep.benchmarks.registry import FUTUREBENCH
 from nep.config.evaluate import Evaluate
 from nep.config.questions import Control, Variant
 from nep.config.seedbench import SEEDBENCH
 from nep.evaluate.tasks.multiple_choice import utils as multiple_choice
 from nep.files import confined, write_jsonl, write_text
+from nep.rows.question import AskedQuestion
 
 TEMPLATE = Path(multiple_choice.__file__).with_name("_template_yaml")
-FUTUREBENCH = "futurebench"
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Asked:
-    """The questions of a task, as rows of the convert stage, and the video of each by its id (None: none is shown)."""
+    """The questions of a task, and the video of each by its id (None: none is shown)."""
 
     task: Task
-    questions: Sequence[dict[str, Any]]
+    questions: Sequence[AskedQuestion]
     videos: Mapping[str, Path | None]
 
     @property
@@ -81,21 +82,21 @@ def write_task_folder(folder: Path, asked: Sequence[Asked], prompts: Path, evalu
         write_text(folder / f"{task.name}.yaml", yaml.safe_dump(definition, sort_keys=True))
 
 
-def document(row: dict[str, Any], asked: Asked, run_dir: Path) -> dict[str, Any]:
+def document(row: AskedQuestion, asked: Asked, run_dir: Path) -> dict[str, Any]:
     """A question as a flat row of a task's data file."""
-    task, video = asked.task, asked.videos[row["id"]]
-    image = row.get("image") if asked.shows_images else None
+    task, video = asked.task, asked.videos[row.id]
+    image = row.image if asked.shows_images else None
     return {
         "task": task.benchmark,
-        "question_id": row["id"],
-        "video_id": row["video_id"],
-        "kind": row["kind"],
+        "question_id": row.id,
+        "video_id": row.video_id,
+        "kind": row.kind,
         "variant": task.variant,
         "control": task.control,
-        "question": row["question"],
-        "options": row["options"],
-        "options_inline": row["options_inline"],
-        "answer": row["answer"],
+        "question": row.question,
+        "options": row.options,
+        "options_inline": row.options_inline,
+        "answer": row.answer,
         "media": video and str(video),
         "image": image and str(confined(run_dir, image)),
     }

@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 
 from nep.data.prompts import load_prompts
-from nep.data.selection import Row
 from nep.errors import InputError
 from nep.export.experiment import ExperimentExport, write_readme, write_reward
 from nep.files import write_jsonl, write_text
+from nep.rows.dataset import GrpoRow
 
 
 def export(job: ExperimentExport, folder: Path) -> None:
@@ -35,15 +35,15 @@ def export(job: ExperimentExport, folder: Path) -> None:
     write_readme(job, folder, "EasyR1", [command], remarks, frame_limit=False)
 
 
-def easyr1_row(row: Row, instruction: str) -> Row:
+def easyr1_row(row: GrpoRow, instruction: str) -> dict[str, Any]:
     """A question without its instruction, which the prompt template adds. Raises InputError where it has another."""
-    problem = row["problem"].removesuffix("\n" + instruction)
-    if problem == row["problem"]:
+    problem = row.problem.removesuffix("\n" + instruction)
+    if problem == row.problem:
         raise InputError(
-            f"question {row['id']} does not end with the instruction 'reason' of the prompts, {instruction!r}: "
+            f"question {row.id} does not end with the instruction 'reason' of the prompts, {instruction!r}: "
             "EasyR1 asks all questions alike"
         )
-    return {"id": row["id"], "problem": problem, "answer": row["answer"], "videos": row["videos"]}
+    return {"id": row.id, "problem": problem, "answer": row.answer, "videos": row.videos}
 
 
 def prompt_template(instruction: str) -> str:

@@ -8,12 +8,12 @@ from nep.config.experiment import Experiment
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.vision import Vision
-from nep.data.selection import Row, select_grpo, select_sft
+from nep.data.selection import select_grpo, select_sft
 from nep.errors import InputError
 from nep.files import read_json, write_text
 from nep.layout.datasets import dataset_file
 from nep.layout.models import BASE, model_folder
-from nep.rows.sample import Part
+from nep.rows.dataset import GrpoRow, Part, SftRow
 
 BASE_MODEL = model_folder(BASE)
 # What makes another algorithm of GRPO, and has no place in the exports.
@@ -70,7 +70,7 @@ class ExperimentExport:
         _check_exportable(self.name, self.experiment.grpo)
         return self.experiment.grpo
 
-    def sft_rows(self) -> dict[str, list[Row]]:
+    def sft_rows(self) -> dict[str, list[SftRow]]:
         """The rows that SFT trains on, by data set, without empty sets. Raises InputError where there is no row."""
         files = {name: self.run / "convert" / dataset_file("sft", name) for name in self.sft.datasets}
         rows = {name: found for name, found in select_sft(files, self.sft, self.seed).items() if found}
@@ -78,7 +78,7 @@ class ExperimentExport:
             raise InputError(f"experiments.{self.name}.sft.datasets: no row in {', '.join(files)}; nothing to export")
         return rows
 
-    def grpo_rows(self) -> dict[Part, list[Row]]:
+    def grpo_rows(self) -> dict[Part, list[GrpoRow]]:
         """The questions of GRPO by part. Raises InputError where there is none to train on."""
         files = {name: self.run / "convert" / dataset_file("grpo", name) for name in self.grpo.datasets}
         rows = select_grpo(files, self.grpo, self.grpo.validation_samples, self.seed)

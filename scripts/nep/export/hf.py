@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from nep.data.selection import Row
 from nep.errors import InputError
-from nep.files import atomic_path, read_json, read_jsonl, write_text
+from nep.files import atomic_path, read_json, write_text
+from nep.rows.base import Writable, read_rows
+from nep.rows.dataset import GrpoRow, read_sft
+from nep.rows.question import AskedQuestion
 
 TEXT = pa.string()
 PATHS = pa.list_(TEXT)
@@ -52,14 +54,15 @@ def export_run(run: Path, folder: Path) -> None:
                 if rows:
                     target = out / _data_file(dataset, split)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    pq.write_table(to_table(rows, SCHEMAS[purpose], name), target)
+                    values = [_without_part(row) for row in rows]
+                    pq.write_table(to_table(values, SCHEMAS[purpose], name), target)
                     counts.setdefault((purpose, dataset), {})[split] = len(rows)
         if not counts:
             raise InputError(f"{run / 'convert/manifest.json'}: no data set has a row; nothing to export")
         write_text(out / "README.md", data_card(counts, manifest))
 
 
-def to_table(rows: list[Row], schema: pa.Schema, name: str) -> pa.Table:
+def to_table(rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> pa.Table:
     """Rows as an Arrow table. Raises InputError that names the file and the row that does not fit."""
     for row in rows:
         if set(row) != set(schema.names):
@@ -168,24 +171,25 @@ def _rate(value: float, bounds: dict[str, Any]) -> str:
     return f"{value:.1f} ({bounds['ci_low']:.1f}–{bounds['ci_high']:.1f})"
 
 
-def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Row]]]:
+def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Writable]]]:
     """(purpose, data set, split, rows) of one file of the convert stage."""
     path = convert / name
     dataset = path.name.split(".")[0]
     if name.startswith("sft/"):
-        rows = read_json(path)
-        purpose = "sft, mixed" if rows and "component" in rows[0] else "sft"
+        rows = read_sft(path)
+        purpose = "sft, mixed" if rows and rows[0].component else "sft"
         yield purpose, dataset, "validation" if ".validation." in name else "train", rows
     elif name.startswith("grpo/"):
-        rows = read_jsonl(path)
+        rows = read_rows(GrpoRow, path)
         for split in ("train", "validation"):
-            yield "grpo", dataset, split, [_without_part(row) for row in rows if row["part"] == split]
+            yield "grpo", dataset, split, [row for row in rows if row.part == split]
     else:
-        yield dataset, dataset, "test", read_jsonl(path)
+        yield dataset, dataset, "test", read_rows(AskedQuestion, path)
 
 
-def _without_part(row: dict[str, Any]) -> Row:
-    return {key: value for key, value in row.items() if key != "part"}
+def _without_part(row: Writable) -> dict[str, Any]:
+    # The split of the exported data set says it.
+    return {key: value for key, value in row.to_json().items() if key != "part"}
 
 
 def _data_file(dataset: str, split: str) -> str:

@@ -25,7 +25,7 @@ def export(job: ExperimentExport, folder: Path) -> None:
     """Write the export of `job` to `folder`. Raises InputError for what has no counterpart in LLaMA-Factory."""
     rows = job.sft_rows()
     for name, found in rows.items():
-        write_json(folder / f"{name}.json", found)
+        write_json(folder / f"{name}.json", [row.to_json() for row in found])
     write_json(folder / "dataset_info.json", dataset_info(sorted(rows)))
     write_json(folder / "deepspeed.json", deepspeed_config(job.sft))
     config = training_config(job, sorted(rows))

@@ -7,11 +7,11 @@ from typing import Any
 import yaml
 
 from nep.config.training import Training
-from nep.data.selection import Row
 from nep.errors import InputError
 from nep.export.experiment import BASE_MODEL, ExperimentExport, write_readme, write_reward
 from nep.export.hf_trainer import accumulation_steps, deepspeed_config, trainer_arguments
 from nep.files import write_json, write_jsonl, write_text
+from nep.rows.dataset import GrpoRow
 
 # Its names of the model families; those of its chat templates are the same.
 MODEL_TYPES = {"qwen2_vl": "qwen2_vl", "qwen2_5_vl": "qwen2_5_vl"}
@@ -22,7 +22,8 @@ def export(job: ExperimentExport, folder: Path) -> None:
     commands, remarks = [], []
     if job.experiment.sft is not None:
         rows = [row for found in job.sft_rows().values() for row in found]
-        write_jsonl(folder / "sft.jsonl", ({key: row[key] for key in ("id", "messages", "videos")} for row in rows))
+        written = ({"id": row.id, "messages": row.turns, "videos": row.videos} for row in rows)
+        write_jsonl(folder / "sft.jsonl", written)
         _write_recipe(folder, "sft", sft_config(job), job.sft)
         commands.append(f"swift sft {job.folder}/sft.yaml")
     if job.experiment.grpo is not None:
@@ -39,13 +40,13 @@ def export(job: ExperimentExport, folder: Path) -> None:
     write_readme(job, folder, "ms-swift", [f"export NPROC_PER_NODE={max(processes)}", *commands], remarks)
 
 
-def grpo_row(row: Row) -> Row:
+def grpo_row(row: GrpoRow) -> dict[str, Any]:
     """A question; `solution` reaches the reward functions."""
     return {
-        "id": row["id"],
-        "messages": [{"role": "user", "content": row["problem"]}],
-        "videos": row["videos"],
-        "solution": row["answer"],
+        "id": row.id,
+        "messages": [{"role": "user", "content": row.problem}],
+        "videos": row.videos,
+        "solution": row.answer,
     }
 
 

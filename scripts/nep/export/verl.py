@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 
 from nep.config.vision import Vision
-from nep.data.selection import Row
 from nep.errors import InputError
 from nep.export.experiment import ExperimentExport, write_readme, write_reward
 from nep.files import write_jsonl, write_text
+from nep.rows.dataset import GrpoRow
 
 
 def export(job: ExperimentExport, folder: Path) -> None:
@@ -29,7 +29,7 @@ def export(job: ExperimentExport, folder: Path) -> None:
     write_readme(job, folder, "verl", [command], [f"It starts from `{job.grpo_model}`."])
 
 
-def verl_row(row: Row, number: int, vision: Vision) -> Row:
+def verl_row(row: GrpoRow, number: int, vision: Vision) -> dict[str, Any]:
     """A question as a conversation; the budget of frames and pixels goes with each video."""
     budget = {
         "fps": vision.fps,
@@ -38,11 +38,11 @@ def verl_row(row: Row, number: int, vision: Vision) -> Row:
         "max_pixels": vision.max_pixels,
     }
     return {
-        "data_source": row["kind"],
-        "prompt": [{"role": "user", "content": row["problem"]}],
-        "videos": [{"video": path, **budget} for path in row["videos"]],
-        "reward_model": {"style": "rule", "ground_truth": row["answer"]},
-        "extra_info": {"index": number, "id": row["id"]},
+        "data_source": row.kind,
+        "prompt": [{"role": "user", "content": row.problem}],
+        "videos": [{"video": path, **budget} for path in row.videos],
+        "reward_model": {"style": "rule", "ground_truth": row.answer},
+        "extra_info": {"index": number, "id": row.id},
     }
 
 

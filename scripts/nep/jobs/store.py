@@ -120,7 +120,7 @@ class Shelf:
     def _put(self, entry: Path, content: dict[str, Any], beside: Sequence[Path], outputs: Sequence[Path]) -> None:
         store = entry.parents[2]
         for folder in (store / "tmp", entry.parents[1], entry.parent):
-            _make_folder(folder, store)
+            make_folder(folder, store)
         with tempfile.TemporaryDirectory(dir=store / "tmp") as workspace:
             whole = Path(workspace) / entry.name
             files = {}
@@ -132,7 +132,7 @@ class Shelf:
             names = [path.relative_to(self.root).as_posix() for path in (*beside, *outputs)]
             write_json(whole / ENTRY, {**content, "outputs": names, "files": files})
             for path in (whole, *whole.rglob("*")):
-                _admit(path, store)
+                admit(path, store)
             try:
                 whole.rename(entry)
             except OSError as error:
@@ -172,15 +172,16 @@ def _files_below(paths: Iterable[Path]) -> Iterator[Path]:
         yield from [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
-def _make_folder(path: Path, store: Path) -> None:
+def make_folder(path: Path, store: Path) -> None:
+    """Make a folder of the store, if it is not there, with the group and the mode of the store's own."""
     try:
         path.mkdir()
     except FileExistsError:
         return
-    _admit(path, store)
+    admit(path, store)
 
 
-def _admit(path: Path, store: Path) -> None:
+def admit(path: Path, store: Path) -> None:
     """Give a folder or file of the store the group and the mode of the store's folder, a file without writing."""
     own, of_store = path.stat(), store.stat()
     if own.st_gid != of_store.st_gid:
@@ -192,9 +193,9 @@ def _admit(path: Path, store: Path) -> None:
 def _quarantine(entry: Path) -> str:
     folder = entry.parents[2] / "quarantine"
     try:
-        _make_folder(folder, entry.parents[2])
+        make_folder(folder, entry.parents[2])
         place = Path(tempfile.mkdtemp(prefix=f"{entry.parents[1].name}-{entry.name[:12]}.", dir=folder))
-        _admit(place, entry.parents[2])
+        admit(place, entry.parents[2])
         entry.rename(place / entry.name)
     except OSError as error:
         return f"it cannot be moved away ({error}), delete it"

@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, ProcessorMixin
 from nep.errors import InputError
 from nep.model.family import Placeholder
 from nep.model.plain_text import PlainText
+from nep.rows.dataset import DatasetRow
 
 VIDEO_MARK = "<video>"
 
@@ -58,9 +59,9 @@ class Sample:
         return len(self) - self.prompt_length
 
 
-def video_keys(row: Mapping[str, Any]) -> tuple[str, ...]:
+def video_keys(row: DatasetRow) -> tuple[str, ...]:
     """Vision-cache keys of a row's videos."""
-    return tuple(f"{row['video_id']}/{row['view']}" for _ in row["videos"])
+    return (row.clip_key,) * len(row.videos)
 
 
 class SampleBuilder:

@@ -10,8 +10,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nep.errors import InputError
-from nep.files import read_jsonl
 from nep.model.family import Placeholder
+from nep.rows.base import read_rows
+from nep.rows.clip import EncodedClip
 
 # One entry, because the order of several in a safetensors header changes from one run to the next.
 METADATA_KEY = "nep"
@@ -28,7 +29,7 @@ class VisionCache:
         self._folder = folder
         self._fingerprint = model_fingerprint
         self._index = index or folder / "index.jsonl"
-        self._rows = {row["key"]: row for row in read_jsonl(self._index)}
+        self._rows = {row.key: row for row in read_rows(EncodedClip, self._index)}
         self._open: dict[Path, Any] = {}
 
     def __contains__(self, key: object) -> bool:
@@ -56,17 +57,15 @@ class VisionCache:
     def placeholder(self, key: str) -> Placeholder:
         """What stands for the clip in a prompt."""
         row = self._row(key)
-        grid = None if row["grid"] is None else tuple(row["grid"])
-        runs = tuple((text, count) for text, count in row["placeholder"])
-        return Placeholder(row["modality"], runs, grid, row["second_per_grid"])
+        return Placeholder(row.modality, row.placeholder, row.grid, row.second_per_grid)
 
-    def _row(self, key: str) -> dict[str, Any]:
+    def _row(self, key: str) -> EncodedClip:
         if key not in self._rows:
             raise InputError(f"{self._index}: no clip {key!r} in the cache; run the encode stage for it")
         return self._rows[key]
 
-    def _path(self, kind: str, row: dict[str, Any]) -> Path:
-        return self._folder / kind / f"{row['shard']}.safetensors"
+    def _path(self, kind: str, row: EncodedClip) -> Path:
+        return self._folder / kind / f"{row.shard}.safetensors"
 
     def _tensor(self, kind: str, key: str) -> Tensor:
         path = self._path(kind, self._row(key))

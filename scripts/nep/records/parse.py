@@ -7,13 +7,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import confined, read_list, sha256_of_file, write_json, write_jsonl
+from nep.files import confined, read_list, sha256_of_file, write_json
 from nep.records.marks import marks_in
 from nep.records.schema import (
-    CUT_FOLDER,
     PUBLISHED_PREFIXES,
-    Question,
-    Record,
     bare_record,
     check_video_path,
     parse_question,
@@ -21,8 +18,11 @@ from nep.records.schema import (
     question_identity,
     record_id,
 )
-from nep.records.seedbench import Level, SeedQuestion, parse_seedbench
-from nep.rows.quarantine import Reason, Rejection, count_reasons, quarantine_row
+from nep.records.seedbench import parse_seedbench
+from nep.rows.base import Row, write_rows
+from nep.rows.quarantine import Quarantined, Reason, Rejection, count_reasons
+from nep.rows.question import Level, Question, SeedQuestion
+from nep.rows.record import CUT_FOLDER, Record
 
 STAGE = "records"
 
@@ -34,7 +34,7 @@ class Parsed:
     records: list[Record] = field(default_factory=list)
     questions: list[Question] = field(default_factory=list)
     seedbench: list[SeedQuestion] = field(default_factory=list)
-    rejected: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[Quarantined] = field(default_factory=list)
     # Marks that were taken out of texts, by the id of the record or question.
     altered: dict[str, Counter[str]] = field(default_factory=dict)
 
@@ -64,14 +64,14 @@ def parse_files(
 
 def write_parsed(parsed: Parsed, out_dir: Path) -> None:
     """Write the four JSONL files, sorted by id, and `manifest.json` with counts and SHA-256 of each."""
-    files = {
-        "records.jsonl": (record.model_dump(mode="json") for record in parsed.records),
-        "questions.jsonl": (question.model_dump(mode="json") for question in parsed.questions),
-        "seedbench_r1.jsonl": (question.model_dump(mode="json") for question in parsed.seedbench),
-        "rejected.jsonl": parsed.rejected,
+    files: dict[str, list[Row]] = {
+        "records.jsonl": sorted(parsed.records, key=_by_id),
+        "questions.jsonl": sorted(parsed.questions, key=_by_id),
+        "seedbench_r1.jsonl": sorted(parsed.seedbench, key=_by_id),
+        "rejected.jsonl": sorted(parsed.rejected, key=lambda row: (row.id, row.detail)),
     }
     for name, rows in files.items():
-        write_jsonl(out_dir / name, sorted(rows, key=_by_id))
+        write_rows(out_dir / name, rows)
     write_json(out_dir / "manifest.json", _manifest(parsed, {name: sha256_of_file(out_dir / name) for name in files}))
 
 
@@ -121,7 +121,7 @@ def _record(row: Any, videos: Path, places: dict[str, str]) -> Record:
 
 def _parse_questions(rows: list[Any], name: str, videos: Path, parsed: Parsed) -> None:
     records = {record.video: record for record in parsed.records}
-    reasons = {row["id"]: row["reason"] for row in parsed.rejected}
+    reasons = {row.id: row.reason for row in parsed.rejected}
     seen: set[str] = set()
     for index, row in enumerate(rows):
         place = f"{name}[{index}]"
@@ -139,7 +139,7 @@ def _parse_questions(rows: list[Any], name: str, videos: Path, parsed: Parsed) -
 
 
 def _question(
-    row: Any, videos: Path, records: dict[str, Record], reasons: dict[str, str], seen: set[str]
+    row: Any, videos: Path, records: dict[str, Record], reasons: dict[str, Reason], seen: set[str]
 ) -> tuple[Record, Question]:
     if not isinstance(row, dict):
         raise Rejection(Reason.BAD_QUESTION, f"expected an object, found {row!r}")
@@ -150,7 +150,9 @@ def _question(
     return record, parse_question(row, identity, record.id)
 
 
-def _record_of_question(video_path: str, videos: Path, records: dict[str, Record], reasons: dict[str, str]) -> Record:
+def _record_of_question(
+    video_path: str, videos: Path, records: dict[str, Record], reasons: dict[str, Reason]
+) -> Record:
     video = find_video(videos, video_path)
     if video in records:
         return records[video]
@@ -161,8 +163,8 @@ def _record_of_question(video_path: str, videos: Path, records: dict[str, Record
     return bare_record(video_path, video)
 
 
-def _rejected(identity: str, place: str, rejection: Rejection) -> dict[str, Any]:
-    return quarantine_row(identity, STAGE, rejection.reason, f"{place}: {rejection.detail}")
+def _rejected(identity: str, place: str, rejection: Rejection) -> Quarantined:
+    return Quarantined(id=identity, stage=STAGE, reason=rejection.reason, detail=f"{place}: {rejection.detail}")
 
 
 def _identity_of_question(row: Any, place: str) -> str:
@@ -183,8 +185,8 @@ def _is_cut(video: str) -> bool:
     return PurePosixPath(video).parts[0] == CUT_FOLDER
 
 
-def _by_id(row: dict[str, Any]) -> tuple[str, str]:
-    return row["id"], row.get("detail", "")
+def _by_id(row: Record | Question | SeedQuestion) -> str:
+    return row.id
 
 
 def _manifest(parsed: Parsed, sha256: dict[str, str]) -> dict[str, Any]:

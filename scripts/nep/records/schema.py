@@ -1,4 +1,4 @@
-"""The published rows as typed records and questions, and back from the project's own JSONL.
+"""The published rows as typed records and questions.
 
 Source of the layout: `next_event_prediction.json` and `futurebench.json` of the hub data set haonan3/V1-33K.
 """
@@ -7,24 +7,20 @@ import hashlib
 import re
 import unicodedata
 from pathlib import PurePosixPath
-from typing import Any, Literal, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from nep.errors import InputError
 from nep.records.marks import without_marks
 from nep.records.times import parse_scene_number, parse_split_scene, parse_split_time
 from nep.rows.quarantine import Reason, Rejection
+from nep.rows.question import LETTERS, Question
+from nep.rows.record import VIDEO_FOLDERS, Event, QuestionAnswer, Record
 
-CUT_FOLDER = "first_part_video"
-VIDEO_FOLDERS = ("video_dataset", CUT_FOLDER)
 # What may stand before the path that an archive has for a video.
 PUBLISHED_PREFIXES = ("V1-33K", *VIDEO_FOLDERS)
 UNKNOWN_SOURCE = "unknown"
 SLUG_LENGTH = 40
 NAME_BYTES = 255
 PATH_BYTES = 1024
-LETTERS = ("A", "B", "C", "D")
 KINDS = {"hop1": "hop1", "hop2": "hop2", "hop3": "hop3", "hop5": "interpolation", "interpolation": "interpolation"}
 CONCLUSIONS = ("right", "wrong")
 
@@ -35,85 +31,6 @@ INLINE_OPTIONS = re.compile(
 )
 LONE_LETTER = re.compile(r"\(?([A-Da-d])[).:]*")
 LETTER_AND_TEXT = re.compile(r"\(?([A-D])[).:]+\s*(.+)", re.DOTALL)
-
-Kind = Literal["hop1", "hop2", "hop3", "interpolation"]
-Letter = Literal["A", "B", "C", "D"]
-
-
-class Row(BaseModel):
-    """A row of a JSONL file: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Event(Row):
-    """What happens in one scene; scenes count from 1."""
-
-    scene: int
-    description: str
-
-
-class QuestionAnswer(Row):
-    """A question about the whole video, and its answer."""
-
-    question: str
-    answer: str
-
-
-class Record(Row):
-    """One video with its split time (seconds) and annotations; a text that the source lacks is None."""
-
-    id: str
-    video: str
-    source: str
-    split_time: float | None
-    already_cut: bool
-    split_scene: int | None = None
-    caption: str | None = None
-    caption_part1: str | None = None
-    caption_part2: str | None = None
-    events: tuple[Event, ...] = ()
-    mc_qa: tuple[QuestionAnswer, ...] = ()
-    oe_qa: tuple[QuestionAnswer, ...] = ()
-    reasoning: str | None = None
-    prediction: str | None = None
-    critique: str | None = None
-    conclusion: Literal["right", "wrong"] | None = None
-
-    @property
-    def whole_video(self) -> str:
-        """What names the whole video, whether this record has all of it or its first part: source folder and stem."""
-        path = PurePosixPath(self.video)
-        below = path.parts[1:] if path.parts[0] in VIDEO_FOLDERS else path.parts
-        return PurePosixPath(*below).with_suffix("").as_posix().casefold()
-
-
-class Question(Row):
-    """A multiple-choice question on a record's video; `options_inline`: the question's text holds its options."""
-
-    id: str
-    video_id: str
-    kind: Kind
-    question: str
-    options: dict[Letter, str] = Field(min_length=len(LETTERS))
-    answer: Letter
-    options_inline: bool
-
-
-RowT = TypeVar("RowT", bound=Row)
-
-
-def rows_as(row_type: type[RowT], rows: list[dict[str, Any]], name: str) -> list[RowT]:
-    """Read rows of the project's own JSONL back. Raises InputError with the file's `name` and the row's number."""
-    typed = []
-    for number, row in enumerate(rows, start=1):
-        try:
-            typed.append(row_type.model_validate(row))
-        except ValidationError as error:
-            item = error.errors()[0]
-            place = ".".join(map(str, item["loc"])) or "the row"
-            raise InputError(f"{name}, row {number}: {place}: {item['msg']} (found {item['input']!r})") from None
-    return typed
 
 
 def record_id(video_path: str) -> str:

@@ -5,34 +5,16 @@ Source of the layout: the annotation files of the hub data set TencentARC/SEED-B
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from nep.errors import InputError
 from nep.files import confined, read_jsonl, read_list, sha256_of_json
-from nep.records.schema import LETTERS, Letter, Row, check_video_path, clean_text, slug
-from nep.rows.quarantine import Reason, Rejection, quarantine_row
+from nep.records.schema import check_video_path, clean_text, slug
+from nep.rows.quarantine import Quarantined, Reason, Rejection
+from nep.rows.question import LETTERS, Letter, Level, SeedQuestion
 
-Level = Literal["l1", "l2", "l3"]
 CHOICES = {letter: f"choice_{letter.lower()}" for letter in LETTERS}
 HASH_LENGTH = 8
-
-
-class SeedQuestion(Row):
-    """A question on what is planned next; `video` (progress so far) and `image` (what is seen now) below the videos.
-
-    `whole_videos`: names, as `Record.whole_video` has them, that a training record of the same video would have.
-    """
-
-    id: str
-    video_id: str
-    level: Level
-    source: str
-    question: str
-    options: dict[Letter, str]
-    answer: Letter
-    video: str | None
-    image: str
-    whole_videos: tuple[str, ...]
 
 
 def read_annotations(path: Path) -> list[Any]:
@@ -44,7 +26,7 @@ def read_annotations(path: Path) -> list[Any]:
 
 def parse_seedbench(
     files: Mapping[Level, Path], videos: Path, stage: str
-) -> tuple[list[SeedQuestion], list[dict[str, Any]]]:
+) -> tuple[list[SeedQuestion], list[Quarantined]]:
     """The questions of all levels, and a quarantine row for each row that cannot be used."""
     questions: dict[str, SeedQuestion] = {}
     rejected = []
@@ -57,7 +39,8 @@ def parse_seedbench(
                     raise Rejection(Reason.DUPLICATE_QUESTION, "the same question came before")
                 questions[question.id] = question
             except Rejection as rejection:
-                rejected.append(quarantine_row(place, stage, rejection.reason, f"{place}: {rejection.detail}"))
+                detail = f"{place}: {rejection.detail}"
+                rejected.append(Quarantined(id=place, stage=stage, reason=rejection.reason, detail=detail))
     return list(questions.values()), rejected
 
 

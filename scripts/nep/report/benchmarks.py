@@ -1,63 +1,23 @@
-"""The benchmarks that a run may be evaluated on: their names and order, their splits, what guessing gives.
+"""Order and names of benchmarks and their splits, on pages and in tables.
 
-A task that is not named here is shown under its own name, after those that are.
+A task that the registry does not name is shown under its own name, after those that it does.
 """
 
-from dataclasses import dataclass
+from nep.benchmarks.registry import NAMES, OWN
+from nep.benchmarks.shown import shown
+from nep.stats.accuracy import KINDS, OVERALL
 
-OVERALL = "overall"
-SPLITS = (OVERALL, "hop1", "hop2", "hop3", "interpolation")
-SPLIT_NAMES = {
-    OVERALL: "Overall",
-    "hop1": "1 hop",
-    "hop2": "2 hops",
-    "hop3": "3 hops",
-    "interpolation": "Interpolation",
-    "l1": "Level 1",
-    "l2": "Level 2",
-    "l3": "Level 3",
-}
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """A task's name for people; `chance` is the accuracy of guessing in percent, None where questions differ in it."""
-
-    task: str
-    name: str
-    chance: float | None = None
-
-
-BENCHMARKS = (
-    Benchmark("futurebench", "FutureBench", 25.0),
-    Benchmark("seedbench_r1_l1", "SeedBench-R1, level 1", 25.0),
-    Benchmark("seedbench_r1_l2", "SeedBench-R1, level 2", 25.0),
-    Benchmark("seedbench_r1_l3", "SeedBench-R1, level 3", 25.0),
-    Benchmark("videomme", "Video-MME", 25.0),
-    Benchmark("mvbench", "MVBench"),
-    Benchmark("longvideobench_val_v", "LongVideoBench"),
-    Benchmark("tempcompass", "TempCompass"),
-    Benchmark("temporalbench", "TemporalBench"),
-)
-# Their questions are the run's own data set's, which need not be the published one.
-OWN = ("futurebench", "seedbench_r1")
-_BY_TASK = {benchmark.task: benchmark for benchmark in BENCHMARKS}
-_PLACES = {benchmark.task: place for place, benchmark in enumerate(BENCHMARKS)}
-
-
-def benchmark_of(task: str) -> Benchmark:
-    """What is known of a task."""
-    return _BY_TASK.get(task, Benchmark(task, task))
+SPLITS = (OVERALL, *KINDS)
 
 
 def is_own(task: str) -> bool:
     """Whether the questions are made by the convert stage."""
-    return task.startswith(OWN)
+    return task in OWN
 
 
 def task_order(task: str) -> tuple[int, str]:
-    """Sort key: the order of `BENCHMARKS`, then by name."""
-    return (_PLACES.get(task, len(_PLACES)), task)
+    """Sort key: the order of the registry, then by name."""
+    return (NAMES.index(task) if task in NAMES else len(NAMES), task)
 
 
 def split_order(split: str) -> tuple[int, str]:
@@ -67,4 +27,5 @@ def split_order(split: str) -> tuple[int, str]:
 
 def split_name(split: str) -> str:
     """A split's name for people."""
-    return SPLIT_NAMES.get(split, split.replace("_", " "))
+    names = {OVERALL: "Overall"} | {key: name for task in NAMES for key, name in shown(task).splits.items()}
+    return names.get(split, split.replace("_", " "))

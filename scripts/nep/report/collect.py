@@ -3,28 +3,31 @@
 import ast
 import csv
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from nep.config.whole import Config
 from nep.errors import InputError
 from nep.files import read_json, read_jsonl
 from nep.layout.models import BASE, experiment_and_stage, model_name
 from nep.report.benchmarks import is_own
+from nep.report.manifests import Row, checked
+from nep.report.quarantine import read_quarantined
+from nep.rows.base import read_rows, rows_as
+from nep.rows.clip import read_shard
+from nep.rows.cut import Cut, cuts_by_id, read_split
+from nep.rows.quarantine import Quarantined
+from nep.rows.question import AskedQuestion
+from nep.rows.sample import Sample
+from nep.rows.score import LeftOut, Score
 from nep.slurm.accounting import Cost, run_costs
 from nep.workflow.machine import FOLDER as MACHINES
 from nep.workflow.machine import Machine
 
-Row = dict[str, Any]
 Stage = Literal["base", "sft", "grpo", "reference"]
 REFERENCE = "reference"
 
-SCORE_KEYS = ("task", "variant", "split", "n", "accuracy", "ci_low", "ci_high", "unreadable", "failed")
-SAMPLE_KEYS = ("task", "question_id", "variant", "control", "completion", "parsed", "correct", "error")
-LEFT_OUT_KEYS = ("task", "reason")
-QUESTION_KEYS = ("id", "video_id", "kind", "question", "options", "answer", "record")
-QUARANTINE_KEYS = ("id", "stage", "reason", "detail")
 NOT_MEASURED = ("", "-", "NA")
 
 
@@ -33,33 +36,6 @@ class ModelName(NamedTuple):
 
     experiment: str
     stage: Stage
-
-
-@dataclass(frozen=True)
-class Score:
-    """One accuracy with its 95 % interval, None where there are too few answers for one; all three in percent.
-
-    Among the `n` answers, all counted as wrong: those without a readable answer (`unreadable`; None where a benchmark
-    reads none), and those that the model did not give because it ended in an error (`failed`).
-    """
-
-    task: str
-    variant: str
-    split: str
-    n: int
-    accuracy: float
-    ci_low: float | None
-    ci_high: float | None
-    unreadable: int | None = None
-    failed: int = 0
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A benchmark that a model was not evaluated on, and why."""
-
-    task: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +49,7 @@ class EvaluatedModel:
     experiment: str
     stage: Stage
     scores: list[Score]
-    samples: list[Row]
+    samples: list[Sample]
     left_out: tuple[LeftOut, ...] = ()
     seen: Row = field(default_factory=dict)
     cache_check: Row | None = None
@@ -96,16 +72,6 @@ class TrainingLog:
 
 
 @dataclass(frozen=True)
-class Quarantined:
-    """A record that a stage set aside, and why."""
-
-    id: str
-    stage: str
-    reason: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Job:
     """One job's cost as Snakemake's benchmark file gives it; None where the job ended before it could be measured.
 
@@ -121,8 +87,27 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a sample was asked; the last four are known where the questions are the run's own.
+
+    `video` and `image` are paths below the run's folder.
+    """
+
+    task: str
+    kind: str | None
+    question: str | None
+    options: dict[str, str] | None
+    answer: str | None
+    video_id: str | None
+    source: str | None = None
+    what_happened: str | None = None
+    video: str | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True)
 class Run:
-    """All that the report shows of a run. `questions` and `cuts` (rows of the split manifest) are keyed by id.
+    """All that the report shows of a run. `questions` and `cuts` are keyed by id.
 
     `machines`: those that ran a job of it; `accounted`: what Slurm has accounted for its jobs, nothing where it has not
     run there.
@@ -132,17 +117,25 @@ class Run:
     config: Config
     models: list[EvaluatedModel]
     training: list[TrainingLog]
-    questions: dict[str, Row]
-    cuts: dict[str, Row]
+    questions: dict[str, AskedQuestion]
+    cuts: dict[str, Cut]
     quarantined: list[Quarantined]
     jobs: list[Job]
     accounted: list[Cost]
     parameters: int | None
     machines: list[Machine]
 
-    def question_of(self, sample: Row) -> Row:
+    def asked(self, sample: Sample) -> Asked:
         """What a sample was asked, with what convert knows of it where the benchmark's questions are the run's own."""
-        return {**sample, **self.questions.get(sample["question_id"], {})} if is_own(sample["task"]) else sample
+        known = self.questions.get(sample.question_id) if is_own(sample.task) else None
+        row = known or sample
+        asked = Asked(sample.task, row.kind, row.question, row.options, row.answer, row.video_id)
+        if known is None:
+            return asked
+        facts = known.record
+        return replace(
+            asked, source=facts.source, what_happened=facts.caption_part2, video=known.video, image=known.image
+        )
 
 
 def collect_run(root: Path, config: Config) -> Run:
@@ -151,16 +144,19 @@ def collect_run(root: Path, config: Config) -> Run:
     Optional are the benchmark files, the notes on machines, the questions of SeedBench-R1, the encode shards, the base
     model's manifest and the segments.
     """
-    split_rows = read_jsonl(root / "split" / "manifest.jsonl")
-    questions = [*_read_seedbench(root), *_read_questions(root / "convert" / "futurebench.jsonl")]
+    split_rows = read_split(root / "split" / "manifest.jsonl")
+    seedbench, futurebench = (root / "convert" / f"{name}.jsonl" for name in ("seedbench_r1", "futurebench"))
+    files = [*([seedbench] if seedbench.is_file() else []), futurebench]
+    questions = [row for file in files for row in read_rows(AskedQuestion, file)]
+    shards = [read_shard(file) for file in sorted((root / "encode" / "shards").glob("*.json"))]
     return Run(
         root=root,
         config=config,
         models=[_read_model(root, name) for name in evaluated_models(config)],
         training=[_read_training(root, *name) for name in trained_models(config)],
-        questions={row["id"]: row for row in questions},
-        cuts={row["id"]: row for row in split_rows if row.get("status") == "ok"},
-        quarantined=[*read_quarantined(root, split_rows), *_read_encode_quarantined(root)],
+        questions={row.id: row for row in questions},
+        cuts=cuts_by_id(split_rows),
+        quarantined=[*read_quarantined(root, split_rows), *(row for shard in shards for row in shard.quarantined)],
         jobs=read_jobs(root / "benchmarks"),
         accounted=_read_accounted(root),
         parameters=_read_parameters(root / "models" / "base.manifest.json"),
@@ -201,13 +197,6 @@ def read_benchmark(path: Path, rule: str) -> list[Job]:
         return [_job(row, rule, ended, path) for row in csv.DictReader(stream, delimiter="\t")]
 
 
-def read_quarantined(root: Path, split_rows: list[Row]) -> list[Quarantined]:
-    """What records and split set aside; `split_rows` are the rows of the split manifest."""
-    rejected, split = root / "records" / "rejected.jsonl", root / "split" / "manifest.jsonl"
-    set_aside = [row for row in split_rows if row.get("status") == "quarantined"]
-    return [*_as_quarantined(read_jsonl(rejected), rejected), *_as_quarantined(set_aside, split)]
-
-
 def _read_accounted(root: Path) -> list[Cost]:
     """Costs by rule from Slurm; a cluster without accounting has none, which the report's log says."""
     try:
@@ -217,42 +206,19 @@ def _read_accounted(root: Path) -> list[Cost]:
         return []
 
 
-def checked(rows: list[Row], path: Path, keys: tuple[str, ...]) -> list[Row]:
-    """`rows`, each of them an object with all of `keys`. Raises InputError that names file and row."""
-    for number, row in enumerate(rows, start=1):
-        if not isinstance(row, dict):
-            raise InputError(f"{path}, row {number}: expected an object, found {row!r}")
-        if absent := [key for key in keys if key not in row]:
-            raise InputError(f"{path}, row {number}: no key {absent[0]!r} (found {', '.join(sorted(row)) or 'none'})")
-    return rows
-
-
-def _read_questions(path: Path) -> list[Row]:
-    return checked(read_jsonl(path), path, QUESTION_KEYS)
-
-
-def _read_seedbench(root: Path) -> list[Row]:
-    path = root / "convert" / "seedbench_r1.jsonl"
-    return _read_questions(path) if path.is_file() else []
-
-
 def _read_model(root: Path, name: ModelName) -> EvaluatedModel:
     experiment, stage = name
     folder = root / "evaluate" / (experiment if stage in (BASE, REFERENCE) else model_name(experiment, stage))
-    scores_file, samples_file = folder / "scores.json", folder / "samples.jsonl"
+    scores_file = folder / "scores.json"
     content = read_json(scores_file)
     if not isinstance(content, dict) or not isinstance(content.get("scores"), list):
         raise InputError(f"{scores_file}: expected an object with a list 'scores'")
-    rows = checked(content["scores"], scores_file, SCORE_KEYS)
-    samples = checked(read_jsonl(samples_file), samples_file, SAMPLE_KEYS)
-    left_out = checked(content.get("left_out", []), scores_file, LEFT_OUT_KEYS)
     return EvaluatedModel(
         experiment=experiment,
         stage=stage,
-        # A kind of question without an answer that counts has no accuracy.
-        scores=[Score(**{key: row[key] for key in SCORE_KEYS}) for row in rows if row["accuracy"] is not None],
-        samples=samples,
-        left_out=tuple(LeftOut(row["task"], row["reason"]) for row in left_out),
+        scores=rows_as(Score, content["scores"], str(scores_file)),
+        samples=read_rows(Sample, folder / "samples.jsonl"),
+        left_out=tuple(rows_as(LeftOut, content.get("left_out", []), str(scores_file))),
         seen=content.get("vision", {}),
         cache_check=content.get("cache_check") or None,
     )
@@ -265,16 +231,6 @@ def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:
     validation = checked(read_jsonl(validation_file), validation_file, ("step",))
     manifest = checked([read_json(folder / "manifest.json")], folder / "manifest.json", ("skipped_steps",))
     return TrainingLog(experiment, stage, metrics, validation, manifest[0]["skipped_steps"])
-
-
-def _read_encode_quarantined(root: Path) -> list[Quarantined]:
-    shards = sorted((root / "encode" / "shards").glob("*.json"))
-    return [row for shard in shards for row in _as_quarantined(read_json(shard).get("quarantined", []), shard)]
-
-
-def _as_quarantined(rows: list[Row], path: Path) -> list[Quarantined]:
-    rows = checked(rows, path, QUARANTINE_KEYS)
-    return [Quarantined(**{key: str(row[key]) for key in QUARANTINE_KEYS}) for row in rows]
 
 
 def _read_parameters(manifest: Path) -> int | None:

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nep.report.benchmarks import OVERALL
-from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Row, Run, Score
+from nep.report.collect import BASE, REFERENCE, Asked, EvaluatedModel, ModelName, Run
 from nep.report.results_table import answers_to, compare_answers, headline_variants, result_tables
+from nep.rows.sample import Sample
+from nep.rows.score import Score
 from nep.stats.accuracy import wilson_interval
 from nep.stats.paired import Paired
 
@@ -71,12 +73,12 @@ def breakdowns(run: Run) -> list[Breakdown]:
     for task, variant in headline_variants(result_tables(run)).items():
         answered = [(model.name, answers_to(model, task, variant)) for model in run.models]
         asked = {identity: row for _, samples in answered for identity, row in samples.items()}
-        questions = {identity: run.question_of(row) for identity, row in asked.items()}
+        questions = {identity: run.asked(row) for identity, row in asked.items()}
         lengths = _thirds({identity: _seconds(run, row) for identity, row in questions.items()})
         kinds: dict[str, dict[str, str | None]] = {
             "Place of the true option": {identity: _true_place(row) for identity, row in questions.items()},
             "Length of what is seen": lengths,
-            "Source": {identity: _source(row) for identity, row in questions.items()},
+            "Source": {identity: row.source for identity, row in questions.items()},
         }
         for title, names in kinds.items():
             groups = {identity: name for identity, name in names.items() if name is not None}
@@ -107,8 +109,8 @@ def _compared(models: list[EvaluatedModel], task: str, variant: str) -> list[Com
 
 
 def _pairs(
-    answered: list[tuple[ModelName, dict[str, Row]]],
-) -> Iterator[tuple[tuple[ModelName, dict[str, Row]], tuple[ModelName, dict[str, Row]]]]:
+    answered: list[tuple[ModelName, dict[str, Sample]]],
+) -> Iterator[tuple[tuple[ModelName, dict[str, Sample]], tuple[ModelName, dict[str, Sample]]]]:
     """Base and trained models, stages of one experiment, one stage of two experiments, anything and a reference."""
     for place, after in enumerate(answered):
         for before in answered[:place]:
@@ -117,19 +119,14 @@ def _pairs(
                 yield before, after
 
 
-def _true_place(row: Row) -> str | None:
-    answer, options = row.get("answer"), row.get("options")
-    return answer if isinstance(options, dict) and answer in options else None
+def _true_place(asked: Asked) -> str | None:
+    return asked.answer if asked.options and asked.answer in asked.options else None
 
 
-def _source(row: Row) -> str | None:
-    return (row.get("record") or {}).get("source") or row.get("source")
-
-
-def _seconds(run: Run, row: Row) -> float | None:
+def _seconds(run: Run, asked: Asked) -> float | None:
     """Length of the part that the model sees; None for a video that the split manifest does not have."""
-    cut = run.cuts.get(row.get("video_id"))
-    return cut["first"]["frames"] / cut["fps"] if cut else None
+    cut = run.cuts.get(asked.video_id)
+    return cut.first.frames / cut.fps if cut else None
 
 
 def _thirds(seconds: dict[str, float | None]) -> dict[str, str | None]:
@@ -141,7 +138,7 @@ def _thirds(seconds: dict[str, float | None]) -> dict[str, str | None]:
 
 
 def _breakdown(
-    task: str, variant: str, title: str, group_of: dict[str, str], answered: list[tuple[ModelName, dict[str, Row]]]
+    task: str, variant: str, title: str, group_of: dict[str, str], answered: list[tuple[ModelName, dict[str, Sample]]]
 ) -> Breakdown:
     sizes = {group: list(group_of.values()).count(group) for group in group_of.values()}
     largest = sorted(sizes, key=lambda group: (-sizes[group], group))[:MOST_GROUPS]
@@ -153,12 +150,22 @@ def _breakdown(
         cells = []
         for group in groups:
             right = [
-                row["correct"]
+                row.correct
                 for identity, row in samples.items()
-                if group_of.get(identity) == group and row["correct"] is not None
+                if group_of.get(identity) == group and row.correct is not None
             ]
             low, high = wilson_interval(sum(right), len(right)) if right else (0.0, 1.0)
             share = sum(right) / len(right) if right else 0.0
-            cells.append(Score(task, variant, OVERALL, len(right), 100 * share, 100 * low, 100 * high))
+            cells.append(
+                Score(
+                    task=task,
+                    variant=variant,
+                    split=OVERALL,
+                    n=len(right),
+                    accuracy=100 * share,
+                    ci_low=100 * low,
+                    ci_high=100 * high,
+                )
+            )
         rows.append((name, cells))
     return Breakdown(task, variant, title, groups, [sizes[group] for group in groups], rows)

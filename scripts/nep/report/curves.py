@@ -5,26 +5,18 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nep.report.collect import BASE, REFERENCE, Row, Run, Score, Stage, TrainingLog
+from nep.report.collect import BASE, REFERENCE, Run, Stage, TrainingLog
+from nep.report.manifests import Row
+from nep.report.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, nice_ticks, scale
 from nep.report.results_table import ResultTable
+from nep.rows.score import Score
 
-WIDTH, HEIGHT = 340, 190
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 22
 MOST_POINTS = 160
 SMOOTHING_SHARE = 0.05
-TICKS = 4
 TABLE_ROWS = 20
 COLOURS = 6
 
 Point = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A grid line: its place in SVG units and its label."""
-
-    place: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -133,16 +125,6 @@ def thin(points: list[Point], most: int) -> list[Point]:
     return [(points[0][0], means[0][1]), *means[1:-1], (points[-1][0], means[-1][1])]
 
 
-def nice_ticks(low: float, high: float, count: int = TICKS) -> list[float]:
-    """Round numbers that enclose [low, high], about `count` steps of 1, 2, 2.5 or 5 times a power of ten."""
-    span = high - low or abs(high) or 1.0
-    power = 10 ** math.floor(math.log10(span / count))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power * count >= span * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    last = max(last, first + 1)
-    return [round(place * step, 12) for place in range(first, last + 1)]
-
-
 def format_value(value: float, percent: bool = False) -> str:
     """Three significant digits; shares as percent."""
     if percent:
@@ -152,12 +134,6 @@ def format_value(value: float, percent: bool = False) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    """The linear map that takes `low` to `start` and `high` to `end`."""
-    span = high - low or 1.0
-    return lambda value: start + (value - low) / span * (end - start)
 
 
 def _panel(quantity: Quantity, logs: list[TrainingLog], colour_of: Callable[[TrainingLog], str]) -> Panel | None:

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from nep.files import read_json, read_jsonl, write_text
+from nep.files import read_json, write_text
 from nep.layout.datasets import VALIDATION
-from nep.records.schema import Record, rows_as
-from nep.report import curves
-from nep.report.collect import Quarantined, Row, checked, read_quarantined
-from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, part_frames
+from nep.report import plots
+from nep.report.frames import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, part_frames
 from nep.report.histogram import Histogram, category_histogram, count_histogram, share_histogram
+from nep.report.manifests import Row, checked
+from nep.report.quarantine import quarantine_counts, read_quarantined
 from nep.report.rendering import format_duration, template
-from nep.report.results_table import quarantine_counts
+from nep.rows.base import read_rows
+from nep.rows.cut import Cut, cuts_by_id, read_split
+from nep.rows.quarantine import Quarantined
+from nep.rows.record import Record
 
 SAMPLES = 6
 MOST_SOURCES = 40
@@ -38,18 +41,17 @@ WAY_NAMES = {
     "whole": "Published already cut, all packets copied",
     "encode": "Whole video encoded",
 }
-CUT_KEYS = ("id", "way", "why", "encoded_frames", "source_frames", "duration", "first", "second")
 FILE_KEYS = ("rows", "left_out")
 NUMBER = re.compile(r"\b\d+\b")
 
 
 @dataclass(frozen=True)
 class CardData:
-    """What the card shows of the run at `root`; `cuts` are the split manifest's rows of cut videos, by id."""
+    """What the card shows of the run at `root`; `cuts` are the cut videos by id, `convert` that stage's manifest."""
 
     root: Path
     records: list[Record]
-    cuts: dict[str, Row]
+    cuts: dict[str, Cut]
     quarantined: list[Quarantined]
     convert: Row
 
@@ -147,19 +149,14 @@ def write_data_card(root: Path, run_name: str, out: Path) -> None:
 
 def collect_card(root: Path) -> CardData:
     """Read what records, split and convert left at `root`."""
-    records, split, convert = (
-        root / "records" / "records.jsonl",
-        root / "split" / "manifest.jsonl",
-        root / "convert" / "manifest.json",
-    )
-    split_rows = checked(read_jsonl(split), split, ("id", "status"))
+    convert = root / "convert" / "manifest.json"
+    split_rows = read_split(root / "split" / "manifest.jsonl")
     (manifest,) = checked([read_json(convert)], convert, ("files", "records"))
     checked(list(manifest["files"].values()), convert, FILE_KEYS)
-    cuts = checked([row for row in split_rows if row["status"] == "ok"], split, CUT_KEYS)
     return CardData(
         root=root,
-        records=rows_as(Record, read_jsonl(records), str(records)),
-        cuts={row["id"]: row for row in cuts},
+        records=read_rows(Record, root / "records" / "records.jsonl"),
+        cuts=cuts_by_id(split_rows),
         quarantined=read_quarantined(root, split_rows),
         convert=manifest,
     )
@@ -188,7 +185,7 @@ def render_card(card: CardData, run_name: str) -> str:
         rules=list(dict.fromkeys(rule for row in choices for rule in row.rules)),
         set_aside=set_aside(card.quarantined),
         samples=select_samples(card),
-        geometry=curves,
+        geometry=plots,
     )
 
 
@@ -218,7 +215,7 @@ def length_histogram(sources: list[SourceRow]) -> Histogram:
 def position_histogram(card: CardData) -> Histogram | None:
     """Where in the video the cut lies; videos that were published already cut have no known place."""
     shares = [
-        record.split_time / card.cuts[record.id]["duration"]
+        record.split_time / card.cuts[record.id].duration
         for record in card.records
         if record.id in card.cuts and record.split_time is not None
     ]
@@ -254,8 +251,8 @@ def way_rows(card: CardData) -> list[WayRow]:
         WayRow(
             way=WAY_NAMES[way],
             videos=len(rows),
-            frames=sum(row["source_frames"] for row in rows),
-            encoded=sum(row["encoded_frames"] for row in rows),
+            frames=sum(row.source_frames for row in rows),
+            encoded=sum(row.encoded_frames for row in rows),
         )
         for way, rows in by_way.items()
         if rows
@@ -264,13 +261,13 @@ def way_rows(card: CardData) -> list[WayRow]:
 
 def why_counts(card: CardData) -> list[tuple[str, int]]:
     """(why a video was not copied, videos), the most frequent first; reasons that differ in a number are one."""
-    counts = Counter(NUMBER.sub("…", row["why"]) for row in card.cuts.values() if row["why"])
+    counts = Counter(NUMBER.sub("…", row.why) for row in card.cuts.values() if row.why)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def encoded_histogram(card: CardData) -> Histogram | None:
     """Which share of a video's frames was re-encoded, of the videos that were cut here."""
-    shares = [row["encoded_frames"] / row["source_frames"] for row in card.cuts.values() if row["second"]]
+    shares = [row.encoded_frames / row.source_frames for row in card.cuts.values() if row.second]
     return share_histogram("Re-encoded frames", "share of each video's frames", shares) if shares else None
 
 
@@ -306,7 +303,7 @@ def set_aside(quarantined: list[Quarantined]) -> list[SetAside]:
 
 def select_samples(card: CardData) -> list[Sample]:
     """`SAMPLES` records with both parts, in the order of a hash of the id, from each source in turn."""
-    whole = {record.id: record for record in card.records if card.cuts.get(record.id, {}).get("second")}
+    whole = {record.id: record for record in card.records if record.id in card.cuts and card.cuts[record.id].second}
     chosen = alternate(list(whole), {identity: record.source for identity, record in whole.items()})[:SAMPLES]
     return [_sample(card, whole[identity]) for identity in chosen]
 
@@ -315,24 +312,24 @@ def _sample(card: CardData, record: Record) -> Sample:
     cut = card.cuts[record.id]
     return Sample(
         record=record,
-        duration=cut["duration"],
+        duration=cut.duration,
         cut=record.split_time,
-        first=part_frames(card.root, cut["first"], FIRST_FRAMES),
-        second=part_frames(card.root, cut["second"], SECOND_FRAMES),
+        first=part_frames(card.root, cut.first, FIRST_FRAMES),
+        second=part_frames(card.root, cut.second, SECOND_FRAMES),
     )
 
 
-def _source_row(name: str, records: list[Record], cuts: dict[str, Row]) -> SourceRow:
-    durations = [cuts[record.id]["duration"] for record in records if record.id in cuts]
+def _source_row(name: str, records: list[Record], cuts: dict[str, Cut]) -> SourceRow:
+    durations = [cuts[record.id].duration for record in records if record.id in cuts]
     return SourceRow(name, len(records), len(durations), lengths_of(durations), sum(durations))
 
 
-def _way(row: Row) -> str:
-    return "whole" if row["way"] == "copy" and row["second"] is None else row["way"]
+def _way(row: Cut) -> str:
+    return "whole" if row.way == "copy" and row.second is None else row.way
 
 
 def _facts(card: CardData) -> list[tuple[str, str]]:
-    seconds = sum(row["duration"] for row in card.cuts.values())
+    seconds = sum(row.duration for row in card.cuts.values())
     return [
         (f"{len(card.records):,}", "records"),
         (f"{len({record.source for record in card.records}):,}", "sources"),

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from nep.benchmarks.shown import shown
 from nep.files import atomic_path, write_text
-from nep.report.benchmarks import benchmark_of, split_name
+from nep.report.benchmarks import split_name
 from nep.report.collect import REFERENCE, EvaluatedModel, ModelName
 from nep.report.results_table import CSV_COLUMNS, STAGE_NAMES, Cell, ResultTable, TableRow, score_table
 
@@ -124,7 +125,7 @@ def _environment(columns: int, heads: list[str], body: list[str], caption: str, 
 
 
 def _benchmark(task: str) -> str:
-    return escape_latex(benchmark_of(task).name)
+    return escape_latex(shown(task).title)
 
 
 def _model(model: TableRow | ModelName) -> str:

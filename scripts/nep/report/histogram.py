@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nep.report.curves import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, nice_ticks, scale
+from nep.report.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, nice_ticks, scale
 
 BINS = 20
 GAP = 1.5

@@ -4,11 +4,12 @@ from typing import Any
 
 import yaml
 
+from nep.benchmarks.shown import shown
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.whole import Config
 from nep.layout.models import TRAINING_STAGES
-from nep.report.benchmarks import OVERALL, benchmark_of, is_own, split_name
+from nep.report.benchmarks import OVERALL, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
 from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
 
@@ -112,8 +113,8 @@ def _score_table(run: Run, model: EvaluatedModel) -> list[str]:
 
 def _chance_sentence(model: EvaluatedModel) -> str:
     asked = dict.fromkeys(score.task for score in model.scores)
-    chances = [f"{benchmark.name} {benchmark.chance:g} %" for benchmark in map(benchmark_of, asked) if benchmark.chance]
-    left_out = [f"{benchmark_of(row.task).name} ({_line(row.reason)})" for row in model.left_out]
+    chances = [f"{benchmark.title} {benchmark.chance:g} %" for benchmark in map(shown, asked) if benchmark.chance]
+    left_out = [f"{shown(row.task).title} ({_line(row.reason)})" for row in model.left_out]
     stated = (("Guessing gives", chances), ("Not evaluated", left_out))
     return " ".join(f"{what}: {', '.join(parts)}." for what, parts in stated if parts)
 
@@ -130,7 +131,7 @@ def _control_sentence(model: EvaluatedModel, config: Config) -> str:
 
 def _benchmark(config: Config, task: str) -> str:
     """The name of the published benchmark, where the questions come from a hub."""
-    name, is_local = benchmark_of(task).name, is_own(task) and config.source.kind != "hub"
+    name, is_local = shown(task).title, is_own(task) and config.source.kind != "hub"
     return f"{name}-like questions of a local data set" if is_local else name
 
 

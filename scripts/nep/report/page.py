@@ -5,17 +5,19 @@ from pathlib import Path
 
 import yaml
 
+from nep.benchmarks.shown import PublishedTable, shown
 from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
 from nep.layout.stages import stage_of
-from nep.report import comparison, cost, curves, overview, published, results_table
-from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order, task_order
+from nep.report import comparison, cost, curves, overview, plots, published, results_table
+from nep.report.benchmarks import OVERALL, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
 from nep.report.cost import RuleCost, rule_costs, total_cost
 from nep.report.examples import Example, compared_models, select_examples
 from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
+from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
 from nep.report.results_table import STAGE_NAMES, ControlRow, ResultTable, TableRow
 from nep.slurm import accounting
@@ -42,7 +44,7 @@ class BenchmarkPart:
     tables: list[tuple[ResultTable, list[tuple[str | None, list[TableRow]]]]]
     plots: list[curves.IntervalPlot]
     breakdowns: list[comparison.Breakdown]
-    published: list[published.PublishedTable]
+    published: list[PublishedTable]
 
 
 def write_report(run: Run, folder: Path) -> None:
@@ -62,13 +64,13 @@ def render_page(run: Run) -> str:
     compared, examples = comparison.comparisons(run), select_examples(run)
     models = [model.name for model in run.models]
     return template("report.html").render(
-        benchmark_of=benchmark_of,
+        shown=shown,
         split_name=split_name,
         stage_names=STAGE_NAMES,
         variant_name=variant_name,
         variant_notes=variant_notes(run.config.report),
         series_colour=curves.series_colour,
-        geometry=curves,
+        geometry=plots,
         title=run.config.report.title,
         run_name=run.config.run,
         lead=lead_sentence(run, tables),
@@ -91,7 +93,7 @@ def render_page(run: Run) -> str:
         kinds=sorted({example.kind for example in examples if example.kind}, key=split_order),
         sampled=sorted({example.task for example in examples}, key=task_order),
         cuts=len(run.cuts),
-        quarantine_counts=results_table.quarantine_counts(run.quarantined),
+        quarantine_counts=quarantine_counts(run.quarantined),
         quarantined=run.quarantined[:MOST_QUARANTINE_ROWS],
         quarantined_left_out=max(0, len(run.quarantined) - MOST_QUARANTINE_ROWS),
         costs=costs,
@@ -105,7 +107,6 @@ def render_page(run: Run) -> str:
         longest=max((stage.cost.seconds for stage in stages if stage.cost), default=0.0),
         description=overview.run_description(run),
         changes=overview.config_changes(run.config),
-        published=published,
         others=[model for model in run.models if model.stage == REFERENCE and model.seen],
         cache_checks=[(model.name, model.cache_check) for model in run.models if model.cache_check],
         compared=compared_models(models),
@@ -160,7 +161,7 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
         names = (variant_name(row.variant), results_table.CONTROL_NAMES[row.control])
-        groups.setdefault(" · ".join((benchmark_of(row.task).name, *names)), []).append(row)
+        groups.setdefault(" · ".join((shown(row.task).title, *names)), []).append(row)
     return list(groups.items())
 
 
@@ -174,7 +175,7 @@ def lead_sentence(run: Run, tables: list[ResultTable]) -> str:
     task = "A model sees the first part of a video and says what happens next"
     if not tables or not tables[0].overall:
         return f"{task}."
-    table, chance = tables[0], benchmark_of(tables[0].task).chance
+    table, chance = tables[0], shown(tables[0].task).chance
     accuracies = {model: cell.score.accuracy for model, cell in table.overall.items() if model.stage != REFERENCE}
     trained = {model: value for model, value in accuracies.items() if model.stage != BASE}
     best = max(trained, key=lambda model: trained[model]).experiment if trained else BASE

@@ -1,13 +1,15 @@
 """Scores as a CSV file and as the tables of the page: one over all benchmarks, one for each way of asking."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from nep.report.benchmarks import OVERALL, benchmark_of, split_order, task_order
-from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Quarantined, Row, Run, Score, Stage
+from nep.benchmarks.shown import shown
+from nep.report.benchmarks import OVERALL, split_order, task_order
+from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Run, Stage
+from nep.rows.sample import Sample
+from nep.rows.score import Score
 from nep.stats.paired import Paired, paired
 
 CSV_COLUMNS = (
@@ -142,23 +144,23 @@ def headline_variants(tables: Iterable[ResultTable]) -> dict[str, str]:
     return variants
 
 
-def answers_to(model: EvaluatedModel, task: str, variant: str, control: str | None = None) -> dict[str, Row]:
+def answers_to(model: EvaluatedModel, task: str, variant: str, control: str | None = None) -> dict[str, Sample]:
     """A model's samples by question; without a `control`, those with the frames as they are."""
     return {
-        row["question_id"]: row
+        row.question_id: row
         for row in model.samples
-        if (row["task"], row["variant"], row["control"]) == (task, variant, control)
+        if (row.task, row.variant, row.control) == (task, variant, control)
     }
 
 
-def compare_answers(first: dict[str, Row], second: dict[str, Row]) -> Paired | None:
+def compare_answers(first: dict[str, Sample], second: dict[str, Sample]) -> Paired | None:
     """Right answers to the questions that both hold and that are right or wrong, not in part; None without any."""
     shared = sorted(
-        key for key in first.keys() & second.keys() if None not in (first[key]["correct"], second[key]["correct"])
+        key for key in first.keys() & second.keys() if None not in (first[key].correct, second[key].correct)
     )
     if not shared:
         return None
-    return paired([first[identity]["correct"] for identity in shared], [second[key]["correct"] for key in shared])
+    return paired([first[key].correct for key in shared], [second[key].correct for key in shared])
 
 
 def left_out_rows(run: Run) -> list[LeftOutRow]:
@@ -192,7 +194,7 @@ def control_rows(run: Run) -> list[ControlRow]:
 
 def describe_control(ordered: Score, controlled: Score) -> str:
     """What a control says, from the two intervals alone; beside chance, where the benchmark has one."""
-    chance = benchmark_of(ordered.task).chance
+    chance = shown(ordered.task).chance
     if chance is not None:
         if ordered.ci_low <= chance:
             return "Not above chance to begin with: there is nothing to lose."
@@ -225,12 +227,6 @@ def parsing_rows(run: Run) -> list[ParsingRow]:
                 )
             )
     return rows
-
-
-def quarantine_counts(quarantined: list[Quarantined]) -> list[tuple[str, str, int]]:
-    """(stage, reason, number of records), the most frequent first."""
-    counts = Counter((row.stage, row.reason) for row in quarantined)
-    return [(*key, count) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
 
 def find_score(model: EvaluatedModel, task: str, variant: str, split: str) -> Score | None:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
+from nep.benchmarks.shown import shown
 from nep.errors import InputError
-from nep.report.benchmarks import OVERALL, benchmark_of, split_name, split_order
+from nep.report.benchmarks import OVERALL, split_name, split_order
 from nep.report.collect import REFERENCE
 from nep.report.results_table import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS, STAGE_NAMES
 
@@ -53,7 +54,7 @@ def _split_table(rows: list[Row]) -> str:
         interval = f"{float(overall['ci_low']):.1f}-{float(overall['ci_high']):.1f}" if known else ""
         cells = [f"{float(scores[split]['accuracy']):.1f}" if split in scores else "" for split in splits]
         lines.append([model, *cells, interval])
-    name = benchmark_of(rows[0]["task"]).name
+    name = shown(rows[0]["task"]).title
     return f"{name}, answers '{rows[0]['variant']}': accuracy in percent\n{_aligned(lines)}"
 
 
@@ -65,7 +66,7 @@ def _control_table(rows: list[Row]) -> str:
     for model in _in_order(_model_of(row) for row in rows):
         scores = {row["variant"]: row["accuracy"] for row in rows if _model_of(row) == model}
         lines.append([model, *(f"{float(scores[item]):.1f}" if item in scores else "" for item in variants)])
-    name = benchmark_of(rows[0]["task"]).name
+    name = shown(rows[0]["task"]).title
     return f"{name}, controls, overall: frames in order beside changed frames\n{_aligned(lines)}"
 
 

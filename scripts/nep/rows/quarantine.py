@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any
+
+from nep.rows.base import Row
 
 
 class Reason(StrEnum):
@@ -15,6 +16,11 @@ class Reason(StrEnum):
     BAD_SPLIT_TIME = "bad_split_time"
     MISSING_VIDEO = "missing_video"
     EMPTY_VIDEO = "empty_video"
+
+    ANSWER_INVALID = "answer_invalid"
+    ANSWER_TRUNCATED = "answer_truncated"
+    ANSWER_REFUSED = "answer_refused"
+    ANSWER_FAILED = "answer_failed"
 
     BAD_QUESTION = "bad_question"
     DUPLICATE_QUESTION = "duplicate_question"
@@ -41,11 +47,15 @@ class Rejection(Exception):  # noqa: N818 - a verdict about one row, not an erro
         self.detail = detail
 
 
-def quarantine_row(identity: str, stage: str, reason: Reason, detail: str) -> dict[str, Any]:
-    """The row of `rejected.jsonl`; the split manifest adds `"status": "quarantined"`."""
-    return {"id": identity, "stage": stage, "reason": str(reason), "detail": detail}
+class Quarantined(Row):
+    """A row of `rejected.jsonl`: what a stage set aside, and why."""
+
+    id: str
+    stage: str
+    reason: Reason
+    detail: str
 
 
-def count_reasons(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
-    """How many rows each reason has; rows without a reason do not count."""
-    return dict(sorted(Counter(row["reason"] for row in rows if "reason" in row).items()))
+def count_reasons(rows: Iterable[Quarantined]) -> dict[str, int]:
+    """How many rows each reason has."""
+    return dict(sorted(Counter(str(row.reason) for row in rows).items()))

@@ -14,7 +14,7 @@ from av.stream import Stream
 from nep.rows.quarantine import Reason, Rejection
 from nep.split.late_track import delay_sound
 from nep.split.mp4 import create_mp4
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 
 Timed = tuple[Fraction, int, Packet, Stream, int]
 
@@ -25,7 +25,7 @@ def add_audio(part: Path, source: Path, begin: Fraction, end: Fraction | None) -
     Only packets that lie wholly within the stretch are taken: none sounds of the other part. They begin at 0, less than
     one packet early, so that no edit list is needed; where silence goes before them, at their own time. Returns the
     track's codec, None where the source has no sound there or MP4 cannot hold its codec. Raises Rejection
-    (split_not_exact) if the pictures' time stamps change.
+    (split_not_exact) if the frames' time stamps change.
     """
     with av.open(str(source)) as sounding:
         if not sounding.streams.audio:
@@ -43,24 +43,24 @@ def add_audio(part: Path, source: Path, begin: Fraction, end: Fraction | None) -
             starting = next(sounds, None)
             if starting is None:
                 return None
-            _mux(target, _pictures(container, video, shown), itertools.chain([starting], sounds))
+            _mux(target, _frames(container, video, shown), itertools.chain([starting], sounds))
     late, _, packet, *_ = starting
     if late > (packet.duration or 0) * packet.time_base:
         delay_sound(mixed, late)
     if _stamps(mixed) != _stamps(part):
-        raise Rejection(Reason.SPLIT_NOT_EXACT, "adding the sound moves the pictures")
+        raise Rejection(Reason.SPLIT_NOT_EXACT, "adding the sound moves the frames")
     mixed.replace(part)
     return track.codec_context.name
 
 
-def _mux(target: OutputContainer, pictures: Iterator[Timed], sounds: Iterator[Timed]) -> None:
-    for _, _, packet, stream, offset in heapq.merge(pictures, sounds, key=lambda timed: timed[:2]):
+def _mux(target: OutputContainer, frames: Iterator[Timed], sounds: Iterator[Timed]) -> None:
+    for _, _, packet, stream, offset in heapq.merge(frames, sounds, key=lambda timed: timed[:2]):
         packet.stream = stream
         packet.pts, packet.dts = packet.pts - offset, packet.dts - offset
         target.mux(packet)
 
 
-def _pictures(container: InputContainer, video: Stream, shown: Stream) -> Iterator[Timed]:
+def _frames(container: InputContainer, video: Stream, shown: Stream) -> Iterator[Timed]:
     for packet in container.demux(video):
         if packet.size:
             yield packet.dts * packet.time_base, 0, packet, shown, 0

@@ -1,4 +1,4 @@
-"""Which packets of a video are copied into which part, and which pictures are encoded anew: pure arithmetic."""
+"""Which packets of a video are copied into which part, and which frames are re-encoded: pure arithmetic."""
 
 import bisect
 import itertools
@@ -13,52 +13,52 @@ from nep.video.packets import IrregularStreamError, PacketList
 class CutPlan:
     """A cut, in places of packets in decode order and in PTS.
 
-    Packets [0, head_end) are copied to the first part, [tail_start, ∞) to the second. The pictures `first_anew` and
-    `second_anew` (ascending) are decoded from [decode_start, tail_start) and encoded: those of the first part that are
-    stored among pictures of the second, and those of the second part up to the first picture at which decoding can
-    start. `first_pts` and `second_pts`: all pictures of each part, in the order in which they are written. `durations`
-    holds every picture's duration by its PTS; `encoder_id` is an id of parameter sets that the source does not use.
+    Packets [0, head_end) are copied to the first part, [tail_start, ∞) to the second. The frames `first_reencoded` and
+    `second_reencoded` (ascending) are decoded from [decode_start, tail_start) and encoded: those of the first part that
+    are stored among frames of the second, and those of the second part up to the first frame at which decoding can
+    start. `first_pts` and `second_pts`: all frames of each part, in the order in which they are written. `durations`
+    holds every frame's duration by its PTS; `encoder_id` is an id of parameter sets that the source does not use.
     """
 
     head_end: int
     tail_start: int
     decode_start: int
-    first_anew: tuple[int, ...]
-    second_anew: tuple[int, ...]
+    first_reencoded: tuple[int, ...]
+    second_reencoded: tuple[int, ...]
     first_pts: tuple[int, ...]
     second_pts: tuple[int, ...]
     durations: dict[int, int]
     encoder_id: int
 
     @cached_property
-    def anew(self) -> frozenset[int]:
-        """PTS of all pictures to encode."""
-        return frozenset((*self.first_anew, *self.second_anew))
+    def reencoded(self) -> frozenset[int]:
+        """PTS of all frames to encode."""
+        return frozenset((*self.first_reencoded, *self.second_reencoded))
 
     @cached_property
     def last_of_first(self) -> int:
-        """PTS of the first part's last picture."""
+        """PTS of the first part's last frame."""
         return max(self.first_pts)
 
 
 def plan_cut(packets: PacketList, cut: int) -> CutPlan:
-    """Plan the cut of a stream into PTS < `cut` and PTS ≥ `cut`; both sides must have a picture."""
+    """Plan the cut of a stream into PTS < `cut` and PTS ≥ `cut`; both sides must have a frame."""
     shown = packets.timeline.pts
     before = bisect.bisect_left(shown, cut)
     head_end = _contiguous_prefix(packets.pts, shown[:before])
     tail_start = _first_separate_idr(packets, cut)
-    first_anew = shown[head_end:before]
-    second_anew = tuple(sorted(pts for pts in packets.pts[:tail_start] if pts >= cut))
-    anew = {*first_anew, *second_anew}
-    first_needed = next((place for place, pts in enumerate(packets.pts) if pts in anew), tail_start)
+    first_reencoded = shown[head_end:before]
+    second_reencoded = tuple(sorted(pts for pts in packets.pts[:tail_start] if pts >= cut))
+    reencoded = {*first_reencoded, *second_reencoded}
+    first_needed = next((place for place, pts in enumerate(packets.pts) if pts in reencoded), tail_start)
     return CutPlan(
         head_end=head_end,
         tail_start=tail_start,
-        decode_start=_last_idr(packets, first_needed) if anew else tail_start,
-        first_anew=first_anew,
-        second_anew=second_anew,
-        first_pts=(*packets.pts[:head_end], *first_anew),
-        second_pts=(*second_anew, *packets.pts[tail_start:]),
+        decode_start=_last_idr(packets, first_needed) if reencoded else tail_start,
+        first_reencoded=first_reencoded,
+        second_reencoded=second_reencoded,
+        first_pts=(*packets.pts[:head_end], *first_reencoded),
+        second_pts=(*second_reencoded, *packets.pts[tail_start:]),
         durations=packets.timeline.durations,
         encoder_id=_unused_id(packets.parameter_ids),
     )
@@ -71,8 +71,8 @@ def plan_whole(packets: PacketList) -> CutPlan:
         head_end=count,
         tail_start=count,
         decode_start=count,
-        first_anew=(),
-        second_anew=(),
+        first_reencoded=(),
+        second_reencoded=(),
         first_pts=packets.pts,
         second_pts=(),
         durations=packets.timeline.durations,

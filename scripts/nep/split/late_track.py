@@ -1,6 +1,6 @@
-"""Letting the sound of an MP4 file begin later than its pictures: an edit list for this track alone.
+"""Letting the sound of an MP4 file begin later than its frames: an edit list for this track alone.
 
-FFmpeg's own option writes one for every track, and with one for the pictures some readers lose the last of them.
+FFmpeg's own option writes one for every track, and with one for the frames some readers lose the last of them.
 """
 
 import struct
@@ -13,7 +13,7 @@ _EDIT_LIST_BYTES = 48
 
 
 def delay_sound(path: Path, seconds: Fraction) -> None:
-    """Let the sound track begin `seconds` late in a file whose index (moov, version 0) is before its pictures."""
+    """Let the sound track begin `seconds` late in a file whose index (moov, version 0) is before its frames."""
     data = bytearray(path.read_bytes())
     boxes = list(_boxes(data, 0, len(data), ()))
     (header,) = (start for start, names in boxes if names == (b"moov", b"mvhd"))
@@ -43,7 +43,7 @@ def delay_sound(path: Path, seconds: Fraction) -> None:
 
 
 def _boxes(data: bytearray, start: int, end: int, inside: tuple[bytes, ...]) -> Iterator[tuple[int, tuple[bytes, ...]]]:
-    """Start of every box and its name, after the names of those that it is in; up to the pictures and sounds."""
+    """Start of every box and its name, after the names of those that it is in; up to the frames and sounds."""
     while start < end:
         size, name = struct.unpack_from(">I4s", data, start)
         if name == b"mdat":

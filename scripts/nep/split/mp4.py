@@ -8,14 +8,14 @@ import av
 from av.container import OutputContainer
 
 from nep.video.packets import video_packets
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 
-# No edit list: readers differ in how they follow one. Reordered pictures get negative composition offsets instead.
+# No edit list: readers differ in how they follow one. Reordered frames get negative composition offsets instead.
 _OPTIONS = {"movflags": "+faststart+negative_cts_offsets", "use_editlist": "0", "fflags": "+bitexact"}
 
 
 def create_mp4(path: Path, time_base: Fraction) -> OutputContainer:
-    """Open a file for writing whose pictures' time stamps count in units of `time_base` seconds."""
+    """Open a file for writing whose frames' time stamps count in units of `time_base` seconds."""
     options = _OPTIONS | {"video_track_timescale": str(time_base.denominator)}
     return av.open(str(path), "w", format="mp4", options=options)
 
@@ -30,9 +30,9 @@ def decode_times(pts: Sequence[int]) -> list[int]:
 def write_stamped(
     source: Path, target: Path, pts: Sequence[int], durations: Mapping[int, int], time_base: Fraction
 ) -> None:
-    """Copy the pictures of `source` and show them, in their order, at `pts` (ascending), moved to start at 0.
+    """Copy the frames of `source` and show them, in their order, at `pts` (ascending), moved to start at 0.
 
-    `durations` are by PTS. Raises ValueError if the number of pictures is another one.
+    `durations` are by PTS. Raises ValueError if the number of frames is another one.
     """
     with open_video(source) as (container, stream), create_mp4(target, time_base) as written:
         packets = list(video_packets(container, stream))

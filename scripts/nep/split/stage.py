@@ -12,14 +12,17 @@ import av
 
 from nep.config.split import Split
 from nep.errors import InputError
-from nep.files import confined, is_intact, read_jsonl, sha256_of_file, sha256_of_json, write_jsonl
+from nep.files import confined, is_intact, sha256_of_file, sha256_of_json
 from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.jobs.store import Shelf
 from nep.jobs.workers import Failure, run_items
-from nep.rows.quarantine import Reason, count_reasons
+from nep.rows.base import read_rows, write_rows
+from nep.rows.cut import Cut, LostVideo, SplitRow, lost_videos, read_split
+from nep.rows.quarantine import Quarantined, Reason, count_reasons
+from nep.rows.record import Record
 from nep.split.recipe import PRESETS, Recipe
-from nep.split.task import STAGE, SplitTask, quarantined, segment_path, split_video
+from nep.split.task import STAGE, SplitTask, lost, segment_path, split_video
 from nep.video.tools import ffmpeg_version
 
 # A worker ends its own ffmpeg at the limit; only what hangs outside ffmpeg is killed, this much later.
@@ -46,21 +49,22 @@ def split_shard(
     recipe = Recipe(crf=split.crf, preset=split.preset, audio=split.audio, incomplete=split.incomplete)
     fingerprint = _fingerprint(recipe, code)
     work = run_dir / "work" / STAGE / fingerprint
-    ledger = Ledger(work, partial(_still_holds, run_dir))
+    ledger = Ledger(work, SplitRow, partial(_still_holds, run_dir))
     shelf = Shelf(STAGE, run=run_dir, root=run_dir)
-    rows: list[dict[str, Any]] = []
+    rows: list[Cut | LostVideo] = []
     tasks: list[SplitTask] = []
     inputs: dict[str, dict[str, Any]] = {}
     for record in _records_of(records, shard, shards):
         task = _task(record, videos, split, recipe, run_dir, work)
-        if isinstance(task, dict):
+        if isinstance(task, LostVideo):
             rows.append(task)
             continue
         inputs[task.identity] = _input_of(task)
         given = inputs[task.identity]
         if row := ledger.find(task.identity, given):
             rows.append(row)
-        elif row := shelf.fetch({"id": task.identity, "recipe": fingerprint, **given}):
+        elif stored := shelf.fetch({"id": task.identity, "recipe": fingerprint, **given}):
+            row = Cut.model_validate(stored)
             ledger.store(task.identity, given, row)
             rows.append(row)
         else:
@@ -78,10 +82,11 @@ def split_shard(
         given = inputs[task.identity]
         ledger.store(task.identity, given, row)
         rows.append(row)
-        if row["status"] == "ok":
-            shelf.publish({"id": task.identity, "recipe": fingerprint, **given}, beside=_parts(row, run_dir), value=row)
-    _drop_segments_of_quarantined(rows, run_dir)
-    write_jsonl(out, sorted(rows, key=lambda row: row["id"]))
+        if isinstance(row, Cut):
+            key = {"id": task.identity, "recipe": fingerprint, **given}
+            shelf.publish(key, beside=[run_dir / part.path for part in row.segments], value=row.to_json())
+    _drop_segments(lost_videos(rows), run_dir)
+    write_rows(out, sorted(rows, key=lambda row: row.id))
 
 
 def merge_split(shard_files: Sequence[Path], rejected: Path | None, split: Split, out: Path) -> None:
@@ -91,49 +96,48 @@ def merge_split(shard_files: Sequence[Path], rejected: Path | None, split: Split
     Records in `rejected`, which never reached this stage, count as quarantined videos; questions in it do not count.
     """
     check_complete(shard_files)
-    rows = sorted((row for file in shard_files for row in read_jsonl(file)), key=lambda row: row["id"])
-    doubles = [identity for identity, count in Counter(row["id"] for row in rows).items() if count > 1]
+    rows = sorted((row for file in shard_files for row in read_split(file)), key=lambda row: row.id)
+    doubles = [identity for identity, count in Counter(row.id for row in rows).items() if count > 1]
     if doubles:
         raise InputError(f"{len(doubles)} ids stand in more than one row of the shards, the first is {doubles[0]!r}")
-    before = [row for row in read_jsonl(rejected) if row["reason"] not in _ABOUT_QUESTIONS] if rejected else []
-    lost = before + [row for row in rows if row["status"] != "ok"]
-    total = sum(row["status"] == "ok" for row in rows) + len(lost)
-    if len(lost) > split.max_quarantine_fraction * total:
-        raise InputError(_too_many(lost, total, split.max_quarantine_fraction))
-    write_jsonl(out, rows)
+    before = read_rows(Quarantined, rejected) if rejected else []
+    set_aside = [*(row for row in before if row.reason not in _ABOUT_QUESTIONS), *lost_videos(rows)]
+    total = sum(isinstance(row, Cut) for row in rows) + len(set_aside)
+    if len(set_aside) > split.max_quarantine_fraction * total:
+        raise InputError(_too_many(set_aside, total, split.max_quarantine_fraction))
+    write_rows(out, rows)
 
 
-def _too_many(lost: list[dict[str, Any]], total: int, allowed: float) -> str:
-    listed = "\n".join(f"  {reason}: {count}" for reason, count in count_reasons(lost).items())
-    example = lost[0]
+def _too_many(set_aside: list[Quarantined], total: int, allowed: float) -> str:
+    listed = "\n".join(f"  {reason}: {count}" for reason, count in count_reasons(set_aside).items())
+    example = set_aside[0]
     return (
-        f"{len(lost)} of {total} videos are quarantined, split.max_quarantine_fraction allows {allowed:g} of them:\n"
-        f"{listed}\n  for example {example['id']}: {example['reason']} ({example['detail']})"
+        f"{len(set_aside)} of {total} videos are quarantined, split.max_quarantine_fraction allows {allowed:g} of "
+        f"them:\n{listed}\n  for example {example.id}: {example.reason} ({example.detail})"
     )
 
 
-def _records_of(records: Path, shard: int, shards: int) -> list[dict[str, Any]]:
-    return [record for record in read_jsonl(records) if shard_of(record["id"], shards) == shard]
+def _records_of(records: Path, shard: int, shards: int) -> list[Record]:
+    return [record for record in read_rows(Record, records) if shard_of(record.id, shards) == shard]
 
 
 def _task(
-    record: dict[str, Any], videos: Path, split: Split, recipe: Recipe, run_dir: Path, work: Path
-) -> SplitTask | dict[str, Any]:
-    identity = record["id"]
-    confined(work, identity)
+    record: Record, videos: Path, split: Split, recipe: Recipe, run_dir: Path, work: Path
+) -> SplitTask | LostVideo:
+    confined(work, record.id)
     try:
-        source = confined(videos, record["video"])
+        source = confined(videos, record.video)
     except InputError as error:
-        return quarantined(identity, Reason.MISSING_VIDEO, str(error))
+        return lost(record.id, Reason.MISSING_VIDEO, str(error))
     if not source.is_file():
-        return quarantined(identity, Reason.MISSING_VIDEO, f"no file {record['video']!r} below the video root")
+        return lost(record.id, Reason.MISSING_VIDEO, f"no file {record.video!r} below the video root")
     return SplitTask(
-        identity=identity,
+        identity=record.id,
         source=source,
-        split_time=record["split_time"],
-        already_cut=record["already_cut"],
+        split_time=record.split_time,
+        already_cut=record.already_cut,
         run_dir=run_dir.resolve(),
-        scratch=(work / f"{identity}.tmp").resolve(),
+        scratch=(work / f"{record.id}.tmp").resolve(),
         recipe=recipe,
         limit_s=split.timeout_s,
     )
@@ -152,24 +156,18 @@ def _fingerprint(recipe: Recipe, code: str) -> str:
     return sha256_of_json({"recipe": asdict(recipe), "code": code, **encoders})[:16]
 
 
-def _still_holds(run_dir: Path, row: dict[str, Any]) -> bool:
-    if row["status"] != "ok":
-        return row["reason"] not in _TRANSIENT
-    parts = [row[part] for part in ("first", "second") if row[part] is not None]
-    return all(is_intact(run_dir / part["path"], part["sha256"]) for part in parts)
+def _still_holds(run_dir: Path, row: Cut | LostVideo) -> bool:
+    if isinstance(row, LostVideo):
+        return row.reason not in _TRANSIENT
+    return all(is_intact(run_dir / part.path, part.sha256) for part in row.segments)
 
 
-def _parts(row: dict[str, Any], run_dir: Path) -> list[Path]:
-    return [run_dir / row[part]["path"] for part in ("first", "second") if row[part] is not None]
-
-
-def _after_failure(task: SplitTask, failure: Failure) -> dict[str, Any]:
+def _after_failure(task: SplitTask, failure: Failure) -> LostVideo:
     shutil.rmtree(task.scratch, ignore_errors=True)
-    return quarantined(task.identity, _REASONS[failure.kind], failure.detail)
+    return lost(task.identity, _REASONS[failure.kind], failure.detail)
 
 
-def _drop_segments_of_quarantined(rows: list[dict[str, Any]], run_dir: Path) -> None:
+def _drop_segments(rows: list[LostVideo], run_dir: Path) -> None:
     for row in rows:
-        if row["status"] != "ok":
-            for part in ("first", "second"):
-                (run_dir / segment_path(part, row["id"])).unlink(missing_ok=True)
+        for part in ("first", "second"):
+            (run_dir / segment_path(part, row.id)).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""Cutting without a full encode: packets are copied, and only pictures around the cut are encoded anew.
+"""Cutting without a full encode: packets are copied, and only frames around the cut are re-encoded.
 
-The first part takes the longest run of packets that is also a run of display; the pictures up to the cut that are
-stored later are few (at most the encoder's reordering) and are encoded. The second part's pictures are encoded from
-the cut to the next picture at which decoding can start; the rest is copied. Encoded stretches bring parameter sets of
+The first part takes the longest run of packets that is also a run of display; the frames up to the cut that are
+stored later are few (at most the encoder's reordering) and are encoded. The second part's frames are encoded from
+the cut to the next frame at which decoding can start; the rest is copied. Encoded stretches bring parameter sets of
 their own, under an id that the source does not use.
 """
 
@@ -32,18 +32,19 @@ from nep.video.packets import (
     read_packets,
     video_packets,
 )
-from nep.video.probe import declared_end, frame_rate, open_video
+from nep.video.probe import declared_end, frame_rate
+from nep.video.stream import open_video
 from nep.video.timeline import Timeline, cut_pts
 
 # A stretch ends at the next IDR picture: for a few seconds of video, the preset that costs least.
 _PRESET = "ultrafast"
-# So many pictures of the second part's stretch are decoded again: what can go wrong shows where streams meet.
+# So many frames of the second part's stretch are decoded again: what can go wrong shows where streams meet.
 _LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
 class Copied:
-    """A source that was copied: its time line and form; the cut in its units and how many pictures were encoded.
+    """A source that was copied: its time line and form; the cut in its units and how many frames were encoded.
 
     `declared` is when it ends as its header says.
     """
@@ -58,7 +59,7 @@ class Copied:
 
 
 def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf: int) -> Copied:
-    """Write the pictures before `split_time` and the others to two MP4 files, each starting at 0, and check both.
+    """Write the frames before `split_time` and the others to two MP4 files, each starting at 0, and check both.
 
     Raises IrregularStreamError where that cannot be done exactly or did not come out as planned, Rejection
     (split_outside_video) where one part would be empty.
@@ -72,18 +73,18 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
             _Part(first, stream, plan.first_pts, plan, crf) as head,
             _Part(second, stream, plan.second_pts, plan, crf) as tail,
         ):
-            seam = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
-        made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.anew))
+            first_copied = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
+        made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
     _check(first, plan.first_pts, packets.timeline, [range(plan.head_end, len(plan.first_pts)) or range(1)])
-    stretch = len(plan.second_anew)
-    runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (seam is not None))]
-    if _check(second, plan.second_pts, packets.timeline, runs) != seam and seam is not None:
-        raise IrregularStreamError("the first copied picture of the second part differs from the source's")
+    stretch = len(plan.second_reencoded)
+    runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (first_copied is not None))]
+    if _check(second, plan.second_pts, packets.timeline, runs) != first_copied and first_copied is not None:
+        raise IrregularStreamError("the first copied frame of the second part differs from the source's")
     return made
 
 
 def copy_whole(source: Path, target: Path) -> Copied:
-    """Write all pictures of `source` to an MP4 file that starts at 0, and check it. Raises IrregularStreamError."""
+    """Write all frames of `source` to an MP4 file that starts at 0, and check it. Raises IrregularStreamError."""
     with _copying(source) as (container, stream):
         packets = read_packets(container, stream)
         plan = plan_whole(packets)
@@ -118,34 +119,34 @@ def _described(container: InputContainer, packets: PacketList, stream: VideoStre
 def _write(
     packets: Iterable[Packet], decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part"
 ) -> str | None:
-    """Write both parts. Returns the digest of the first picture copied to the second one, None where none is copied."""
+    """Write both parts. Returns the digest of the first frame copied to the second one, None where none is copied."""
     prefix = length_size(decoder.extradata)
-    seam = None
+    first_copied = None
     for place, packet in enumerate(packets):
         if place == plan.tail_start:
             _finish_stretch(decoder, plan, head, tail)
-            seam = _digest_of_one(decoder, packet)
+            first_copied = _digest_of_one(decoder, packet)
         elif plan.decode_start <= place < plan.tail_start and _is_needed(packet, plan, prefix):
             _encode(decoder.decode(packet), plan, head, tail)
         if place < plan.head_end:
             head.write(packet)
         elif place >= plan.tail_start:
             tail.write(packet)
-    if seam is None:
+    if first_copied is None:
         _finish_stretch(decoder, plan, head, tail)
-    return seam
+    return first_copied
 
 
 def _is_needed(packet: Packet, plan: CutPlan, prefix: int) -> bool:
-    """Whether a picture must be decoded: it is encoded anew, or others may refer to it."""
-    return packet.pts in plan.anew or is_reference(packet, prefix)
+    """Whether a frame must be decoded: it is re-encoded, or others may refer to it."""
+    return packet.pts in plan.reencoded or is_reference(packet, prefix)
 
 
 def _encode(frames: Sequence[VideoFrame], plan: CutPlan, head: "_Part", tail: "_Part") -> None:
     for frame in frames:
         if frame.is_corrupt or frame.interlaced_frame:
-            raise IrregularStreamError("a picture around the cut is damaged or interlaced")
-        if frame.pts in plan.anew:
+            raise IrregularStreamError("a frame around the cut is damaged or interlaced")
+        if frame.pts in plan.reencoded:
             (head if frame.pts <= plan.last_of_first else tail).encode(frame)
 
 
@@ -157,7 +158,7 @@ def _finish_stretch(decoder: VideoCodecContext, plan: CutPlan, head: "_Part", ta
 
 
 class _Part:
-    """One MP4 being written: pictures come with the time stamps that the plan gives, moved to start at 0."""
+    """One MP4 being written: frames come with the time stamps that the plan gives, moved to start at 0."""
 
     def __init__(self, path: Path, template: VideoStream, pts: Sequence[int], plan: CutPlan, crf: int = 0) -> None:
         self._container = create_mp4(path, template.time_base)
@@ -179,7 +180,7 @@ class _Part:
         """Write a packet, the next one of the plan."""
         pts, dts = next(self._planned, (None, None))
         if packet.pts != pts:
-            raise IrregularStreamError(f"a picture comes at {packet.pts}, the plan has {pts}")
+            raise IrregularStreamError(f"a frame comes at {packet.pts}, the plan has {pts}")
         packet.stream = self._stream
         packet.time_base = self._template.time_base
         packet.pts, packet.dts = pts - self._start, dts - self._start
@@ -187,12 +188,12 @@ class _Part:
         self._container.mux(packet)
 
     def encode(self, frame: VideoFrame) -> None:
-        """Encode a picture; they come in the order of display."""
+        """Encode a frame; they come in the order of display."""
         if self._encoder is None:
             self._encoder = stretch_encoder(self._template, frame, self._plan.encoder_id, self._crf)
         if (frame.width, frame.height) != (self._encoder.width, self._encoder.height):
-            raise IrregularStreamError("pictures around the cut change their size")
-        # x264 would follow the source's picture types.
+            raise IrregularStreamError("frames around the cut change their size")
+        # x264 would follow the source's frame types.
         frame.pict_type = PictureType.NONE
         for packet in self._encoder.encode(frame):
             self.write(packet)
@@ -234,7 +235,7 @@ def stretch_encoder(template: VideoStream, frame: VideoFrame, parameter_id: int,
 def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[range]) -> str | None:
     """Compare all time stamps of a written part with `pts` of `source`, and decode each run of packets by itself.
 
-    Returns the digest of the last decoded picture. Raises IrregularStreamError where a time stamp or a picture is not
+    Returns the digest of the last decoded frame. Raises IrregularStreamError where a time stamp or a frame is not
     as planned, or readers would not show it alike.
     """
     found: list[int] = []
@@ -255,21 +256,21 @@ def _check(part: Path, pts: Sequence[int], source: Timeline, runs: Sequence[rang
                 last = frames[-1] if frames else last
         scale = stream.time_base / source.time_base
     if last is not None and orientation_of(last).is_mirrored:
-        raise IrregularStreamError("a mirrored picture, which many readers show as it is stored")
+        raise IrregularStreamError("a mirrored frame, which many readers show as it is stored")
     start = min(pts)
     wanted = [stamp - start for stamp in pts]
     if [stamp * scale.numerator for stamp in found] != [stamp * scale.denominator for stamp in wanted]:
         raise IrregularStreamError(f"the time stamps of the {part.stem} part are not those of the plan")
-    pictures = [stamp for run in runs for stamp in sorted(found[run.start : run.stop])]
-    if shown != pictures:
-        raise IrregularStreamError(f"of {len(pictures)} pictures of the {part.stem} part, {len(shown)} decode")
+    frames = [stamp for run in runs for stamp in sorted(found[run.start : run.stop])]
+    if shown != frames:
+        raise IrregularStreamError(f"of {len(frames)} frames of the {part.stem} part, {len(shown)} decode")
     return _digest(last) if last is not None else None
 
 
 def _digest_of_one(decoder: VideoCodecContext, packet: Packet) -> str:
     frames = [*decoder.decode(packet), *decoder.decode(None)]
     if len(frames) != 1:
-        raise IrregularStreamError("the first packet after the cut's stretch does not hold one picture")
+        raise IrregularStreamError("the first packet after the cut's stretch does not hold one frame")
     return _digest(frames[0])
 
 

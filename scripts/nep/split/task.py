@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nep.files import sha256_of_file
-from nep.rows.quarantine import Reason, Rejection, quarantine_row
+from nep.rows.cut import Cut, LostVideo, Segment
+from nep.rows.quarantine import Reason, Rejection
 from nep.split.audio import add_audio
 from nep.split.recipe import Recipe
 from nep.split.stream_copy import Copied, copy_whole, cut_by_copy
@@ -42,25 +43,25 @@ def segment_path(part: str, identity: str) -> str:
     return f"segments/{part}/{identity}.mp4"
 
 
-def split_video(task: SplitTask) -> dict[str, Any]:
-    """Cut one video and publish its verified parts. Returns its manifest row, status "ok" or "quarantined"."""
+def split_video(task: SplitTask) -> Cut | LostVideo:
+    """Cut one video and publish its verified parts. Returns its manifest row."""
     shutil.rmtree(task.scratch, ignore_errors=True)
     task.scratch.mkdir(parents=True)
     try:
         workspace = Path(tempfile.mkdtemp(dir=task.scratch))
         return _as_is(task, workspace) if task.already_cut else _cut(task, workspace)
     except Rejection as error:
-        return quarantined(task.identity, error.reason, error.detail)
+        return lost(task.identity, error.reason, error.detail)
     finally:
         shutil.rmtree(task.scratch, ignore_errors=True)
 
 
-def quarantined(identity: str, reason: Reason, detail: str) -> dict[str, Any]:
+def lost(identity: str, reason: Reason, detail: str) -> LostVideo:
     """The manifest row of a video that cannot be used."""
-    return {**quarantine_row(identity, STAGE, reason, detail), "status": "quarantined"}
+    return LostVideo(id=identity, stage=STAGE, reason=reason, detail=detail)
 
 
-def _cut(task: SplitTask, workspace: Path) -> dict[str, Any]:
+def _cut(task: SplitTask, workspace: Path) -> Cut:
     if task.split_time is None:
         raise Rejection(Reason.MISSING_SPLIT_TIME, "the record has no split time and is not already cut")
     first, second = workspace / "first.mp4", workspace / "second.mp4"
@@ -69,10 +70,10 @@ def _cut(task: SplitTask, workspace: Path) -> dict[str, Any]:
     except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
     row = _described(task, made, made.timeline, way="copy", encoded=made.encoded, lacks=_lacks_of_copied(task, made))
-    return {**row, **_finished(task, made.timeline, made.cut, first, second)}
+    return Cut(**row, **_finished(task, made.timeline, made.cut, first, second))
 
 
-def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> dict[str, Any]:
+def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> Cut:
     deadline = time.monotonic() + task.limit_s
     source = probe(task.source)
     lacks = _allowed(task, shortfall(task.source, source, source.declared))
@@ -82,10 +83,10 @@ def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> dict
     shown = verify_part(first, source.pts[:before], source.time_base, "first")
     verify_part(second, source.pts[before:], source.time_base, "second")
     row = _described(task, shown, source, way="encode", encoded=len(source.pts), lacks=lacks, why=why)
-    return {**row, **_finished(task, source, cut, first, second)}
+    return Cut(**row, **_finished(task, source, cut, first, second))
 
 
-def _as_is(task: SplitTask, workspace: Path) -> dict[str, Any]:
+def _as_is(task: SplitTask, workspace: Path) -> Cut:
     first = workspace / "first.mp4"
     try:
         made = copy_whole(task.source, first)
@@ -98,11 +99,11 @@ def _as_is(task: SplitTask, workspace: Path) -> dict[str, Any]:
         encode_whole(task.source, source, first, task.recipe, _remaining(deadline))
         shown = verify_part(first, source.pts, source.time_base, "first")
         row = _described(task, shown, source, way="encode", encoded=len(source.pts), lacks=lacks, why=str(why))
-    return {**row, **_finished(task, source, None, first, None)}
+    return Cut(**row, **_finished(task, source, None, first, None))
 
 
 def _lacks_of_copied(task: SplitTask, made: Copied) -> str | None:
-    # All stored pictures have been copied: only where they end early, the other streams are worth a look.
+    # All stored frames have been copied: only where they end early, the other streams are worth a look.
     early = ends_early(made.timeline, made.declared)
     return _allowed(task, shortfall(task.source, made.timeline, made.declared)) if early else None
 
@@ -144,7 +145,6 @@ def _described(
     """What is said of a cut video: the form of its parts, how they were made, why not by copying, what it lacks."""
     return {
         "id": task.identity,
-        "status": "ok",
         "way": way,
         "why": why,
         "encoded_frames": encoded,
@@ -158,13 +158,13 @@ def _described(
     }
 
 
-def _publish(task: SplitTask, part: str, file: Path, frames: int) -> dict[str, Any]:
+def _publish(task: SplitTask, part: str, file: Path, frames: int) -> Segment:
     relative = segment_path(part, task.identity)
     target = task.run_dir / relative
     target.parent.mkdir(parents=True, exist_ok=True)
     digest = sha256_of_file(file)
     file.replace(target)
-    return {"path": relative, "frames": frames, "sha256": digest}
+    return Segment(path=relative, frames=frames, sha256=digest)
 
 
 def _remaining(deadline: float) -> float:

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
+
+from nep.rows.sample import Sample
+from nep.rows.score import Score
 
 KINDS = ("hop1", "hop2", "hop3", "interpolation")
 OVERALL = "overall"
@@ -35,33 +38,43 @@ def wilson_interval(successes: float, n: int, z: float = Z_95) -> Interval:
     return Interval(low, high)
 
 
-def accuracy_rows(samples: Sequence[dict[str, Any]], parsed: str, correct: str) -> list[dict[str, Any]]:
-    """Accuracy of samples overall and by kind, overall first, kinds in the order of `KINDS`, only those that occur.
+def accuracy_rows(
+    samples: Sequence[Sample], task: str, variant: str, prefix: Literal["", "legacy_"] = ""
+) -> list[Score]:
+    """Scores overall and by kind, overall first, kinds in the order of `KINDS`, only those that occur.
 
-    `parsed` and `correct` name the columns to count ("parsed", "correct" or their legacy forms). Each row:
-    `{"split", "n", "accuracy", "ci_low", "ci_high", "unreadable", "failed"}`, the three proportions in percent with 4
-    decimals, the interval Wilson's 95 %, `unreadable` the number of completions without a letter, `failed` that of
-    questions at which the model raised an error; both count as wrong.
+    `prefix` tells which reading of the completions counts, the anchored one or the published one. Unreadable are those
+    without a letter.
     """
     rows = []
     for split in (OVERALL, *KINDS):
-        members = [sample for sample in samples if split in (OVERALL, sample["kind"])]
+        members = [sample for sample in samples if split in (OVERALL, sample.kind)]
         if members:
-            rows.append({"split": split, **_count(members, parsed, correct)})
+            right = [getattr(sample, f"{prefix}correct") for sample in members]
+            unreadable = [sample for sample in members if getattr(sample, f"{prefix}parsed") is None]
+            rows.append(score(task, variant, split, right, members, unreadable))
     return rows
 
 
-def _count(samples: Sequence[dict[str, Any]], parsed: str, correct: str) -> dict[str, Any]:
-    right = sum(sample[correct] for sample in samples)
-    interval = wilson_interval(right, len(samples))
-    return {
-        "n": len(samples),
-        "accuracy": _percent(right / len(samples)),
-        "ci_low": _percent(interval.low),
-        "ci_high": _percent(interval.high),
-        "unreadable": sum(sample[parsed] is None and sample["error"] is None for sample in samples),
-        "failed": sum(sample["error"] is not None for sample in samples),
-    }
+def score(
+    task: str, variant: str, split: str, right: Sequence[bool], samples: Sequence[Sample], unreadable: Sequence[Sample]
+) -> Score:
+    """The share of `right` answers and Wilson's 95 % interval, in percent with 4 decimals.
+
+    Among `samples`, those at which the model raised an error have failed, and are not unreadable.
+    """
+    interval = wilson_interval(sum(right), len(right))
+    return Score(
+        task=task,
+        variant=variant,
+        split=split,
+        n=len(right),
+        accuracy=_percent(sum(right) / len(right)),
+        ci_low=_percent(interval.low),
+        ci_high=_percent(interval.high),
+        unreadable=sum(sample.error is None for sample in unreadable),
+        failed=sum(sample.error is not None for sample in samples),
+    )
 
 
 def _percent(share: float) -> float:

@@ -5,12 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from tqdm import tqdm
 
 from nep.config.training import Training
-from nep.data.selection import Row
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.model.samples import say_altered
@@ -23,6 +22,9 @@ from nep.train.runtime.metrics import StepLog
 from nep.train.runtime.options import TrainingOptions
 from nep.train.runtime.trackers import Tracked, start_tracker
 from nep.train.schedule import is_due
+
+# A row of a log.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)

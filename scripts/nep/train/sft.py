@@ -9,16 +9,17 @@ import torch
 from transformers import AutoProcessor
 
 from nep.config.sft import Sft
-from nep.data.selection import Row, dataset_files, select_sft, select_sft_validation, validation_of
+from nep.data.selection import dataset_files, select_sft, select_sft_validation, validation_of
 from nep.errors import InputError
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
 from nep.model.samples import Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import SftRow
 from nep.train.batches import epoch_order, prepared_ahead
 from nep.train.distributed import start_distributed
 from nep.train.engine import Engine
-from nep.train.loop import Step, Trainer, train
+from nep.train.loop import Row, Step, Trainer, train
 from nep.train.runtime.meter import Meter
 from nep.train.runtime.options import RunPaths, TrainingOptions
 from nep.train.schedule import learning_rate
@@ -163,7 +164,7 @@ class SftPlan:
 
 
 def load_samples(
-    sft: Sft, rows: Mapping[str, list[Row]], builder: SampleBuilder, cache: VisionCache
+    sft: Sft, rows: Mapping[str, list[SftRow]], builder: SampleBuilder, cache: VisionCache
 ) -> tuple[list[Sample], int]:
     """The samples of all data sets, and how many rows were left out because their video is not in the cache.
 
@@ -171,7 +172,7 @@ def load_samples(
     """
     found = list(itertools.chain.from_iterable(rows.values()))
     usable = [row for row in found if all(key in cache for key in video_keys(row))]
-    samples = [builder.dialogue(row["id"], row["messages"], video_keys(row)) for row in usable]
+    samples = [builder.dialogue(row.id, row.turns, video_keys(row)) for row in usable]
     for sample in samples:
         if len(sample) > sft.max_tokens:
             raise InputError(

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from pathlib import Path
 
-from nep.video.probe import open_video
+from nep.video.stream import open_video
 from nep.video.timeline import Timeline
 
 _TOLERANCE_S = Fraction(1, 2)
@@ -11,22 +11,22 @@ _TOLERANCE = Fraction(1, 50)
 
 
 def ends_early(shown: Timeline, declared: Fraction | None) -> bool:
-    """Whether pictures end before what is declared, by more than headers are inexact."""
+    """Whether frames end before what is declared, by more than headers are inexact."""
     return declared is not None and shown.end + _TOLERANCE_S < declared * (1 - _TOLERANCE)
 
 
 def shortfall(path: Path, shown: Timeline, declared: Fraction | None) -> str | None:
-    """What the file lacks: an early end of all its streams, or pictures that do not decode. None for a whole file."""
+    """What the file lacks: an early end of all its streams, or frames that do not decode. None for a whole file."""
     samples, others_end = _demuxed(path)
     if ends_early(shown, declared) and others_end + _TOLERANCE_S < declared * (1 - _TOLERANCE):
         return f"ends at {float(shown.end):.3f} s of {float(declared):.3f} s"
     if samples - len(shown.pts) > max(1, _TOLERANCE * samples):
-        return f"{len(shown.pts)} of {samples} pictures decode"
+        return f"{len(shown.pts)} of {samples} frames decode"
     return None
 
 
 def _demuxed(path: Path) -> tuple[int, Fraction]:
-    """How many pictures are stored and not hidden, and when the last packet of all other streams ends, in seconds."""
+    """How many frames are stored and not hidden, and when the last packet of all other streams ends, in seconds."""
     with open_video(path) as (container, stream):
         samples, end = 0, Fraction(0)
         for packet in container.demux():

@@ -8,16 +8,14 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from nep.rows.quarantine import Reason, Rejection
 from nep.video.orientation import Orientation, orientation_of
+from nep.video.stream import open_video
 from nep.video.timeline import Timeline, best_effort, typical_step
 
-# A playlist renamed to .mp4 must not make the demuxer open other files or the network.
-_OPEN_OPTIONS = {"protocol_whitelist": "file"}
 # Containers whose header has a duration; for others, FFmpeg takes it from what is there.
 _DECLARING = frozenset({"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "flv", "avi"})
 
@@ -50,23 +48,6 @@ def decoding(reason: Reason) -> Iterator[None]:
     except (av.FFmpegError, ValueError) as error:
         text = getattr(error, "strerror", None) or str(error)
         raise Rejection(reason, f"{type(error).__name__}: {text}") from None
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and a video stream that is no cover picture, decoding on one thread.
-
-    It is the stream that the file calls the default, as players take it, else the first one.
-    One thread, because the concealment of broken frames depends on the number of threads.
-    """
-    with av.open(str(path), container_options=_OPEN_OPTIONS) as container:
-        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        if not streams:
-            raise ValueError("the file has no video stream")
-        stream = max(streams, key=lambda one: bool(one.disposition & Disposition.default))
-        stream.thread_type = "NONE"
-        stream.codec_context.thread_count = 1
-        yield container, stream
 
 
 def frame_rate(stream: VideoStream) -> Fraction:

@@ -3,9 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import cut
 
 from nep.data.prompts import Prompts, load_prompts
-from nep.records.schema import Question, Record
+from nep.rows.cut import Cut
+from nep.rows.question import Question
+from nep.rows.record import Record
 
 REPO = Path(__file__).parents[3]
 
@@ -65,11 +68,6 @@ def make_question() -> Callable[..., Question]:
 
 
 @pytest.fixture(scope="session")
-def split_row() -> Callable[..., dict[str, Any]]:
+def split_row() -> Callable[..., Cut]:
     """The split manifest's row of a record."""
-
-    def make(record: Record, **changes: Any) -> dict[str, Any]:
-        segments = {part: {"path": f"segments/{part}/{record.id}.mp4"} for part in ("first", "second")}
-        return {"id": record.id, "status": "ok", **segments, **changes}
-
-    return make
+    return lambda record, **changes: cut(record.id, **changes)

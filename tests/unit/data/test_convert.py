@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import load_dataset
+from support.rows import lost
 
 from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
 from nep.config.convert import Convert
@@ -19,9 +20,12 @@ from nep.data.prompts import Prompts
 from nep.data.sft_sets import SFT_SETS, balance_conclusions
 from nep.dedup.signature import GRID, TIMES_S, Signature, to_json
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
+from nep.files import read_json, read_jsonl, sha256_of_file
 from nep.records.parse import parse_files, write_parsed
-from nep.records.seedbench import SeedQuestion
+from nep.rows.base import write_rows
+from nep.rows.dataset import SftRow, read_sft
+from nep.rows.question import SeedQuestion
+from nep.rows.signature import SignedVideo
 
 REPO = Path(__file__).parents[3]
 Make = Callable[..., Any]
@@ -42,12 +46,12 @@ def convert(tmp_path: Path, split_row: Make) -> Make:
         signatures: dict[str, Signature] | None = None,
     ) -> Path:
         out = tmp_path / f"out{len(list(tmp_path.glob('out*')))}"
-        write_jsonl(tmp_path / "records.jsonl", (record.model_dump(mode="json") for record in records))
-        write_jsonl(tmp_path / "questions.jsonl", (question.model_dump(mode="json") for question in questions))
-        write_jsonl(tmp_path / "split.jsonl", rows or [split_row(record) for record in records])
-        write_jsonl(tmp_path / "seedbench.jsonl", (question.model_dump(mode="json") for question in seedbench))
-        signed = [{"id": name, "signature": to_json(found)} for name, found in (signatures or {}).items()]
-        write_jsonl(tmp_path / "signatures.jsonl", signed)
+        write_rows(tmp_path / "records.jsonl", records)
+        write_rows(tmp_path / "questions.jsonl", questions)
+        write_rows(tmp_path / "split.jsonl", rows or [split_row(record) for record in records])
+        write_rows(tmp_path / "seedbench.jsonl", seedbench)
+        signed = [SignedVideo(id=name, signature=to_json(found)) for name, found in (signatures or {}).items()]
+        write_rows(tmp_path / "signatures.jsonl", signed)
         names = ("records.jsonl", "questions.jsonl", "split.jsonl")
         others = {name: tmp_path / f"{name}.jsonl" for name in ("seedbench", "signatures")}
         convert_run(*(tmp_path / name for name in names), config, seed, out, **others)
@@ -223,7 +227,7 @@ def test_futurebench_rows_hold_the_first_part_alone(
     convert: Make, make_record: Make, make_question: Make, split_row: Make
 ) -> None:
     good, bad = make_record(1), make_record(2)
-    rows = [split_row(good), {"id": bad.id, "status": "quarantined", "reason": "split_timeout"}]
+    rows = [split_row(good), lost(bad.id, "split_timeout")]
     questions = [make_question(good, 1), make_question(bad, 2)]
     out = convert([good, bad], questions, rows=rows)
     (row,) = read_jsonl(out / "futurebench.jsonl")
@@ -239,10 +243,11 @@ def test_futurebench_rows_hold_the_first_part_alone(
 )
 def test_critique_keeps_the_ratio(right: int, wrong: int, kept_right: int, kept_wrong: int) -> None:
     words = ["right"] * right + ["wrong"] * wrong
-    rows = [{"id": f"r{number}", "video_id": f"v{number}"} for number in range(len(words))]
+    same = {"source": "s", "view": "first", "videos": (), "messages": ()}
+    rows = [SftRow(id=f"r{number}", video_id=f"v{number}", **same) for number in range(len(words))]
     conclusions = {f"v{number}": word for number, word in enumerate(words)}
     kept = balance_conclusions(rows, conclusions, 2.1, seed=1)
-    found = [conclusions[row["video_id"]] for row in kept]
+    found = [conclusions[row.video_id] for row in kept]
     assert (found.count("right"), found.count("wrong")) == (kept_right, kept_wrong)
     assert kept == [row for row in rows if row in kept]
 
@@ -279,7 +284,7 @@ def test_the_script_converts_the_real_annotations(tmp_path: Path, split_row: Mak
         video.write_bytes(b"video")
     parsed = parse_files(mini / ANNOTATIONS, mini / QUESTIONS, tmp_path / "videos")
     write_parsed(parsed, tmp_path)
-    write_jsonl(tmp_path / "split.jsonl", (split_row(record) for record in parsed.records))
+    write_rows(tmp_path / "split.jsonl", (split_row(record) for record in parsed.records))
     config = {"hold_out_evaluation_videos": False, "validation_fraction": 0.0, "hops": [1]}
     options = {
         "--records": tmp_path / "records.jsonl",
@@ -312,7 +317,7 @@ def test_mix_has_equal_parts_at_every_size(convert: Make, make_record: Make) -> 
     videos = {name: {row["video_id"] for row in rows if row["component"] == name} for name in parts}
     assert videos["next_event"] != videos["distill"], "each part takes its own videos"
     for size in (3, 30, 31):
-        taken = Counter(row["component"] for row in take_first_by_hash(rows, size, 5))
+        taken = Counter(row.component for row in take_first_by_hash(read_sft(out / "sft/mix.json"), size, 5))
         assert max(taken.values()) - min(taken.values()) <= size % 3
     manifest = read_json(out / "manifest.json")["files"]["sft/mix.json"]
     assert manifest["left_out"] == {"surplus_in_part": sum(map(len, parts.values())) - len(rows)}

@@ -1,17 +1,20 @@
 from collections.abc import Callable
 
 import pytest
+from support.rows import lost
 
 from nep.data.inputs import LeftOut, check_no_leak, evaluation_videos, part_of, select_inputs
 from nep.errors import InputError
-from nep.records.schema import Question, Record
+from nep.rows.dataset import DatasetRow
+from nep.rows.question import Question
+from nep.rows.record import Record
 
 Make = Callable
 
 
 def test_quarantined_videos_are_in_no_data_set(make_record: Make, split_row: Make) -> None:
     good, bad = make_record(1), make_record(2)
-    rows = [split_row(good), {"id": bad.id, "status": "quarantined", "reason": "undecodable_video"}]
+    rows = [split_row(good), lost(bad.id)]
     inputs = select_inputs([good, bad], [], rows, 0.0, True)
     assert [item.record.id for item in inputs.training] == [good.id]
     assert list(inputs.split) == [good.id]
@@ -35,6 +38,10 @@ def test_evaluation_videos_are_held_out_where_asked(
     assert records[2].id in inputs.split
 
 
+def row(identity: str, record: Record) -> DatasetRow:
+    return DatasetRow(id=identity, video_id=record.id, source=record.source, view="first", videos=())
+
+
 def known(records: list[Record], question: Question) -> tuple[dict[str, str], set[str]]:
     """The whole video of each record, and the videos that the question is about."""
     return {record.id: record.whole_video for record in records}, evaluation_videos(records, [question])
@@ -50,14 +57,14 @@ def test_the_whole_video_of_a_cut_evaluation_video_is_held_out(
     inputs = select_inputs(records, [make_question(cut)], [split_row(record) for record in records], 0.0, True)
     assert [item.record.id for item in inputs.training] == [other.id]
     with pytest.raises(InputError, match=whole.id):
-        check_no_leak("sft/x.json", [{"id": "r", "video_id": whole.id}], *known(records, make_question(cut)))
+        check_no_leak("sft/x.json", [row("r", whole)], *known(records, make_question(cut)))
 
 
 def test_a_leak_names_file_and_video(make_record: Make, make_question: Make) -> None:
     records = [make_record(1), make_record(2)]
-    rows = [{"id": "fine", "video_id": records[0].id}]
+    rows = [row("fine", records[0])]
     check_no_leak("grpo/x.jsonl", rows, *known(records, make_question(records[1])))
-    rows.append({"id": "leak", "video_id": records[1].id})
+    rows.append(row("leak", records[1]))
     with pytest.raises(InputError, match=rf"grpo/x.jsonl: row leak: video {records[1].id}"):
         check_no_leak("grpo/x.jsonl", rows, *known(records, make_question(records[1])))
 

@@ -13,7 +13,7 @@ from nep.data.leakage import (
     text_only,
     warn_option_bias,
 )
-from nep.records.schema import LETTERS
+from nep.rows.question import LETTERS
 
 WORDS = [f"word{number}" for number in range(400)]
 

@@ -34,7 +34,7 @@ def options_of(row: dict[str, Any]) -> dict[str, str]:
 
 def ask(item: Item, hops: int, prompts: Prompts, source: str = "same_video", items: tuple = (), seed: int = 0) -> dict:
     continuations = collect_continuations([item, *items], [1, 2, 3], prompts.sequence_joiner, seed)
-    return draw_question(item, hops, prompts, source, continuations, seed).grpo_row(prompts)
+    return draw_question(item, hops, prompts, source, continuations, seed).grpo_row(prompts).to_json()
 
 
 @pytest.mark.parametrize("hops", [1, 2, 3])
@@ -209,7 +209,7 @@ def ask_for_caption(items: list[Item], item: Item, prompts: Prompts, seed: int =
 def test_a_caption_question_has_captions_of_other_videos_of_the_source(make_record: Make, prompts: Prompts) -> None:
     items = [told(make_record, number, 8 + number % 3) for number in range(60)]
     strangers = [told(make_record, number, 9, "ego4d") for number in range(60, 90)]
-    row = ask_for_caption(items + strangers, items[5], prompts).grpo_row(prompts)
+    row = ask_for_caption(items + strangers, items[5], prompts).grpo_row(prompts).to_json()
     options = options_of(row)
     assert options[row["answer"]] == items[5].record.caption_part2
     assert set(options.values()) <= {item.record.caption_part2 for item in items}

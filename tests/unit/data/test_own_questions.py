@@ -91,7 +91,7 @@ def test_records_without_pairs_or_without_the_whole_video_are_counted(make_recor
 
 def test_rows_ask_about_the_whole_video_in_the_projects_form(make_record: Make, prompts: Prompts) -> None:
     (question,), _ = own_questions([item_with(make_record, (LINES, "B. The egg"))])
-    row = question.grpo_row(prompts)
+    row = question.grpo_row(prompts).to_json()
     assert row["problem"] == (
         "<video>What falls?\nA. The pan\nB. The egg\nC. A spoon\nD. A cup\n" + prompts.instructions.reason
     )

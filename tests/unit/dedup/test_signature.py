@@ -7,6 +7,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
+from support.rows import record, seed_question
 
 from nep.config.convert import Convert
 from nep.config.demo_videos import DemoVideos
@@ -16,8 +17,9 @@ from nep.dedup.stage import SignTask, files_by_id, hash_shard, merge_hashes
 from nep.demo.hub_layout import DemoVideo, encode_video
 from nep.demo.world import draw_scenario
 from nep.errors import InputError
-from nep.files import read_jsonl, write_jsonl
+from nep.files import read_jsonl
 from nep.jobs.workers import run_items
+from nep.rows.base import write_rows
 from nep.rows.quarantine import Reason, Rejection
 from nep.video.tools import run_ffmpeg
 
@@ -264,9 +266,10 @@ def test_a_broken_or_missing_video_has_no_signature_and_the_shard_goes_on(
 
 
 def test_videos_to_sign_are_those_of_records_and_of_seedbench(tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "records.jsonl", [{"id": "a", "video": "a.mp4"}])
-    write_jsonl(tmp_path / "seed.jsonl", [{"video_id": "s", "video": video} for video in ("s.mp4", None, "s.mp4")])
+    write_rows(tmp_path / "records.jsonl", [record("a", "a.mp4")])
+    seed = [seed_question("q", video_id="s", video=video) for video in ("s.mp4", None, "s.mp4")]
+    write_rows(tmp_path / "seed.jsonl", seed)
     assert files_by_id(tmp_path / "records.jsonl", tmp_path / "seed.jsonl") == {"a": "a.mp4", "s": "s.mp4"}
-    write_jsonl(tmp_path / "seed.jsonl", [{"video_id": "a", "video": "other.mp4"}])
+    write_rows(tmp_path / "seed.jsonl", [seed_question("q", video="other.mp4")])
     with pytest.raises(InputError, match=r"a is 'other\.mp4', but 'a\.mp4' before"):
         files_by_id(tmp_path / "records.jsonl", tmp_path / "seed.jsonl")

@@ -19,8 +19,8 @@ from nep.download.table import read_table
 from nep.errors import InputError
 from nep.files import read_json, write_jsonl
 from nep.records.parse import parse_files, write_parsed
-from nep.records.schema import Event, QuestionAnswer
 from nep.records.times import parse_split_time
+from nep.rows.record import Event, QuestionAnswer
 from nep.video.timeline import Timeline, cut_pts
 
 ROWS = [

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from qwen_vl_utils import process_vision_info
+from support.training_run import grpo_row, sft_row
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -30,6 +31,8 @@ from nep.jobs.shards import shard_of
 from nep.jobs.workers import run_items
 from nep.layout.datasets import dataset_file
 from nep.model.vision_cache import VisionCache
+from nep.rows.base import read_rows, rows_as
+from nep.rows.dataset import DatasetRow, GrpoRow, SftRow, read_sft
 
 SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 VISION = Vision(frames=8)
@@ -45,27 +48,23 @@ def run(clips: dict[str, Path], tiny_checkpoint: Path, tmp_path_factory: pytest.
     for name, path in clips.items():
         shutil.copyfile(path, root / "segments/first" / name)
     (root / "segments/first/text.mp4").write_text("no video")
-    rows = [row(name) for name in [*NAMES, "single", "text"]]
-    write_json(root / "convert/sft/next_event.json", rows[:4] + rows[:1])
+    names = [*NAMES, "single", "text"]
+    write_json(root / "convert/sft/next_event.json", [sft_row(name, 0) for name in names[:4] + names[:1]])
     write_json(root / "convert/sft/next_event.validation.json", [])
-    write_jsonl(root / "convert/grpo/next_event_mc.jsonl", rows[2:])
+    write_jsonl(root / "convert/grpo/next_event_mc.jsonl", [grpo_row(name, 0) for name in names[2:]])
     write_json(root / "models/base.manifest.json", {"fingerprint": "f" * 64})
     encode_all(root, tiny_checkpoint)
     return root
-
-
-def row(name: str) -> dict:
-    clip = {"video_id": name, "view": "first", "videos": [f"segments/first/{name}.mp4"]}
-    return {"id": f"{name}-q", "part": "train", **clip}
 
 
 def datasets_of(root: Path) -> list[Path]:
     return [root / "convert/sft/next_event.json", root / "convert/grpo/next_event_mc.jsonl"]
 
 
-def rows_of(root: Path) -> Iterator[tuple[Path, dict]]:
+def rows_of(root: Path) -> Iterator[tuple[Path, DatasetRow]]:
     for file in datasets_of(root):
-        yield from ((file, row) for row in (read_jsonl(file) if file.suffix == ".jsonl" else read_json(file)))
+        rows = read_rows(GrpoRow, file) if file.suffix == ".jsonl" else read_sft(file)
+        yield from ((file, row) for row in rows)
 
 
 def encode_all(root: Path, model: Path, encode: Encode | None = None, code: str = "0") -> None:
@@ -94,28 +93,28 @@ def test_needed_clips_are_each_named_once(run: Path, tmp_path: Path) -> None:
     needed = needed_clips(rows_of(run))
     assert [clip.key for clip in needed] == [f"{name}/first" for name in sorted([*NAMES, "single", "text"])]
     file = Path("sft/a.json")
+    rows = rows_as(SftRow, [sft_row("plain", 0), {**sft_row("plain", 0), "videos": ["elsewhere.mp4"]}], "")
     with pytest.raises(InputError, match=r"sft/a\.json: plain/first is elsewhere.mp4"):
-        needed_clips([(file, row("plain")), (file, {**row("plain"), "videos": ["elsewhere.mp4"]})])
-    with pytest.raises(InputError, match=r"sft/a\.json: row 'x' has no key 'video_id'"):
-        needed_clips([(file, {"id": "x", "videos": []})])
+        needed_clips((file, row) for row in rows)
 
 
 @pytest.mark.parametrize("stage", ["sft", "grpo"])
 def test_what_a_training_takes_is_selected_and_nothing_else(stage: str, tmp_path: Path) -> None:
-    taken, held_out = ([{**row(f"{part}-{n}"), "part": part} for n in range(20)] for part in ("train", "validation"))
-    write_json(tmp_path / "sft/next_event.json", taken)
-    write_json(tmp_path / "sft/next_event.validation.json", held_out)
-    write_jsonl(tmp_path / "grpo/next_event.jsonl", taken + held_out)
+    taken, held_out = ([f"{part}-{n}" for n in range(20)] for part in ("train", "validation"))
+    for name, names in (("next_event", taken), ("next_event.validation", held_out)):
+        write_json(tmp_path / f"sft/{name}.json", [{**sft_row(video, 0), "id": video} for video in names])
+    rows = [{**grpo_row(video, 0), "id": video, "part": video.split("-")[0]} for video in taken + held_out]
+    write_jsonl(tmp_path / "grpo/next_event.jsonl", rows)
     recipe = Sft(datasets={"next_event": 5}) if stage == "sft" else Grpo(datasets={"next_event": 5})
     selection = Selection("nep-sft", stage, recipe.datasets, balance_sources=False, validation_samples=3)
-    found = {row["video_id"] for _, row in selection.rows(tmp_path, seed=4)}
+    found = {row.video_id for _, row in selection.rows(tmp_path, seed=4)}
     file = {"next_event": tmp_path / dataset_file(stage, "next_event")}
     if stage == "sft":
         parts = [select_sft(file, recipe, 4)["next_event"], select_sft_validation(file, 3, 4)["next_event"]]
     else:
         parts = list(select_grpo(file, recipe, 3, 4).values())
     assert [len(part) for part in parts] == [5, 3]
-    assert found == {row["video_id"] for part in parts for row in part}
+    assert found == {row.video_id for part in parts for row in part}
     with pytest.raises(InputError, match=rf"{stage}\.datasets: no data set 'other'"):
         list(Selection("", stage, {"other": None}, False, 0).rows(tmp_path, seed=4))
 
@@ -208,7 +207,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def own_run(run: Path, tmp_path: Path) -> Path:
     """A copy of the run, without the two clips that cannot be read."""
     shutil.copytree(run, tmp_path / "own")
-    write_json(tmp_path / "own/convert/sft/next_event.json", [row(name) for name in NAMES])
+    write_json(tmp_path / "own/convert/sft/next_event.json", [sft_row(name, 0) for name in NAMES])
     write_jsonl(tmp_path / "own/convert/grpo/next_event_mc.jsonl", [])
     return tmp_path / "own"
 
@@ -225,7 +224,7 @@ def test_a_further_clip_is_the_only_one_read(own_run: Path, tiny_checkpoint: Pat
     for manifest in (own_run / "encode/shards").iterdir():
         manifest.unlink()
     shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/further.mp4")
-    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("further")])
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [grpo_row("further", 0)])
     encode_all(own_run, tiny_checkpoint)
     assert reads == ["further/first"]
     grown = f"{shard_of('further/first', 2)}-of-2.safetensors"
@@ -264,7 +263,7 @@ def sharing(name: str, other: str) -> bool:
 
 
 def test_a_clip_that_could_not_be_read_is_tried_again(own_run: Path, tiny_checkpoint: Path, reads: list[str]) -> None:
-    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("late")])
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [grpo_row("late", 0)])
     encode_all(own_run, tiny_checkpoint)
     shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / "segments/first/late.mp4")
     reads.clear()
@@ -318,7 +317,7 @@ def test_a_training_reads_its_own_part_which_other_clips_do_not_change(
     assert list(VisionCache(own_run / "encode", index=part)) == keys[:2]
     for name in ("further", "more"):
         shutil.copyfile(own_run / "segments/first/plain.mp4", own_run / f"segments/first/{name}.mp4")
-    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [row("further"), row("more")])
+    write_jsonl(own_run / "convert/grpo/next_event_mc.jsonl", [grpo_row("further", 0), grpo_row("more", 0)])
     encode_all(own_run, tiny_checkpoint)
     write_parts(index, {part: keys})
     assert len(read_jsonl(index)) == len(NAMES) + 2 and part.read_bytes() == before

@@ -15,7 +15,8 @@ from support.chat_server import ChatServer
 from support.evaluation_run import question
 
 from nep.evaluate.controls import make_controls
-from nep.files import read_json, read_jsonl, write_jsonl
+from nep.files import read_json, read_jsonl
+from nep.rows.base import write_rows
 from nep.stats.answers import parse_answer, parse_legacy
 from nep.video.tools import run_ffmpeg
 
@@ -127,10 +128,10 @@ def test_two_processes_with_our_wrapper_answer_as_one_with_lmms_evals_and_a_fail
 ):
     # Such an image has no size within the budget: qwen_vl_utils raises an error at it, and so do we.
     run_ffmpeg(["-v", "error", "-f", "lavfi", "-i", "color=s=402x2:r=12:d=1", str(run_dir / "segments/first/v2.mp4")])
-    write_jsonl(run_dir / "convert/futurebench.jsonl", [question(number) for number in range(5)])
+    write_rows(run_dir / "convert/futurebench.jsonl", [question(number) for number in range(5)])
     Image.new("RGB", (60, 40), "red").save(run_dir / "now.png")
     seed = {"kind": "l2", "video": None, "image": "now.png"}
-    write_jsonl(run_dir / "convert/seedbench_r1.jsonl", [question(7, **seed), question(8, **{**seed, "kind": "l1"})])
+    write_rows(run_dir / "convert/seedbench_r1.jsonl", [question(7, **seed), question(8, **{**seed, "kind": "l1"})])
     settings = {**ONE_TASK, "tasks": ["futurebench", "seedbench_r1_l2"], "max_failed_fraction": 0.2}
 
     for name, processes in (("one", 1), ("two", 2)):

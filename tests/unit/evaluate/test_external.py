@@ -12,7 +12,7 @@ from support.entry_points import ROOT
 from support.evaluation_run import write_clip
 from support.hub_server import HubServer
 
-from nep.benchmarks.registry import external_tasks
+from nep.benchmarks.lmms_tasks import external_tasks
 from nep.evaluate.external import left_out_rows, planned_external
 from nep.files import read_json, read_jsonl, write_json
 
@@ -48,7 +48,7 @@ def benchmarks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_left_out_is_answers(tmp_path: Path) -> None:
     run, left_out = planned_external(["futurebench", "videomme", "tempcompass", "temporalbench"], True, tmp_path)
     assert run == []
-    reasons = {row["task"]: row["reason"] for row in left_out_rows(left_out)}
+    reasons = {row.task: row.reason for row in left_out_rows(left_out)}
     assert reasons["tempcompass_captioning"] == "needs a judge model"
     assert "all-MiniLM-L6-v2" in reasons["temporalbench_short_caption"]
     assert reasons["videomme"].startswith("needs a download: data set lmms-eval/Video-MME is not below")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.evaluation_run import question
+from support.rows import sample
 
 from nep.evaluate.ledger import Answer, Ledger
 from nep.evaluate.lmms import LmmsEvalError, LmmsEvalRun, logged_samples, subprocess_env
@@ -33,10 +34,10 @@ def test_the_process_is_offline_and_its_caches_lie_in_its_folder(tmp_path: Path)
 
 def log(folder: Path, *question_ids: str) -> None:
     (folder / "lmms_eval.log").write_text("loading\nValueError: out of frames\n")
-    rows = [
-        {"doc_id": doc, "accuracy": {"question_id": identity, "score": 1.0}}
-        for doc, identity in enumerate(question_ids)
-    ]
+    rows = []
+    for doc, identity in enumerate(question_ids):
+        logged = sample(identity).model_dump(exclude={"error"}, exclude_unset=True)
+        rows.append({"doc_id": doc, "accuracy": {**logged, "score": 1.0}})
     write_jsonl(folder / "out/model" / f"20260101_000000_samples_{TASK}.jsonl", rows)
 
 
@@ -45,8 +46,8 @@ def test_samples_are_joined_with_the_questions(tmp_path: Path):
     answers = [Answer(TASK, 0, "", "OutOfMemoryError: no memory"), Answer(TASK, 1, "B")]
     Ledger(lmms_eval_run(tmp_path).ledger).write("0-0.jsonl", answers)
     assert logged_samples(lmms_eval_run(tmp_path), TASK, [question(0), question(1)]) == [
-        {"question_id": "q0", "error": None},
-        {"question_id": "q1", "error": "OutOfMemoryError: no memory"},
+        sample("q0"),
+        sample("q1", error="OutOfMemoryError: no memory"),
     ]
 
 

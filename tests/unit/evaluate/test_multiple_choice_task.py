@@ -12,12 +12,13 @@ from nep.data.prompts import load_prompts
 from nep.evaluate.task_folder import TEMPLATE, Asked, Task, document, planned_tasks, write_task_folder
 from nep.evaluate.tasks.multiple_choice import utils
 from nep.files import read_jsonl
+from nep.rows.question import AskedQuestion
 
 PROMPTS = Path("config/prompts.yaml").resolve()
 
 
-def document_of(row: dict, task: Task) -> dict:
-    return document(row, Asked(task, [row], {row["id"]: Path("/v.mp4")}), Path())
+def document_of(row: AskedQuestion, task: Task) -> dict:
+    return document(row, Asked(task, [row], {row.id: Path("/v.mp4")}), Path())
 
 
 def test_tasks_are_all_variants_on_real_and_control_videos():
@@ -80,7 +81,7 @@ def test_the_prompt_is_the_one_that_training_uses(variant: str):
 
     text = utils.doc_to_text(doc, arguments)
 
-    assert text == prompts.multiple_choice(row["question"], row["options"], variant)
+    assert text == prompts.multiple_choice(row.question, row.options, variant)
     assert text.splitlines() == [
         "Which lamp lights up next?",
         "A. The red lamp.",

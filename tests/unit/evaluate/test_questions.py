@@ -3,34 +3,36 @@
 from pathlib import Path
 
 import pytest
-from support.evaluation_run import OPTIONS, question
+from support.evaluation_run import question
+from support.rows import OPTIONS
 
 from nep.errors import InputError
 from nep.evaluate.questions import control_paths, first_part_paths, read_questions
 from nep.files import write_json, write_jsonl
+from nep.rows.base import write_rows
 
 
 def test_rows_are_sorted_and_limited(tmp_path: Path):
     path = tmp_path / "futurebench.jsonl"
-    write_jsonl(path, [question(2), question(0), question(1)])
-    assert [row["id"] for row in read_questions(path, None)] == ["q0", "q1", "q2"]
-    assert [row["id"] for row in read_questions(path, 2)] == ["q0", "q1"]
+    write_rows(path, [question(2), question(0), question(1)])
+    assert [row.id for row in read_questions(path, None)] == ["q0", "q1", "q2"]
+    assert [row.id for row in read_questions(path, 2)] == ["q0", "q1"]
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("changes", "message"),
     [
         ([], "no questions"),
-        ([question(0), question(0)], "'q0'.*twice"),
-        ([question(0, kind="hop5")], "'q0'.*'hop5'.*interpolation"),
-        ([question(0, options={"A": "x", "B": "y"})], "'q0'.*A, B, C and D"),
-        ([question(0, options={**OPTIONS, "E": "z"})], "'q0'.*A, B, C and D"),
-        ([question(0, answer="E")], "'q0'.*'E'"),
+        ([{}, {}], "'q0'.*twice"),
+        ([{}, {"kind": "hop5"}], "row 2: kind.*'interpolation'.*'hop5'"),
+        ([{"options": {"A": "x", "B": "y"}}], "row 1: options.*4 items"),
+        ([{"options": {**OPTIONS, "E": "z"}}], "row 1: options.*'A', 'B', 'C' or 'D'"),
+        ([{"answer": "E"}], "row 1: answer.*'E'"),
     ],
 )
-def test_bad_rows_are_named(tmp_path: Path, rows: list[dict], message: str):
+def test_bad_rows_are_named(tmp_path: Path, changes: list[dict], message: str):
     path = tmp_path / "futurebench.jsonl"
-    write_jsonl(path, rows)
+    write_jsonl(path, [{**question(0).to_json(), **change} for change in changes])
     with pytest.raises(InputError, match=f"(?s)futurebench.jsonl.*{message}"):
         read_questions(path, None)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.rows import cut
 
 from nep.config.convert import Convert
 from nep.config.demo_videos import DemoVideos
@@ -16,8 +17,9 @@ from nep.data.convert import convert_run
 from nep.data.prompts import load_prompts
 from nep.demo.hub_layout import write_demo_hub
 from nep.export.experiment import ExperimentExport
-from nep.files import read_jsonl, write_json, write_jsonl
+from nep.files import write_json
 from nep.records.parse import parse_files, write_parsed
+from nep.rows.base import write_rows
 
 ROOT = Path(__file__).parents[3]
 PROMPTS = ROOT / "config/prompts.yaml"
@@ -34,13 +36,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             members.extractall(run / "download/videos", filter="data")
     parsed = parse_files(hub / "next_event_prediction.json", hub / "futurebench.json", run / "download/videos")
     write_parsed(parsed, run / "records")
-    records = read_jsonl(run / "records/records.jsonl")
-    parts = {part: f"segments/{part}/{{}}.mp4" for part in ("first", "second")}
-    cuts = [
-        {"id": row["id"], "status": "ok", **{part: {"path": path.format(row["id"])} for part, path in parts.items()}}
-        for row in records
-    ]
-    write_jsonl(run / "split/manifest.jsonl", cuts)
+    write_rows(run / "split/manifest.jsonl", [cut(record.id) for record in parsed.records])
     config = Convert(prompts=str(PROMPTS), validation_fraction=0.3, hops=[1, 2])
     sources = (run / "records/records.jsonl", run / "records/questions.jsonl", run / "split/manifest.jsonl")
     convert_run(*sources, config, 5, run / "convert")

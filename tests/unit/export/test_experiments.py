@@ -1,7 +1,7 @@
 """Exports of an experiment: each file against the rows and the recipe of the run."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from nep.errors import InputError
 from nep.export.consumers import CONSUMERS, export_experiment
 from nep.export.experiment import ExperimentExport
 from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.rows.dataset import DatasetRow
 
 Make = Callable[..., ExperimentExport]
 
@@ -33,12 +34,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def sft_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
     files = {name: job.run / f"convert/sft/{name}.json" for name in job.sft.datasets}
-    return select_sft(files, job.sft, job.seed)
+    return as_json(select_sft(files, job.sft, job.seed))
 
 
 def grpo_rows(job: ExperimentExport) -> dict[str, list[dict[str, Any]]]:
     files = {"next_event_mc": job.run / "convert/grpo/next_event_mc.jsonl"}
-    return select_grpo(files, job.grpo, job.grpo.validation_samples, job.seed)
+    return as_json(select_grpo(files, job.grpo, job.grpo.validation_samples, job.seed))
+
+
+def as_json(rows: Mapping[str, list[DatasetRow]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: [row.to_json() for row in found] for name, found in rows.items()}
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)

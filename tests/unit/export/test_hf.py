@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import yaml
 from datasets import Features, List, Value, get_dataset_config_names, load_dataset
+from support.rows import seed_question
 
 from nep.data.convert import seedbench_file
 from nep.errors import InputError
 from nep.export.hf import SCHEMAS, export_run, size_category, to_table
 from nep.files import read_json, read_jsonl, sha256_of_file
-from nep.records.seedbench import SeedQuestion
 
 TEXT = Value("string")
 CLIP = {**dict.fromkeys(("id", "video_id", "source", "view"), TEXT), "videos": List(TEXT)}
@@ -140,17 +140,5 @@ def test_a_row_with_an_unknown_column_or_type_is_named() -> None:
 
 
 def test_the_questions_of_seedbench_fit_their_columns() -> None:
-    question = SeedQuestion(
-        id="l1-a",
-        video_id="a",
-        level="l1",
-        source="Ego4D",
-        question="What is planned next?",
-        options=dict.fromkeys("ABCD", "Wash it."),
-        answer="A",
-        video=None,
-        image="images/Ego4D/a.png",
-        whole_videos=("Ego4D/a",),
-    )
-    rows = seedbench_file([question]).rows
+    rows = [row.to_json() for row in seedbench_file([seed_question("l1-a")]).rows]
     assert to_table(rows, SCHEMAS["seedbench_r1"], "seedbench_r1.jsonl").to_pylist() == rows

@@ -13,7 +13,9 @@ from mini_clips import ANNOTATIONS, QUESTIONS, mini_folder
 from nep.errors import InputError
 from nep.files import read_jsonl
 from nep.records.parse import Parsed, parse_files, write_parsed
-from nep.records.schema import Record, record_id, rows_as, source_of
+from nep.records.schema import record_id, source_of
+from nep.rows.base import rows_as
+from nep.rows.record import Record
 
 REPO = Path(__file__).parents[3]
 PATH = "video_dataset/youtube/one.mp4"
@@ -85,8 +87,8 @@ def parse(tmp_path: Path) -> Callable[..., Parsed]:
 def rejection_of(parsed: Parsed) -> tuple[str, str]:
     assert len(parsed.rejected) == 1
     row = parsed.rejected[0]
-    assert row["stage"] == "records"
-    return row["reason"], row["detail"]
+    assert row.stage == "records"
+    return row.reason, row.detail
 
 
 def test_a_whole_row_becomes_a_record(parse: Callable[..., Parsed]) -> None:
@@ -228,7 +230,7 @@ def test_no_other_folder_is_dropped_from_a_path(parse: Callable[..., Parsed]) ->
     parsed = parse([annotation("missing/y.mp4"), annotation("y.mp4", caption="Mine.")], files={"y.mp4": b"video"})
     assert [(record.video, record.caption) for record in parsed.records] == [("y.mp4", "Mine.")]
     assert rejection_of(parsed)[0] == "missing_video"
-    assert parsed.rejected[0]["id"] == record_id("missing/y.mp4")
+    assert parsed.rejected[0].id == record_id("missing/y.mp4")
 
 
 @pytest.mark.parametrize("spelt", [f"./{PATH}", PATH.replace("/", "//"), PATH.replace("/", "/./")])
@@ -336,7 +338,7 @@ def test_a_bad_question_is_rejected_and_the_others_stay(parse: Callable[..., Par
     rejected = annotation("video_dataset/youtube/rejected.mp4", video_split=None)
     parsed = parse([annotation(), rejected], [row, question(id="good")], files)
     assert [item.id for item in parsed.questions] == ["good"]
-    assert [row["reason"] for row in parsed.rejected] == ["missing_split_time", reason]
+    assert [row.reason for row in parsed.rejected] == ["missing_split_time", reason]
 
 
 def test_a_repeated_question_id_is_rejected(parse: Callable[..., Parsed]) -> None:

@@ -94,16 +94,16 @@ def test_a_bad_row_is_rejected_and_the_others_stay(parse: Make, bad: Any, reason
     parsed = parse({"l1": [row(), bad]})
     assert len(parsed.seedbench) == 1
     (rejected,) = parsed.rejected
-    assert (rejected["stage"], rejected["reason"]) == ("records", reason)
-    assert rejected["detail"].startswith("seedbench_r1_l1.json[1]: ")
-    assert detail in rejected["detail"]
+    assert (rejected.stage, rejected.reason) == ("records", reason)
+    assert rejected.detail.startswith("seedbench_r1_l1.json[1]: ")
+    assert detail in rejected.detail
 
 
 def test_a_link_out_of_the_video_folder_is_rejected(parse: Make, tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(b"x")
     (tmp_path / "videos/images/EpicKitchens/link.png").symlink_to(tmp_path / "secret.png")
     (rejected,) = parse({"l1": [row(current_observation_basename="link.png")]}).rejected
-    assert "leaves its root" in rejected["detail"]
+    assert "leaves its root" in rejected.detail
 
 
 def test_files_are_written_with_counts_by_level(parse: Make, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from support.html_page import Page
 from support.synthetic_run import OTHER_BENCHMARKS, SyntheticRun
 
 from nep.config.whole import load_config
-from nep.report.collect import REFERENCE, LeftOut, ModelName, Run, collect_run
+from nep.report.collect import REFERENCE, ModelName, Run, collect_run
 from nep.report.comparison import breakdowns, comparisons, gain_marks
 from nep.report.examples import select_examples
 from nep.report.export import latex_summary, latex_table, write_latex, write_parquet
@@ -19,6 +19,7 @@ from nep.report.page import render_page
 from nep.report.published import reference_figure
 from nep.report.results_table import left_out_rows, parsing_rows, result_tables, results_csv
 from nep.report.terminal import results_text
+from nep.rows.score import LeftOut
 
 MODELS = [("base", "base"), ("nep", "sft"), ("nep", "grpo"), ("cft", "sft"), ("large", REFERENCE)]
 # FutureBench first, those that the report knows, then others.
@@ -43,10 +44,8 @@ def page(run: Run) -> Page:
 
 
 def overall(run: Run, task: str, variant: str) -> list[float]:
-    samples = [
-        [row for row in model.samples if (row["task"], row["variant"]) == (task, variant)] for model in run.models
-    ]
-    plain = [[row["correct"] for row in rows if row["control"] is None] for rows in samples]
+    samples = [[row for row in model.samples if (row.task, row.variant) == (task, variant)] for model in run.models]
+    plain = [[row.correct for row in rows if row.control is None] for rows in samples]
     return [100 * sum(right) / len(right) for right in plain]
 
 
@@ -83,7 +82,7 @@ def test_the_page_has_a_column_and_a_section_for_each_benchmark(page: Page) -> N
 def test_what_only_some_models_lack_is_said_of_these(run: Run) -> None:
     assert [(row.task, row.models) for row in left_out_rows(run)] == [("tempcompass", [])]
     first, *others = run.models
-    partial = replace(run, models=[replace(first, left_out=(LeftOut("videomme", "no data"),)), *others])
+    partial = replace(run, models=[replace(first, left_out=(LeftOut(task="videomme", reason="no data"),)), *others])
     assert [(row.task, row.reason, row.models) for row in left_out_rows(partial)] == [
         ("videomme", "no data", [("base", "base")]),
         ("tempcompass", "needs a judge model", [model.name for model in others]),
@@ -137,7 +136,7 @@ def test_samples_of_every_benchmark_are_shown(run: Run, page: Page) -> None:
 def test_a_model_that_was_not_asked_leaves_gaps(run: Run) -> None:
     *others, large = run.models
     only = [score for score in large.scores if score.task == "futurebench"]
-    samples = [row for row in large.samples if row["task"] == "futurebench"]
+    samples = [row for row in large.samples if row.task == "futurebench"]
     partial = replace(run, models=[*others, replace(large, scores=only, samples=samples)])
     examples = [example for example in select_examples(partial) if example.task == "mvbench"]
     assert examples
@@ -154,11 +153,11 @@ def test_parts_of_a_point_and_too_few_answers_for_an_interval(run: Run, tmp_path
     models = []
     for model in run.models:
         scores = [
-            replace(score, ci_low=None, ci_high=None) if score.task == "temporalbench" else score
+            score.model_copy(update={"ci_low": None, "ci_high": None}) if score.task == "temporalbench" else score
             for score in model.scores
         ]
         samples = [
-            {**row, "correct": None} if row["question_id"] in ("temporalbench-0", "mvbench-1") else row
+            row.model_copy(update={"correct": None}) if row.question_id in ("temporalbench-0", "mvbench-1") else row
             for row in model.samples
         ]
         models.append(replace(model, scores=scores, samples=samples))
@@ -181,9 +180,15 @@ def test_parts_of_a_point_and_too_few_answers_for_an_interval(run: Run, tmp_path
 @pytest.mark.parametrize("attack", ["<script>alert(1)</script>", '"><svg onload=alert(1)>', "{{ 7 * 7 }}"])
 def test_reasons_errors_and_splits_inject_no_markup(run: Run, page: Page, attack: str) -> None:
     first, *others = run.models
-    samples = [row if row["error"] is None else {**row, "error": attack, "question": attack} for row in first.samples]
-    scores = [replace(score, split=attack) if score.split.startswith("action") else score for score in first.scores]
-    changed = replace(first, samples=samples, scores=scores, left_out=(LeftOut(attack, attack),), seen={attack: attack})
+    said = {"error": attack, "question": attack}
+    samples = [row if row.error is None else row.model_copy(update=said) for row in first.samples]
+    scores = [
+        score.model_copy(update={"split": attack}) if score.split.startswith("action") else score
+        for score in first.scores
+    ]
+    changed = replace(
+        first, samples=samples, scores=scores, left_out=(LeftOut(task=attack, reason=attack),), seen={attack: attack}
+    )
     attacked = Page(render_page(replace(run, models=[changed, *others])))
     assert attacked.handlers == []
     assert set(attacked.tags) <= set(page.tags)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binomtest
 from support.html_page import Page
+from support.rows import cut, segment
 from support.synthetic_run import SyntheticRun
 
 from nep.config.whole import load_config
@@ -21,7 +22,7 @@ def run(tmp_path: Path) -> Run:
 
 def right(run: Run, place: int, variant: str) -> dict[str, bool]:
     rows = run.models[place].samples
-    return {row["question_id"]: row["correct"] for row in rows if row["variant"] == variant and not row["control"]}
+    return {row.question_id: row.correct for row in rows if row.variant == variant and not row.control}
 
 
 def test_a_model_is_compared_with_what_it_came_from_and_with_its_like(run: Run) -> None:
@@ -64,15 +65,17 @@ def test_breakdowns_hold_every_question_once(run: Run) -> None:
     for place, (_, cells) in enumerate(breakdown.rows):
         answers = right(run, place, "reason")
         for letter, cell in zip(breakdown.groups, cells, strict=True):
-            members = [answers[key] for key in answers if run.questions[key]["answer"] == letter]
+            members = [answers[key] for key in answers if run.questions[key].answer == letter]
             assert cell.n == len(members)
             assert cell.accuracy == pytest.approx(100 * sum(members) / len(members))
 
 
 def test_lengths_are_three_groups_and_sources_are_named(run: Run) -> None:
     for place, (identity, question) in enumerate(sorted(run.questions.items())):
-        question["record"]["source"] = "kitchen" if place % 2 else "street"
-        run.cuts[question["video_id"]]["first"]["frames"] = 30 + int(identity.split("-")[2])
+        facts = question.record.model_copy(update={"source": "kitchen" if place % 2 else "street"})
+        run.questions[identity] = question.model_copy(update={"record": facts})
+        first = segment(question.video_id, "first", 30 + int(identity.split("-")[2]))
+        run.cuts[question.video_id] = cut(question.video_id, first=first)
     found = {breakdown.title: breakdown for breakdown in breakdowns(run)}
     assert found["Source"].groups == ["kitchen", "street"]
     assert found["Length of what is seen"].groups == ["shortest third", "middle third", "longest third"]

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from support.card_run import MANIFEST, record_row, write_run
 from support.html_page import Page, runs_one_known_script
-from support.synthetic_run import COLOURS, quarantine, write_clip, write_lines, write_value
+from support.synthetic_run import COLOURS, encoded_shard, quarantine, write_clip, write_lines, write_value
 
 from nep.errors import InputError
-from nep.records.schema import Record
 from nep.report import data_card
 from nep.report.data_card import (
     LENGTH_NAMES,
@@ -36,6 +35,7 @@ from nep.report.data_card import (
     why_counts,
 )
 from nep.report.histogram import category_histogram, count_histogram, share_histogram
+from nep.rows.record import Record
 
 ROOT = Path(__file__).parents[3]
 ATTACKS = [
@@ -175,7 +175,7 @@ def test_quarantine_shows_reasons_and_the_first_of_each(run: Path) -> None:
 
 def test_the_page_is_the_same_before_and_after_encode(run: Path) -> None:
     before = render_card(collect_card(run), "mine")
-    shard = {"rows": [], "quarantined": [quarantine("clip-001", "encode", "too_few_frames", "1 frame")]}
+    shard = encoded_shard([quarantine("clip-001", "encode", "too_few_frames", "1 frame")])
     write_value(run / "encode" / "shards" / "1-of-1.json", shard)
     assert render_card(collect_card(run), "mine") == before
 
@@ -219,7 +219,7 @@ def test_text_of_records_injects_no_markup(tmp_path: Path, attack: str) -> None:
     def page_of(name: str, text: str) -> Page:
         texts = dict.fromkeys(("source", "caption", "caption_part1", "caption_part2"), text)
         root = write_run(tmp_path / name, [record_row(number, **texts) for number in range(4)], why=text)
-        write_lines(root / "records" / "rejected.jsonl", [quarantine(text, text, text, text)])
+        write_lines(root / "records" / "rejected.jsonl", [quarantine(text, text, "bad_record", text)])
         return Page(render_card(collect_card(root), text))
 
     as_many_words = " ".join("calm" for _ in attack.split())

@@ -2,17 +2,21 @@
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from support.synthetic_run import COLOURS, SyntheticRun, write_clip, write_lines
+from support.rows import asked, segment
+from support.synthetic_run import COLOURS, SyntheticRun, write_clip
 
 from nep.config.whole import load_config
 from nep.errors import InputError
 from nep.report.collect import collect_run
-from nep.report.examples import FIRST_FRAMES, SECOND_FRAMES, Frame, choose_questions, frames_of, select_examples
+from nep.report.examples import choose_questions, select_examples
+from nep.report.frames import FIRST_FRAMES, SECOND_FRAMES, Frame, frames_of
+from nep.rows.base import write_rows
 
 
 def pixels(frame: Frame) -> np.ndarray:
@@ -82,7 +86,7 @@ def test_examples_hold_frames_of_both_parts_and_every_answer(tmp_path: Path) -> 
     for example in examples:
         assert (len(example.first), len(example.second)) == (FIRST_FRAMES, SECOND_FRAMES)
         assert example.cut == pytest.approx(2.5)
-        assert example.what_happened == run.questions[example.question_id]["record"]["caption_part2"]
+        assert example.what_happened == run.questions[example.question_id].record.caption_part2
         assert [answer.stage for answer in example.answers] == ["base", "sft", "grpo"]
         before, after = example.answers[1:]
         expected = {(False, True): "gained", (True, True): "kept", (True, False): "lost", (False, False): "missed"}
@@ -96,14 +100,12 @@ def test_a_question_of_seedbench_shows_its_video_and_its_image(tmp_path: Path, s
     folder = root / "download" / "videos"
     write_clip(folder / "a.mp4", COLOURS["red"], 0.2, 0.8, 12, 112)
     Image.new("RGB", (112, 56), COLOURS["green"]).save(folder / f"a.{suffix}")
-    asked = {"video_id": "a", "kind": "l1", "question": "What next?", "answer": "A", "record": {"source": "Ego4D"}}
-    media = {"video": "download/videos/a.mp4", "image": f"download/videos/a.{suffix}"}
+    known = {"video_id": "a", "kind": "l1", "record": {"source": "Ego4D"}, "image": f"download/videos/a.{suffix}"}
     rows = [
-        {"id": f"seedbench_r1_l1-{number}", "options": dict.fromkeys("ABCD", "it"), **asked, **media}
+        asked(f"seedbench_r1_l1-{number}", video="download/videos/a.mp4" if number else None, **known)
         for number in range(36)
     ]
-    rows[0]["video"] = None
-    write_lines(root / "convert" / "seedbench_r1.jsonl", rows)
+    write_rows(root / "convert" / "seedbench_r1.jsonl", rows)
     config = load_config({**synthetic.config, "report": {"examples": 36}})
     examples = [example for example in select_examples(collect_run(root, config)) if example.task == "seedbench_r1_l1"]
     assert len(examples) == 36
@@ -130,7 +132,7 @@ def test_examples_beyond_the_pages_share_of_images_keep_their_text(
 def test_a_segment_path_outside_the_run_is_refused(tmp_path: Path) -> None:
     synthetic = SyntheticRun(videos=1)
     run = collect_run(synthetic.write(tmp_path / "run"), load_config(synthetic.config))
-    for cut in run.cuts.values():
-        cut["first"]["path"] = "../clip.mp4"
+    outside = segment("clip", "first", 30).model_copy(update={"path": "../clip.mp4"})
+    cuts = {name: cut.model_copy(update={"first": outside}) for name, cut in run.cuts.items()}
     with pytest.raises(InputError, match=r"'\.\./clip\.mp4' leaves its root"):
-        select_examples(run)
+        select_examples(replace(run, cuts=cuts))

@@ -83,10 +83,10 @@ def test_text_of_models_and_data_injects_no_markup(tmp_path: Path, attack: str) 
     root = SyntheticRun(videos=2, completion=attack).write(tmp_path / "run")
     questions = [json.loads(line) for line in (root / "convert/futurebench.jsonl").read_text().splitlines()]
     for question in questions:
-        question |= {"question": attack, "record": {"caption_part2": attack}}
+        question |= {"question": attack, "record": {"source": attack, "caption_part2": attack}}
         question["options"] = dict.fromkeys(question["options"], attack)
     write_lines(root / "convert" / "futurebench.jsonl", questions)
-    rejected = [{"id": attack, "stage": attack, "reason": attack, "detail": attack}] * 3
+    rejected = [{"id": attack, "stage": attack, "reason": "bad_record", "detail": attack}] * 3
     write_lines(root / "records" / "rejected.jsonl", rejected)
     config = load_config({**SyntheticRun().config, "report": {"title": attack, "examples": 6}})
     plain = load_config({**SyntheticRun().config, "report": {"title": "Title", "examples": 6}})

@@ -7,8 +7,9 @@ from scipy.stats import binomtest
 from support.synthetic_run import SyntheticRun
 
 from nep.config.whole import load_config
-from nep.report.collect import EvaluatedModel, Run, Score, collect_run
+from nep.report.collect import EvaluatedModel, Run, collect_run
 from nep.report.results_table import control_rows, describe_control, parsing_rows, result_tables, results_csv
+from nep.rows.score import Score
 
 
 def model(experiment: str, stage: str, *scores: Score) -> EvaluatedModel:
@@ -16,7 +17,7 @@ def model(experiment: str, stage: str, *scores: Score) -> EvaluatedModel:
 
 
 def score(variant: str, split: str, accuracy: float, low: float = 0.0, high: float = 100.0) -> Score:
-    return Score("futurebench", variant, split, 40, accuracy, low, high)
+    return Score(task="futurebench", variant=variant, split=split, n=40, accuracy=accuracy, ci_low=low, ci_high=high)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,8 @@ def test_csv_holds_the_rows_in_order_with_two_decimals() -> None:
         score("reason", "hop1", 1 / 3),
         score("direct", "overall", 25),
     ]
-    controlled = Score("futurebench", "reason_shuffled_frames", "overall", 40, 20, 0, 100, unreadable=3, failed=2)
+    counts = {"unreadable": 3, "failed": 2}
+    controlled = score("reason_shuffled_frames", "overall", 20).model_copy(update=counts)
     sft = model("nep", "sft", controlled, score("reason_legacy", "hop2", 30))
     assert results_csv([model("base", "base", *scores), sft]).splitlines() == [
         "experiment,stage,task,variant,split,n,accuracy,ci_low,ci_high,unreadable,failed",
@@ -99,7 +101,7 @@ def test_a_control_is_tested_on_the_same_questions(run: Run) -> None:
     for row in control_rows(run):
         (evaluated,) = (m for m in run.models if m.name == (row.experiment, row.stage))
         ordered, controlled = (
-            {s["question_id"]: s["correct"] for s in evaluated.samples if (s["variant"], s["control"]) == asked}
+            {s.question_id: s.correct for s in evaluated.samples if (s.variant, s.control) == asked}
             for asked in ((row.variant, None), (row.variant, row.control))
         )
         changed = [(ordered[key], controlled[key]) for key in ordered]
@@ -127,8 +129,8 @@ def test_unreadable_answers_are_counted_per_model_and_variant(run: Run) -> None:
     rows = parsing_rows(run)
     for row in rows:
         evaluated = next(m for m in run.models if (m.experiment, m.stage) == (row.experiment, row.stage))
-        samples = [s for s in evaluated.samples if s["variant"] == row.variant and s["control"] is None]
-        assert row.anchored.unreadable == len([s for s in samples if s["parsed"] not in ("A", "B", "C", "D")])
+        samples = [s for s in evaluated.samples if s.variant == row.variant and s.control is None]
+        assert row.anchored.unreadable == len([s for s in samples if s.parsed not in ("A", "B", "C", "D")])
         assert row.anchored.n == len(samples) == 20
         assert row.legacy.variant == f"{row.variant}_legacy"
     assert sum(row.anchored.unreadable for row in rows) > 0

@@ -1,4 +1,4 @@
-"""The plan of a cut, for random orders of pictures: nothing lost, nothing twice, time stamps that MP4 allows."""
+"""The plan of a cut, for random orders of frames: nothing lost, nothing twice, time stamps that MP4 allows."""
 
 import itertools
 import random
@@ -15,7 +15,7 @@ from nep.video.timeline import Timeline
 
 
 def coded(shown: list[int], gops: list[int], depth: int, seed: int) -> PacketList:
-    """Pictures in a decode order: GOPs that begin with an IDR picture, within them short runs shuffled."""
+    """Frames in a decode order: GOPs that begin with an IDR picture, within them short runs shuffled."""
     chance = random.Random(seed)
     pts, idr = [], []
     place = 0
@@ -47,12 +47,12 @@ def test_each_picture_is_in_the_part_that_it_belongs_to(drawn: tuple[PacketList,
     assert sorted(plan.first_pts) == [pts for pts in packets.timeline.pts if pts < cut]
     assert sorted(plan.second_pts) == [pts for pts in packets.timeline.pts if pts >= cut]
     copied = {*packets.pts[: plan.head_end], *packets.pts[plan.tail_start :]}
-    assert copied.isdisjoint(plan.anew)
-    assert copied | plan.anew == set(packets.pts)
+    assert copied.isdisjoint(plan.reencoded)
+    assert copied | plan.reencoded == set(packets.pts)
     assert packets.idr[0] and (plan.tail_start == len(packets.pts) or packets.idr[plan.tail_start])
-    if plan.anew:
+    if plan.reencoded:
         assert packets.idr[plan.decode_start]
-        needed = [place for place, pts in enumerate(packets.pts) if pts in plan.anew]
+        needed = [place for place, pts in enumerate(packets.pts) if pts in plan.reencoded]
         assert plan.decode_start <= needed[0] and needed[-1] < plan.tail_start
     assert plan.encoder_id == 2
 
@@ -70,7 +70,7 @@ def test_decode_times_are_what_mp4_asks_for(drawn: tuple[PacketList, int]) -> No
 def test_a_whole_video_is_copied() -> None:
     packets = coded([1, 2, 3, 4], [4], 3, 0)
     plan = plan_whole(packets)
-    assert (plan.first_pts, plan.second_pts, plan.anew) == (packets.pts, (), frozenset())
+    assert (plan.first_pts, plan.second_pts, plan.reencoded) == (packets.pts, (), frozenset())
 
 
 def test_all_ids_taken() -> None:

@@ -15,7 +15,8 @@ from support.splits import split
 from mini_clips import CLIPS, MiniClip
 from nep.files import sha256_of_file
 from nep.video.orientation import Orientation, orientation_of
-from nep.video.probe import decoded_frames, open_video, probe
+from nep.video.probe import decoded_frames, probe
+from nep.video.stream import open_video
 from nep.video.tools import run_ffmpeg
 
 GENERATED = [
@@ -58,8 +59,8 @@ def check_parts(source: Path, time: float, row: dict, run: Path) -> None:
         assert min(psnr(found[index][1], expected[index][1]) for index in looked_at) > 28
         reader = decord.VideoReader(str(part), num_threads=1)
         assert len(reader) == len(expected)
-        for index, picture in zip(looked_at, reader.get_batch(looked_at).asnumpy(), strict=True):
-            luma = picture @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+        for index, frame in zip(looked_at, reader.get_batch(looked_at).asnumpy(), strict=True):
+            luma = frame @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
             assert psnr(luma, expected[index][1]) > 22
     last, first = frames_of(run / row["first"]["path"])[-1][1], frames_of(run / row["second"]["path"])[0][1]
     here, there = sides["first"][-1][1], sides["second"][0][1]
@@ -208,7 +209,7 @@ def test_truncated_without_index_is_undecodable(videos: dict[str, Path], tmp_pat
     [
         ("ntsc.mkv", "ends at .* s of 2.002 s"),
         ("b_frames.mp4", "ends at .* s of 3.000 s"),
-        ("with_audio.mp4", ".. of 40 pictures decode"),
+        ("with_audio.mp4", ".. of 40 frames decode"),
     ],
 )
 def test_truncated_download_is_noted_or_left_out(

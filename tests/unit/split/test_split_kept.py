@@ -1,4 +1,4 @@
-"""What a cut keeps besides the pictures: colour metadata, pixel shape, rotation, and the sound if asked."""
+"""What a cut keeps besides the frames: colour metadata, pixel shape, rotation, and the sound if asked."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -8,11 +8,12 @@ import pytest
 from support.readers import READERS
 from support.splits import split
 
-from nep.video.probe import decoded_frames, open_video
+from nep.video.probe import decoded_frames
+from nep.video.stream import open_video
 
 
 def colours(path: Path) -> list[tuple]:
-    """Of every picture: range, matrix, and of the stream: primaries, transfer, pixel shape."""
+    """Of every frame: range, matrix, and of the stream: primaries, transfer, pixel shape."""
     with open_video(path) as (container, stream):
         found = []
         for frame in decoded_frames(container, stream):

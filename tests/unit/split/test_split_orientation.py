@@ -16,7 +16,7 @@ from nep.video.orientation import Orientation
 from nep.video.tools import run_ffmpeg
 
 SIZE = (128, 96)
-# A mirrored picture differs from the right one by more than 30.
+# A mirrored frame differs from the right one by more than 30.
 NEAR = 12
 
 
@@ -25,8 +25,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("stored")
     made = {codec: folder / f"{codec}.mp4" for codec in ("libx264", "mpeg4")}
     for codec, path in made.items():
-        picture = "testsrc=size=128x96:rate=10:duration=1.2"
-        run_ffmpeg(["-v", "error", "-f", "lavfi", "-i", picture, "-c:v", codec, "-pix_fmt", "yuv420p", str(path)])
+        frame = "testsrc=size=128x96:rate=10:duration=1.2"
+        run_ffmpeg(["-v", "error", "-f", "lavfi", "-i", frame, "-c:v", codec, "-pix_fmt", "yuv420p", str(path)])
     return made
 
 

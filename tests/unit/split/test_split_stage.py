@@ -9,12 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+from support.rows import cut, lost, record
 
 from nep.config.split import Split
 from nep.errors import InputError
 from nep.files import read_jsonl, write_jsonl
 from nep.jobs.shards import check_complete, shard_of
 from nep.jobs.workers import Failure, run_items
+from nep.rows.base import read_rows, write_rows
+from nep.rows.record import Record
 from nep.split import stage
 from nep.split.recipe import Recipe
 from nep.split.stage import merge_split, split_shard
@@ -65,7 +68,7 @@ def test_streams_that_show_late_in_the_file(name: str, videos: dict[str, Path], 
     run_ffmpeg(["-v", "error", "-i", str(videos["cfr.mp4"]), "-c:v", codecs[name], "-q:v", "3", str(path)])
     task = SplitTask("a", path, 1.0, False, tmp_path, tmp_path / "work", Recipe(10, "ultrafast"), 60)
     ((_, row),) = run_items(split_video, [task], processes=1, timeout_s=60, label="test")
-    assert (row["status"], row["first"]["frames"], row["second"]["frames"]) == ("ok", 30, 60), row
+    assert (row.status, row.first.frames, row.second.frames) == ("ok", 30, 60), row
 
 
 def test_a_full_disk_ends_the_run() -> None:
@@ -100,15 +103,14 @@ def records(videos: dict[str, Path], tmp_path: Path) -> Path:
     root = videos["cfr.mp4"].parent
     (root / "zero.mp4").touch()
     rows = [
-        ("absent", "nowhere.mp4", 1.0, False),
-        ("cut", "b_frames.mp4", None, True),
-        ("good", "cfr.mp4", 1.0, False),
-        ("late", "cfr.mp4", 77.0, False),
-        ("outside", "../../../etc/passwd", 1.0, False),
-        ("zero", "zero.mp4", 1.0, False),
+        record("absent", "nowhere.mp4"),
+        record("cut", "b_frames.mp4", split_time=None, already_cut=True),
+        record("good", "cfr.mp4"),
+        record("late", "cfr.mp4", split_time=77.0),
+        record("outside", "../../../etc/passwd"),
+        record("zero", "zero.mp4"),
     ]
-    keys = ("id", "video", "split_time", "already_cut")
-    write_jsonl(tmp_path / "records.jsonl", [dict(zip(keys, row, strict=True)) for row in rows])
+    write_rows(tmp_path / "records.jsonl", rows)
     return tmp_path / "records.jsonl"
 
 
@@ -158,8 +160,7 @@ def test_a_further_video_leaves_the_others_untouched(records: Path, videos: dict
     run = tmp_path / "run"
     before = run_shard(records, videos, run)
     inodes = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (run / "segments").rglob("*.mp4")}
-    new = {"id": "new", "video": "vfr.mkv", "split_time": 1.0, "already_cut": False}
-    write_jsonl(records, [*read_jsonl(records), new])
+    write_rows(records, [*read_rows(Record, records), record("new", "vfr.mkv")])
     after = run_shard(records, videos, run)
     assert after["new"]["status"] == "ok"
     assert {identity: row for identity, row in after.items() if identity != "new"} == before
@@ -176,8 +177,7 @@ def test_changed_split_time_is_cut_again(records: Path, videos: dict[str, Path],
 
 
 def test_time_limit_gives_a_row_and_is_tried_again(records: Path, videos: dict[str, Path], tmp_path: Path) -> None:
-    row = {"id": "other_codec", "video": "mpeg4.avi", "split_time": 1.0, "already_cut": False}
-    write_jsonl(records, [*read_jsonl(records), row])
+    write_rows(records, [*read_rows(Record, records), record("other_codec", "mpeg4.avi")])
     short = run_shard(records, videos, tmp_path / "run", split=Split(timeout_s=0.001))
     assert short["other_codec"]["reason"] == "split_timeout"
     assert not (tmp_path / "run/segments/first/other_codec.mp4").exists()
@@ -213,9 +213,9 @@ def test_unknown_preset(records: Path, videos: dict[str, Path], tmp_path: Path) 
 def test_killed_at_any_moment_then_finished_gives_equal_bytes(videos: dict[str, Path], tmp_path: Path) -> None:
     names = ["cfr.mp4", "b_frames.mp4", "vfr.mkv", "odd.mp4", "mpeg4.avi", "late_start.ts"]
     records = tmp_path / "records.jsonl"
-    write_jsonl(
+    write_rows(
         records,
-        [{"id": f"v{i}", "video": name, "split_time": 1.1, "already_cut": False} for i, name in enumerate(names)],
+        [record(f"v{i}", name, split_time=1.1) for i, name in enumerate(names)],
     )
 
     def command(run: Path) -> list[str]:
@@ -249,10 +249,10 @@ def test_killed_at_any_moment_then_finished_gives_equal_bytes(videos: dict[str, 
 
 
 def shard_rows(tmp_path: Path, bad: int, good: int) -> list[Path]:
-    rows = [{"id": f"b{i}", "status": "quarantined", "reason": "empty_video", "detail": "d"} for i in range(bad)]
-    rows += [{"id": f"g{i}", "status": "ok"} for i in range(good)]
+    rows = [lost(f"b{i}", "empty_video", "d") for i in range(bad)]
+    rows += [cut(f"g{i}") for i in range(good)]
     for shard in (1, 2):
-        write_jsonl(tmp_path / f"{shard}-of-2.jsonl", [row for row in rows if shard_of(row["id"], 2) == shard])
+        write_rows(tmp_path / f"{shard}-of-2.jsonl", [row for row in rows if shard_of(row.id, 2) == shard])
     return [tmp_path / "2-of-2.jsonl", tmp_path / "1-of-2.jsonl"]
 
 
@@ -271,6 +271,6 @@ def test_merge_sorts_and_counts_the_rejected(tmp_path: Path) -> None:
 
 
 def test_merge_finds_doubled_ids(tmp_path: Path) -> None:
-    write_jsonl(tmp_path / "1-of-1.jsonl", [{"id": "a", "status": "ok"}] * 2)
+    write_rows(tmp_path / "1-of-1.jsonl", [cut("a")] * 2)
     with pytest.raises(InputError, match="'a'"):
         merge_split([tmp_path / "1-of-1.jsonl"], None, Split(), tmp_path / "out.jsonl")

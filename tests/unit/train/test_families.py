@@ -37,6 +37,8 @@ from nep.model.samples import SampleBuilder, content_parts, video_keys
 from nep.model.scoring import Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.base import read_rows
+from nep.rows.dataset import GrpoRow, read_sft
 from nep.train.engine import load_model
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.grpo import train_grpo
@@ -72,7 +74,7 @@ def run(request: pytest.FixtureRequest, clips: Path, tmp_path_factory: pytest.Te
     write_jsonl(root / "convert/grpo/next_event_mc.jsonl", [grpo_row(name, 0) for name in CLIPS])
     manifest = root / "encode/shards/1-of-1.json"
     encode_shard(
-        needed=needed_clips((root, row) for row in read_json(root / "convert/sft/next_event.json")),
+        needed=needed_clips((root, row) for row in read_sft(root / "convert/sft/next_event.json")),
         vision=VISION,
         encode=Encode(processes=1, batch_videos=2),
         model=root / "models/base",
@@ -140,12 +142,12 @@ def test_tokens_positions_pixels_and_loss_are_those_of_the_family(run: Path) -> 
     model = load_model(run / "models/base", Sft(), torch.device("cpu")).eval()
     cache = VisionCache(run / "encode")
     builder = SampleBuilder(processor, model, cache)
-    for row in read_json(run / "convert/sft/next_event.json"):
-        sample = builder.dialogue(row["id"], row["messages"], video_keys(row))
-        own = by_the_processor(run, row["video_id"], row["messages"], generate=False)
+    for row in read_sft(run / "convert/sft/next_event.json"):
+        sample = builder.dialogue(row.id, row.turns, video_keys(row))
+        own = by_the_processor(run, row.video_id, row.turns, generate=False)
         assert sample.input_ids.tolist() == own["input_ids"][0, : len(sample)].tolist()
 
-        clip = decode_clip(run / row["videos"][0], VISION, resizing_of(processor))
+        clip = decode_clip(run / row.videos[0], VISION, resizing_of(processor))
         _, inputs = placeholder_of(processor, clip)
         for name, tensor in inputs.items():
             torch.testing.assert_close(tensor.reshape(own[name].shape), own[name], rtol=0, atol=1e-5)
@@ -173,9 +175,9 @@ def test_greedy_completions_are_those_of_generate(run: Path) -> None:
     model = load_model(run / "models/base", Grpo(), torch.device("cpu")).eval()
     cache = VisionCache(run / "encode")
     builder = SampleBuilder(processor, model, cache)
-    rows = read_jsonl(run / "convert/grpo/next_event_mc.jsonl")
-    turns = [[{"role": "user", "content": row["problem"]}] for row in rows]
-    prompts = [builder.prompt(row["id"], turn, video_keys(row)) for row, turn in zip(rows, turns, strict=True)]
+    rows = read_rows(GrpoRow, run / "convert/grpo/next_event_mc.jsonl")
+    turns = [[{"role": "user", "content": row.problem}] for row in rows]
+    prompts = [builder.prompt(row.id, turn, video_keys(row)) for row, turn in zip(rows, turns, strict=True)]
     decoding = decoding_for(model, processor, temperature=1.0, limit=6)
     visuals = Visuals(cache, processor, Grpo().freeze, torch.device("cpu"))
     rollout = Rollout(decoding, captured=False)
@@ -184,7 +186,7 @@ def test_greedy_completions_are_those_of_generate(run: Path) -> None:
     sampled = rollout(model, prompts, visuals, draws)
     banned = decoding.banned.nonzero()[:, 0].tolist()
     for row, turn, prompt, (completion,), group in zip(rows, turns, prompts, found, sampled, strict=True):
-        own = by_the_processor(run, row["video_id"], turn, generate=True)
+        own = by_the_processor(run, row.video_id, turn, generate=True)
         made = model.generate(**own, do_sample=False, max_new_tokens=decoding.limit, suppress_tokens=banned)
         assert completion.tokens.tolist() == made[0, len(prompt) :].tolist()
         for item in group:

@@ -30,7 +30,8 @@ def answer_in_form(question: dict[str, Any], letter: str) -> dict[str, Any]:
     """SFT row that answers a question with `letter`."""
     answer = f"<think>\n\n</think>\n<answer>\n{letter}\n</answer>"
     turns = [{"role": "user", "content": question["problem"]}, {"role": "assistant", "content": answer}]
-    return {**question, "id": f"{question['id']}/{letter}", "messages": turns}
+    clip = {key: question[key] for key in ("video_id", "source", "view", "videos")}
+    return {**clip, "id": f"{question['id']}/{letter}", "messages": turns}
 
 
 @pytest.mark.e2e

@@ -13,12 +13,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from support.recipes import outputs
 from support.training_process import run, start, stop_when
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.training import Training
-from nep.files import read_jsonl, sha256_of_file
+from nep.files import read_jsonl
 from nep.train.runtime.options import RunPaths
 
 ROOT = Path(__file__).parents[3]
@@ -59,12 +60,6 @@ def command(stage: str, block: dict, run: Path, target: Path, processes: int = 1
 
 def finish(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
-
-
-def outputs(target: Path, stage: str) -> dict[str, str]:
-    out = target / "nep" / stage
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "timings.jsonl"]
-    return {path.relative_to(out).as_posix(): sha256_of_file(path) for path in files}
 
 
 def curve(target: Path, stage: str) -> list[float]:
@@ -132,7 +127,7 @@ def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
     kills = [stop_when(start(recipe(stage, block), paths), signal.SIGKILL, moment) for moment in moments]
     assert kills == [[-signal.SIGKILL]] * len(moments)
     assert run(recipe(stage, block), paths) == [0], (killed / "stderr.txt").read_text()[-3000:]
-    assert outputs(killed, stage) == outputs(undisturbed, stage)
+    assert outputs(killed / "nep" / stage) == outputs(undisturbed / "nep" / stage)
 
 
 def test_bad_input_ends_in_one_line_and_status_2(run_folder: Path, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from support.recipes import outputs, short_grpo, short_sft
 from transformers import AutoModelForImageTextToText
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.training import Lora
 from nep.errors import InputError
-from nep.files import read_json, read_jsonl, sha256_of_file, write_json, write_jsonl
+from nep.files import read_json, read_jsonl, write_json, write_jsonl
 from nep.train import checkpoint, loop
 from nep.train.checkpoint import Checkpoints
 from nep.train.engine import Engine
@@ -25,28 +26,12 @@ from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preemption import EXIT_RESUME, Preempted
 from nep.train.sft import train_sft
 
-SFT = Sft(epochs=3, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_minutes=0)
-GRPO = Grpo(
-    steps=5,
-    prompts_per_step=3,
-    completions=3,
-    pack_tokens=200,
-    max_new_tokens=6,
-    lr=1e-3,
-    threads=1,
-    checkpoint_minutes=0,
-    validate_every=2,
-)
+SFT = short_sft(epochs=3, batch_size=4, pack_tokens=200, checkpoint_minutes=0)
+GRPO = short_grpo(steps=5, pack_tokens=200, checkpoint_minutes=0, validate_every=2)
 
 
 class KilledError(Exception):
     """Stands for the end of the process."""
-
-
-def hashes(out: Path) -> dict[str, str]:
-    """Hashes of all outputs but the timings."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "timings.jsonl"]
-    return {path.relative_to(out).as_posix(): sha256_of_file(path) for path in files}
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
@@ -77,7 +62,7 @@ def resumed_equals_undisturbed(train: Callable[[RunPaths], None], paths_to, tmp_
             train(disturbed)
     assert not disturbed.out.exists()
     train(disturbed)
-    assert hashes(disturbed.out) == hashes(undisturbed.out)
+    assert outputs(disturbed.out) == outputs(undisturbed.out)
     return undisturbed.out
 
 
@@ -245,14 +230,14 @@ def test_checkpoints_go_with_the_end_and_lost_outputs_come_back_without_training
     monkeypatch.setattr(loop, "Engine", lambda *arguments: engines.append(arguments) or Engine(*arguments))
     train(recipe, 1, "nep", paths)
     assert kept(tmp_path) == []
-    first = hashes(paths.out)
+    first = outputs(paths.out)
     for name in ("manifest.json", "metrics.jsonl", "validation.jsonl"):
         (paths.out / name).unlink()
     train(recipe, 1, "nep", paths)
-    assert hashes(paths.out) == first and len(engines) == 1
+    assert outputs(paths.out) == first and len(engines) == 1
     (paths.out / "model/model.safetensors").write_bytes(b"damaged")
     train(recipe, 1, "nep", paths)
-    assert hashes(paths.out) == first and len(engines) == 2
+    assert outputs(paths.out) == first and len(engines) == 2
 
 
 class BrokenError(Exception):
@@ -285,7 +270,7 @@ def test_a_checkpoint_outlives_a_death_in_the_validation_after_it(
     )
     train(recipe, 1, "nep", paths)
     assert steps[0] == 3
-    assert hashes(paths.out) == hashes(whole.out)
+    assert outputs(paths.out) == outputs(whole.out)
 
 
 @pytest.mark.parametrize(("train", "recipe"), [(train_sft, SFT), (train_grpo, GRPO)])
@@ -314,10 +299,10 @@ def test_a_run_that_is_told_in_a_validation_ends_there_and_goes_on(
     (log,) = paths.run.glob("work/*/nep/*/validation.jsonl")
     assert [row["step"] for row in read_jsonl(log)] == [0][:told_at]
     train(recipe, 1, "nep", paths)
-    assert hashes(paths.out) == hashes(whole.out)
+    assert outputs(paths.out) == outputs(whole.out)
 
 
 def test_a_missing_vision_cache_is_named(paths_to, tmp_path: Path, torch_settings) -> None:
-    paths = replace(paths_to(tmp_path), encode=tmp_path / "nowhere")
+    paths = replace(paths_to(tmp_path), index=tmp_path / "nowhere" / "index.jsonl")
     with pytest.raises(InputError, match=r"nowhere/index\.jsonl: no such file; run the encode stage"):
         train_sft(SFT, 1, "nep", paths)

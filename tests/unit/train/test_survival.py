@@ -11,40 +11,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from support.matrix import MATRIX
+from support.recipes import outputs, short_grpo, short_sft
 from support.training_process import finish, lines_in, run, start, stop_when
 
-from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.training import Lora, Training
-from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.files import read_json, read_jsonl
 from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preemption import EXIT_RESUME
 
-SFT = Sft(epochs=10, batch_size=3, lr=1e-3, threads=1, checkpoint_minutes=0, validate_every=5)
-GRPO = Grpo(
-    steps=8,
-    prompts_per_step=3,
-    completions=3,
-    max_new_tokens=6,
-    lr=1e-3,
-    threads=1,
-    checkpoint_minutes=0,
-    validate_every=4,
-)
+SFT = short_sft(epochs=10, batch_size=3, checkpoint_minutes=0, validate_every=5)
+GRPO = short_grpo(steps=8, checkpoint_minutes=0, validate_every=4)
 ADAPTERS = GRPO.model_copy(
     update={"lora": Lora(dora=True), "publish": "best", "deepspeed": "config/deepspeed/zero3.json"}
 )
 STEPS = 20
 KILLS = 10
 POISONED = "video-3"
-UNEQUAL = {"timings.jsonl"}
 
 Paths = Callable[[Path], RunPaths]
-
-
-def outputs(paths: RunPaths) -> dict[str, str]:
-    files = [path for path in sorted(paths.out.rglob("*")) if path.is_file() and path.name not in UNEQUAL]
-    return {path.relative_to(paths.out).as_posix(): sha256_of_file(path) for path in files}
 
 
 def messages(paths: RunPaths) -> str:
@@ -100,7 +85,7 @@ def test_a_run_that_is_told_to_stop_goes_on_at_the_very_step(
     assert f"stopped after step {done} of" in messages(paths)
     assert not paths.out.exists()
     assert run(recipe, paths) == [0], messages(paths)
-    assert outputs(paths) == outputs(undisturbed(recipe))
+    assert outputs(paths.out) == outputs(undisturbed(recipe).out)
 
 
 def test_two_processes_stop_at_the_same_step(paths_to: Paths, tmp_path: Path) -> None:
@@ -112,7 +97,7 @@ def test_two_processes_stop_at_the_same_step(paths_to: Paths, tmp_path: Path) ->
     assert checkpoints(paths)[-1] == lines_in(paths.run, "metrics.jsonl") < STEPS
     assert run(SFT, paths, size=2) == [0, 0], messages(paths)
     assert run(SFT, whole, size=2) == [0, 0], messages(whole)
-    assert outputs(paths) == outputs(whole)
+    assert outputs(paths.out) == outputs(whole.out)
 
 
 def test_ten_kills_at_random_steps_leave_no_trace(paths_to: Paths, undisturbed, tmp_path: Path) -> None:
@@ -133,7 +118,7 @@ def test_ten_kills_at_random_steps_leave_no_trace(paths_to: Paths, undisturbed, 
         kills += stop_when(processes, signal.SIGKILL, reached) == [-signal.SIGKILL]
     assert kills == KILLS
     assert run(SFT, paths) == [0], messages(paths)
-    assert outputs(paths) == outputs(undisturbed(SFT))
+    assert outputs(paths.out) == outputs(undisturbed(SFT).out)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before_valid(paths_to: Paths, undisturbed, tmp_path: Path) -> None:
@@ -147,7 +132,7 @@ def test_a_full_disk_leaves_the_checkpoint_before_valid(paths_to: Paths, undistu
     assert f"the checkpoint of step {before[-1]} stays valid" in message
     assert checkpoints(paths) == before
     assert run(SFT, paths) == [0], messages(paths)
-    assert outputs(paths) == outputs(undisturbed(SFT))
+    assert outputs(paths.out) == outputs(undisturbed(SFT).out)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from nep.video.timeline import best_effort
     [
         # Real ones stay as they are, whatever the other clock says.
         ([(10, None), (11, 5), (19, 5)], 4, (10, 11, 19)),
-        # AVI with reordered pictures: PTS in the order of decoding; the last frames come without a packet.
+        # AVI with reordered frames: PTS in the order of decoding; the last frames come without a packet.
         ([(2, 4), (8, 6), (6, 8), (10, 10), (4, 12), (12, None)], 1, (4, 6, 8, 10, 12, 14)),
         # A bare stream has no clock.
         ([(None, None)] * 4, 50, (0, 50, 100, 150)),

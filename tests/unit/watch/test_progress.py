@@ -7,6 +7,7 @@ import pytest
 from tqdm import tqdm
 
 from nep.jobs.ledger import Ledger
+from nep.rows.signature import SignedVideo
 from nep.train.runtime.metrics import StepLog
 from nep.watch.progress import TAIL_BYTES, bar_progress, last_rows, ledger_progress, tail, training_progress
 
@@ -65,9 +66,9 @@ def test_the_end_of_a_long_log_has_whole_rows(tmp_path: Path) -> None:
 
 
 def test_a_ledger_tells_the_rate_of_this_run_alone(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path, holds=lambda row: True)
+    ledger = Ledger(tmp_path, SignedVideo, holds=lambda row: True)
     for number in range(9):
-        ledger.store(f"video-{number}", {}, {"id": f"video-{number}"})
+        ledger.store(f"video-{number}", {}, SignedVideo(id=f"video-{number}", signature={}))
         moment = 1000 if number < 3 else 5000 + number
         os.utime(tmp_path / f"video-{number}.json", (moment, moment))
     written = [path.stat().st_mtime for path in tmp_path.glob("*.json")]

@@ -28,7 +28,10 @@ from nep.train.rl.shuffled import ShuffledCache
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt, the same one without its video, and the row that they come from; its answer is a letter or a text."""
+    """A prompt, the same one without its video, and the row that they come from, as a user's rewards take it.
+
+    Its answer is a letter or a text.
+    """
 
     prompt: Sample
     text_only: Sample

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel
 
 from nep.config.grpo import Grpo
-from nep.data.selection import Row, dataset_files, select_grpo
+from nep.data.selection import dataset_files, select_grpo
 from nep.errors import InputError
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
 from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
@@ -25,7 +25,7 @@ from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext, start_distributed
 from nep.train.engine import Engine, load_model
-from nep.train.loop import Step, Trainer, train
+from nep.train.loop import Row, Step, Trainer, train
 from nep.train.rl.advantages import advantages_of, zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.diagnostics import EntropyWatch
@@ -277,15 +277,15 @@ def load_questions(
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:
-        prompt = builder.prompt(row["id"], [{"role": "user", "content": row["problem"]}], video_keys(row))
-        words = row["problem"].replace(VIDEO_MARK, "")
-        text_only = builder.prompt(row["id"], [{"role": "user", "content": words}], [])
+        prompt = builder.prompt(row.id, [{"role": "user", "content": row.problem}], video_keys(row))
+        words = row.problem.replace(VIDEO_MARK, "")
+        text_only = builder.prompt(row.id, [{"role": "user", "content": words}], [])
         if len(prompt) > grpo.max_prompt_tokens:
             raise InputError(
                 f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
                 f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
             )
-        parts[row["part"]].append(Question(prompt, text_only, row))
+        parts[row.part].append(Question(prompt, text_only, row.to_json()))
     if not parts["train"]:
         raise InputError(
             f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"

@@ -6,30 +6,20 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
+from support.recipes import short_grpo, short_sft
 from support.training_process import lines_in, run, start, stop_when
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 from wandb.sdk.internal.datastore import DataStore
 
 from nep.config.base import EXECUTION_ONLY
-from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.training import Training
 from nep.files import read_jsonl
 from nep.train.runtime.trackers import Tracked, start_tracker
 
-SFT = Sft(epochs=4, batch_size=4, pack_tokens=200, lr=1e-3, threads=1, checkpoint_minutes=0)
-GRPO = Grpo(
-    steps=6,
-    prompts_per_step=3,
-    completions=3,
-    pack_tokens=200,
-    max_new_tokens=6,
-    lr=1e-3,
-    threads=1,
-    checkpoint_minutes=0,
-    validate_every=2,
-)
+SFT = short_sft(epochs=4, batch_size=4, pack_tokens=200, checkpoint_minutes=0)
+GRPO = short_grpo(steps=6, pack_tokens=200, checkpoint_minutes=0, validate_every=2)
 # Figures by name, each a list of (step, value).
 Figures = dict[str, list[tuple[int, float]]]
 
