@@ -26,7 +26,7 @@ import yaml
 
 from measure import RESULTS, ROOT, commit, machine
 from nep.files import read_json, write_json
-from nep.report.results_table import OVERALL
+from nep.report.tables import OVERALL
 from nep.report.terminal import read_results
 
 CONFIG = ROOT / "config/config.yaml"

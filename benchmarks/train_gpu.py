@@ -82,9 +82,9 @@ from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Rollout
 from nep.train.runtime.flops import measured_peak
 from nep.train.runtime.meter import Meter
-from nep.train.runtime.metrics import peak_memory_bytes
 from nep.train.runtime.options import RunPaths
 from nep.train.runtime.preflight import memory_lines, model_size
+from nep.train.runtime.step_log import peak_memory_bytes
 from nep.train.sft import SftPlan, load_samples, sft_batch, sft_step, validation_loss
 from random_run import WORDS, make_run
 from train_update import NoVisuals

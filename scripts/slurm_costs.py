@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.slurm.accounting import run_costs, table
+from nep.slurm.costs import run_costs, table
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from support.workflow import hashes
 
 from local_slurm.cluster import LocalCluster
 from nep.files import read_json, read_jsonl
-from nep.slurm.accounting import costs, job_ids, read_listing
+from nep.slurm.costs import costs, job_ids, read_listing
 
 # Far above what it takes, so that a busy machine does not fail it.
 STAGE_S = 900

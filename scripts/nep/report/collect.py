@@ -21,7 +21,7 @@ from nep.rows.quarantine import Quarantined
 from nep.rows.question import AskedQuestion
 from nep.rows.sample import Sample
 from nep.rows.score import LeftOut, Score
-from nep.slurm.accounting import Cost, run_costs
+from nep.slurm.costs import Cost, run_costs
 from nep.workflow.machine import FOLDER as MACHINES
 from nep.workflow.machine import Machine
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, Asked, EvaluatedModel, ModelName, Run
-from nep.report.results_table import answers_to, compare_answers, headline_variants, result_tables
+from nep.report.tables import answers_to, compare_answers, headline_variants, result_tables
 from nep.rows.sample import Sample
 from nep.rows.score import Score
 from nep.stats.accuracy import wilson_interval

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nep.report.collect import BASE, REFERENCE, Run, Stage, TrainingLog
 from nep.report.manifests import Row
 from nep.report.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, nice_ticks, scale
-from nep.report.results_table import ResultTable
+from nep.report.tables import ResultTable
 from nep.rows.score import Score
 
 MOST_POINTS = 160

@@ -6,7 +6,7 @@ from pathlib import Path
 from nep.files import confined
 from nep.report.collect import Asked, ModelName, Run, Stage
 from nep.report.frames import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, frames_of, part_frames
-from nep.report.results_table import answers_to, headline_variants, result_tables
+from nep.report.tables import answers_to, headline_variants, result_tables
 from nep.rows.cut import Cut
 from nep.rows.sample import Sample
 

@@ -11,7 +11,7 @@ from nep.config.whole import Config
 from nep.layout.models import TRAINING_STAGES
 from nep.report.benchmarks import OVERALL, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
-from nep.report.results_table import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
+from nep.report.tables import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
 
 METHODS = {"sft": "supervised fine-tuning", "grpo": "group relative policy optimisation (arXiv 2402.03300)"}
 

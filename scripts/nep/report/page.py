@@ -19,7 +19,7 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.results_table import STAGE_NAMES, ControlRow, ResultTable, TableRow
+from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, TableRow
 from nep.slurm import accounting
 
 MOST_QUARANTINE_ROWS = 200

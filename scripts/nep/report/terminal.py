@@ -9,7 +9,7 @@ from nep.benchmarks.shown import shown
 from nep.errors import InputError
 from nep.report.benchmarks import OVERALL, split_name, split_order
 from nep.report.collect import REFERENCE
-from nep.report.results_table import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS, STAGE_NAMES
+from nep.report.tables import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS, STAGE_NAMES
 
 Row = dict[str, str]
 T = TypeVar("T")

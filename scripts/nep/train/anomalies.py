@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nep.errors import InputError
 from nep.train.distributed import DistributedContext
-from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.step_log import StepLog
 
 MOST_IN_A_ROW = 3
 

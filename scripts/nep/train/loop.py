@@ -18,8 +18,8 @@ from nep.train.checkpoint import Checkpoints
 from nep.train.distributed import DistributedContext
 from nep.train.engine import Engine
 from nep.train.run_state import Outputs, recipe_fingerprint, work_folder
-from nep.train.runtime.metrics import StepLog
 from nep.train.runtime.options import TrainingOptions
+from nep.train.runtime.step_log import StepLog
 from nep.train.runtime.trackers import Tracked, start_tracker
 from nep.train.schedule import is_due
 

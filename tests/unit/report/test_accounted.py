@@ -10,7 +10,7 @@ from support.synthetic_run import SyntheticRun
 from nep.config.whole import load_config
 from nep.report.collect import Run, collect_run
 from nep.report.page import render_page
-from nep.slurm.accounting import costs
+from nep.slurm.costs import costs
 
 LISTING = (Path(__file__).parents[1] / "slurm" / "sacct.txt").read_text(encoding="utf-8")
 

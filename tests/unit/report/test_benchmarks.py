@@ -17,7 +17,7 @@ from nep.report.export import latex_summary, latex_table, write_latex, write_par
 from nep.report.model_card import model_cards
 from nep.report.page import render_page
 from nep.report.published import reference_figure
-from nep.report.results_table import left_out_rows, parsing_rows, result_tables, results_csv
+from nep.report.tables import left_out_rows, parsing_rows, result_tables, results_csv
 from nep.report.terminal import results_text
 from nep.rows.score import LeftOut
 

@@ -12,7 +12,7 @@ from nep.config.whole import load_config
 from nep.report.collect import Run, collect_run
 from nep.report.export import escape_latex, latex_table, write_parquet
 from nep.report.model_card import model_cards
-from nep.report.results_table import result_tables, results_csv
+from nep.report.tables import result_tables, results_csv
 
 EXPERIMENTS = {"next_event": ("sft", "grpo"), "a_b": ("sft",)}
 

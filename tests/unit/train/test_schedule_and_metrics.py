@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nep.files import read_jsonl
-from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.step_log import StepLog
 from nep.train.schedule import learning_rate
 
 

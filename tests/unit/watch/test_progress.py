@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from nep.jobs.ledger import Ledger
 from nep.rows.signature import SignedVideo
-from nep.train.runtime.metrics import StepLog
+from nep.train.runtime.step_log import StepLog
 from nep.watch.progress import TAIL_BYTES, bar_progress, last_rows, ledger_progress, tail, training_progress
 
 

@@ -34,8 +34,8 @@ from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import Rollout, RolloutEngine
-from nep.train.runtime.metrics import peak_memory_bytes
 from nep.train.runtime.options import RunPaths, TrainingOptions
+from nep.train.runtime.step_log import peak_memory_bytes
 from nep.train.schedule import learning_rate
 
 STAGE = "grpo"

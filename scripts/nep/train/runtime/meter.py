@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from nep.model.packing import Tree
 from nep.model.visual import Visuals
 from nep.train.runtime.flops import measured_peak, training_flops
-from nep.train.runtime.metrics import peak_memory_bytes
+from nep.train.runtime.step_log import peak_memory_bytes
 
 Item = TypeVar("Item")
 

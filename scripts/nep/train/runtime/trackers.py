@@ -16,7 +16,7 @@ from nep.config.training import TrackerName
 
 if TYPE_CHECKING:
     # It needs torch.
-    from nep.train.runtime.metrics import StepLog
+    from nep.train.runtime.step_log import StepLog
 
 FOLDER = "trackers"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nep.slurm.accounting import Cost, costs, job_ids, run_costs, table
+from nep.slurm.costs import Cost, costs, job_ids, run_costs, table
 
 LISTING = Path(__file__).with_name("sacct.txt").read_text(encoding="utf-8")
 FOLDER = Path("/home/user/nep")

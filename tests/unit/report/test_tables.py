@@ -8,7 +8,7 @@ from support.synthetic_run import SyntheticRun
 
 from nep.config.whole import load_config
 from nep.report.collect import EvaluatedModel, Run, collect_run
-from nep.report.results_table import control_rows, describe_control, parsing_rows, result_tables, results_csv
+from nep.report.tables import control_rows, describe_control, parsing_rows, result_tables, results_csv
 from nep.rows.score import Score
 
 
