@@ -214,7 +214,7 @@ def _of_gpus(times: Mapping[str, float], gpus: Mapping[str, int], source: str) -
 
 
 def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape | None) -> int | None:
-    """Bytes that a stage will write that has written nothing yet; None where that cannot be said."""
+    """Bytes that a stage which has written nothing yet will leave; None where that cannot be said."""
     if stage == "download":
         return _downloaded(facts)
     if stage == "split":
@@ -223,13 +223,30 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
         return _cached(facts, visual)
     if stage in TRAINING_STAGES:
         trainings = {name: getattr(body, stage) for name, body in facts.config.experiments.items()}
-        sizes = [
-            _checkpoints(training, costs[(stage, name)]) if (stage, name) in costs else None
+        models = [
+            costs[(stage, name)].size.parameters * ITEM_BYTES[training.precision] if (stage, name) in costs else None
             for name, training in trainings.items()
             if training is not None
         ]
-        return None if None in sizes else sum(sizes)
+        return None if None in models else sum(models)
     return None
+
+
+def checkpoint_bytes(jobs: Sequence[Job], facts: Facts, costs: Costs) -> int | None:
+    """Bytes of the checkpoints that there are at once, at most; None where that cannot be said.
+
+    A training's go when it has ended: experiments may train beside each other, each first SFT, then GRPO.
+    """
+    largest: dict[str, int] = {}
+    for job in jobs:
+        if job.stage not in TRAINING_STAGES:
+            continue
+        name = job.wildcards["experiment"]
+        if (job.stage, name) not in costs:
+            return None
+        training = getattr(facts.config.experiments[name], job.stage)
+        largest[name] = max(largest.get(name, 0), _checkpoints(training, costs[(job.stage, name)]))
+    return sum(largest.values())
 
 
 def _downloaded(facts: Facts) -> int | None:
@@ -251,7 +268,7 @@ def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
 
 
 def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:
-    """The checkpoints that are kept, the one being written, and the model itself."""
-    item = ITEM_BYTES[training.precision]
-    one = cost.size.trainable * (STATE_BYTES + (item if cost.zero < 3 else 0))
-    return (training.keep_checkpoints + 1) * one + cost.size.parameters * item
+    """The newest ones, the best one where it is published, and the one being written."""
+    item = ITEM_BYTES[training.precision] if cost.zero < 3 else 0
+    number = training.keep_checkpoints + (training.publish == "best") + 1
+    return number * cost.size.trainable * (STATE_BYTES + item)

@@ -12,7 +12,7 @@ from nep.config.asked_endpoint import AskedEndpoint
 from nep.config.own_benchmark import OwnBenchmark
 from nep.config.whole import load_config
 from nep.plan.dry_run import Job
-from nep.plan.estimates import Costs, Estimate, earlier_shards, estimate, expected_bytes
+from nep.plan.estimates import Costs, Estimate, checkpoint_bytes, earlier_shards, estimate, expected_bytes
 from nep.plan.facts import Facts
 from nep.plan.reasons import Reason
 from nep.plan.training import TrainingCost, VisualShape
@@ -224,7 +224,7 @@ def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     assert expected_bytes("split", facts, {}, None) == 10**9
     assert expected_bytes("encode", facts, {}, visual) == 1000 * (32 * 16384 * 3 + 320 * 3584 * 2)
     assert expected_bytes("encode", facts, {}, None) is None
-    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 14 + 14_000_000_000
+    assert expected_bytes("sft", facts, costs(), visual) == 14_000_000_000
     assert expected_bytes("sft", facts, {}, visual) is None
     assert expected_bytes("download", replace(facts, archive_bytes=None), {}, None) is None
 
@@ -262,3 +262,20 @@ def test_questions_are_counted_where_each_passes_at_once(facts: Facts) -> None:
     blocks["questions"] = questions.model_copy(update={"text": AskedEndpoint(**text)})
     other = replace(facts, config=facts.config.model_copy(update=blocks))
     assert "18,000 requests" in of(jobs, other).source
+
+
+def test_checkpoints_are_counted_while_there_are_any(facts: Facts) -> None:
+    """Of an experiment's trainings, one after the other, the larger ones; those of experiments beside each other."""
+    one = 6_000_000_000 * 14
+    sft, grpo = (job(facts, rule, experiment="nep") for rule in ("train_sft", "train_grpo"))
+    assert checkpoint_bytes([sft, grpo], facts, costs()) == 3 * one, "two that are kept, one that is being written"
+    more = with_sft(facts, keep_checkpoints=4, publish="best")
+    assert checkpoint_bytes([sft, grpo], more, costs()) == 6 * one, "and the best one"
+    assert checkpoint_bytes([grpo], more, costs()) == 3 * one
+    both = more.config.experiments | {"other": facts.config.experiments["nep"]}
+    two = replace(facts, config=facts.config.model_copy(update={"experiments": both}))
+    known = costs() | {(stage, "other"): cost for (stage, _), cost in costs().items()}
+    others = [job(facts, rule, experiment="other") for rule in ("train_sft", "train_grpo")]
+    assert checkpoint_bytes([sft, grpo, *others], two, known) == (6 + 3) * one
+    assert checkpoint_bytes([job(facts, "encode_shard", shard=1, shards=1)], facts, {}) == 0
+    assert checkpoint_bytes([sft], facts, {}) is None
