@@ -75,8 +75,8 @@ DECIDED_BY = {
     "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records report "
-    "rows slurm stats train video",
+    "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
+    "report rows slurm stats train video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
