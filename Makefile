@@ -3,17 +3,18 @@ PYTHON ?= python3
 CONFIG ?= config/config.yaml
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 RUN ?=
+REVIEWER ?= $(USER)
 VENV := .venv
 BIN := $(VENV)/bin
 TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN)"
+	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN) REVIEWER=$(REVIEWER)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt
@@ -27,6 +28,9 @@ demo: setup ## run the whole workflow with CONFIG, print the result table and th
 
 watch: setup ## show how the run RUN, or the newest one, stands, until it has ended
 	@$(BIN)/python scripts/watch_run.py $(if $(RUN),--run $(RUN))
+
+review: setup ## review the questions of the run RUN as REVIEWER, on a page of this machine
+	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)
@@ -84,6 +88,11 @@ bench-dag: setup-tests ## measure Snakemake's own time and memory against shards
 
 bench-ask: setup-tests ## measure asking about 10,000 videos (ten minutes)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/ask_scale.py
+
+bench-annotate: setup-tests ## measure what gates catch with a noisy annotator, and the demo on its annotations (two demos' time)
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_gates.py
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/question_gates.py
+	PYTHONPATH=scripts:tests $(BIN)/python benchmarks/annotate_demo.py
 
 bench-slurm: setup-tests ## measure 500 short jobs through the Slurm profile on a Slurm of its own (half an hour)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/slurm_throughput.py

@@ -19,6 +19,9 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 include: "rules/demo.smk"
 include: "rules/download.smk"
+include: "rules/shots.smk"
+include: "rules/annotate.smk"
+include: "rules/questions.smk"
 include: "rules/records.smk"
 include: "rules/split.smk"
 include: "rules/hash.smk"
@@ -43,6 +46,8 @@ onerror:
 localrules:
     all,
     download,
+    annotate,
+    questions,
     segments,
     convert,
     export_llamafactory,
@@ -72,6 +77,18 @@ rule download:
     input:
         f"{RUN}/download/manifest.json",
         f"{RUN}/models/base.manifest.json",
+
+
+rule annotate:
+    """Plain videos annotated by models."""
+    input:
+        f"{RUN}/annotate/next_event_prediction.json",
+
+
+rule questions:
+    """Questions about plain videos, written and filtered by models: to be reviewed (`make review`)."""
+    input:
+        f"{RUN}/questions/to_review.jsonl",
 
 
 rule segments:

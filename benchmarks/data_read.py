@@ -21,10 +21,11 @@ from torchcodec.decoders import VideoDecoder
 from clips import content, make_clips
 from measure import interleaved, median_cpu, write_result
 from nep.config.vision import Vision
-from nep.encode.frames import RgbConverter, decode_clip
+from nep.encode.frames import decode_clip
 from nep.model.frame_sampling import frame_budget, linspace_indices, resized_size
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.probe import decoded_frames
+from nep.video.rgb import RgbConverter
 from nep.video.stream import open_video
 
 VISION = Vision(frames=32, max_pixels=16384)

@@ -64,12 +64,12 @@ from nep.demo.tiny_checkpoint import (
     build_processor,
     save_checkpoint,
 )
-from nep.files import read_json
 from nep.model.packing import Tree, pack_row, trees_of
 from nep.model.param_groups import part_of
 from nep.model.samples import Sample, SampleBuilder
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import read_sft
 from nep.train import distributed
 from nep.train.batches import prepared_ahead
 from nep.train.checkpoint import Checkpoints
@@ -290,7 +290,7 @@ def sft(name: str, zero: Zero, paths: RunPaths) -> Measured:
     processor, cache = AutoProcessor.from_pretrained(paths.model, local_files_only=True), VisionCache(paths.encode)
     builder = SampleBuilder(processor, engine.model, cache)
     train, held_out = (
-        load_samples(recipe, {"next_event": read_json(paths.convert / f"sft/{file}.json")}, builder, cache)[0]
+        load_samples(recipe, {"next_event": read_sft(paths.convert / f"sft/{file}.json")}, builder, cache)[0]
         for file in ("next_event", "next_event.validation")
     )
     visuals = Visuals(cache, processor, recipe.freeze, context.device)

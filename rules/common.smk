@@ -3,13 +3,16 @@ import json
 import sys
 from pathlib import Path
 
+from nep.annotate.steps import prompt_file, steps_of
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
+from nep.download.place import folder_state
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
 from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
+from nep.own_benchmark.steps import CHOOSING_KEYS, WRITING_KEYS, prompt_files
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
 from nep.workflow import logs
@@ -123,7 +126,7 @@ def exports_for(consumer):
 
 def planned_targets():
     """What a plan plans: everything, or, without questions to evaluate on, everything else."""
-    asked = CONFIG.source.questions is not None or "futurebench" not in CONFIG.evaluate.tasks
+    asked = CONFIG.has_questions or "futurebench" not in CONFIG.evaluate.tasks
     return ["all"] if asked else ["data_card", "sft", "grpo"]
 
 
@@ -138,10 +141,31 @@ def source_files():
         return []
     if CONFIG.source.path == f"{RUN}/hub":
         return DEMO_HUB_FILES
+    if CONFIG.source.path == f"{RUN}/plain":
+        return rules.make_demo_videos.output
     archives = CONFIG.source.archives if CONFIG.source.kind == "folder" else []
-    patterns = [*archives, *filter(None, (CONFIG.source.annotations, CONFIG.source.questions))]
+    annotations = [] if CONFIG.source.kind == "videos" else [CONFIG.source.annotations]
+    patterns = [*archives, *annotations, *filter(None, [CONFIG.source.questions])]
     patterns += CONFIG.source.seedbench_r1.values()
     return sorted(str(path) for pattern in patterns for path in Path(CONFIG.source.path).glob(pattern))
+
+
+def plain_videos():
+    """Hash of the names, sizes and times of plain videos: a param, so that another file lists and links them anew."""
+    if CONFIG.source.kind != "videos" or CONFIG.source.path == f"{RUN}/plain":
+        return ""
+    return folder_state(Path(CONFIG.source.path))
+
+
+def annotation_file():
+    """The annotations in the published form: the source's, or what models made of plain videos."""
+    stage = "annotate" if CONFIG.source.kind == "videos" else "download/annotations"
+    return f"{RUN}/{stage}/next_event_prediction.json"
+
+
+def question_file():
+    """The questions of FutureBench in the published form: the source's, or those written about plain videos."""
+    return f"{RUN}/{'questions' if CONFIG.questions else 'download/annotations'}/futurebench.json"
 
 
 def model_files():
@@ -151,7 +175,7 @@ def model_files():
 
 def futurebench_questions(wildcards):
     """The questions of FutureBench; without a file of them, nothing of their evaluation can be planned."""
-    if CONFIG.source.questions is None:
+    if not CONFIG.has_questions:
         raise WorkflowError(
             "source.questions is null: there is nothing to evaluate on; ask for sft, grpo or another stage"
         )
@@ -177,7 +201,7 @@ def asked_seedbench(wildcards):
 
 def signatures():
     """What evaluation videos are recognised by in the training videos; nothing where none are to be held out."""
-    evaluated = CONFIG.source.questions is not None or CONFIG.source.seedbench_r1
+    evaluated = CONFIG.has_questions or CONFIG.source.seedbench_r1
     return [f"{RUN}/hash/signatures.jsonl"] if evaluated and CONFIG.convert.hold_out_evaluation_videos else []
 
 

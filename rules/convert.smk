@@ -1,7 +1,7 @@
-# INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl, RUN/hash/signatures.jsonl
+# INPUTS   RUN/records/*.jsonl, RUN/split/manifest.jsonl, RUN/hash/signatures.jsonl, RUN/questions/training.json
 # OUTPUTS  RUN/convert/{sft/*.json,grpo/*.jsonl,futurebench.jsonl,seedbench_r1.jsonl,manifest.json}
 
-DATASETS = dataset_names(CONFIG.convert.hops)
+DATASETS = dataset_names(CONFIG.convert.hops, written=CONFIG.questions is not None)
 
 
 # All that follows reads its files directly, so that Snakemake, which looks again by content after a checkpoint, leaves out
@@ -14,6 +14,7 @@ checkpoint convert_datasets:
         seedbench=f"{RUN}/records/seedbench_r1.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         signatures=signatures(),
+        written=f"{RUN}/questions/training.json" if CONFIG.questions else [],
         prompts=PROMPTS,
     output:
         sft=[f"{RUN}/convert/{dataset_file('sft', name)}" for name in DATASETS["sft"]],
@@ -41,6 +42,7 @@ checkpoint convert_datasets:
             --seedbench {input.seedbench:q} \
             --split-manifest {input.split:q} \
             --signatures {input.signatures:q} \
+            --written {input.written:q} \
             --convert {params.recipe:q} \
             --seed {params.seed:q} \
             --out-dir {params.run:q}/convert \

@@ -1,5 +1,5 @@
-# What the demo makes for itself: a data set in the hub's layout, and a tiny base model.
-# OUTPUTS  RUN/hub/*, RUN/tiny_model/*  (named by source.path and model.path of the demo's configuration)
+# What the demo makes for itself: a data set in the hub's layout or as plain videos, and a tiny base model.
+# OUTPUTS  RUN/hub/*, RUN/plain/*, RUN/tiny_model/*  (named by source.path and model.path of the demo's configuration)
 
 DEMO_VIDEOS = CONFIG.demo.videos
 DEMO_HUB_FILES = [
@@ -35,6 +35,34 @@ rule make_demo_data:
             --prompts {input.prompts:q} \
             --seed {params.seed:q} \
             --out-dir {params.run:q}/hub \
+            2>&1 | tee {log:q}
+        """
+
+
+rule make_demo_videos:
+    """Render the same videos as plain files, without annotations, and the questions about them."""
+    output:
+        videos=directory(f"{RUN}/plain/video_dataset"),
+        questions=f"{RUN}/plain/futurebench.json",
+    log:
+        f"{RUN}/logs/make_demo_videos.log",
+    benchmark:
+        f"{RUN}/benchmarks/make_demo_videos.tsv"
+    conda:
+        "../envs/video.yaml"
+    threads: DEMO_VIDEOS.processes if DEMO_VIDEOS else 1
+    params:
+        run=run_folder,
+        recipe=recipe(DEMO_VIDEOS),
+        seed=CONFIG.seed,
+        code=code("make_demo_videos.py"),
+    shell:
+        r"""
+        python scripts/make_demo_videos.py \
+            --videos {params.recipe:q} \
+            --processes {threads:q} \
+            --seed {params.seed:q} \
+            --out-dir {params.run:q}/plain \
             2>&1 | tee {log:q}
         """
 

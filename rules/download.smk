@@ -24,6 +24,7 @@ checkpoint list_source:
         "../envs/data.yaml"
     params:
         recipe=recipe(CONFIG.source),
+        videos=plain_videos(),
         code=code("list_source.py"),
     shell:
         r"""

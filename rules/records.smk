@@ -1,4 +1,4 @@
-# INPUTS   RUN/download/manifest.json
+# INPUTS   RUN/download/manifest.json, RUN/annotate/next_event_prediction.json and RUN/questions/futurebench.json (of plain videos)
 # OUTPUTS  RUN/records/{records,questions,seedbench_r1,rejected}.jsonl, RUN/records/manifest.json
 
 
@@ -6,6 +6,8 @@ rule parse_records:
     """Read annotations and questions into records; what cannot be used is rejected with a reason."""
     input:
         f"{RUN}/download/manifest.json",
+        annotation_file() if CONFIG.source.kind == "videos" else [],
+        question_file() if CONFIG.questions else [],
     output:
         records=f"{RUN}/records/records.jsonl",
         questions=f"{RUN}/records/questions.jsonl",
@@ -20,8 +22,8 @@ rule parse_records:
         "../envs/data.yaml"
     params:
         run=run_folder,
-        annotations=f"{RUN}/download/annotations/next_event_prediction.json",
-        questions=f"{RUN}/download/annotations/futurebench.json",
+        annotations=annotation_file(),
+        questions=question_file(),
         seedbench=[f"{RUN}/download/annotations/seedbench_r1_{level}.json" for level in CONFIG.source.seedbench_r1],
         code=code("parse_records.py"),
     shell:

@@ -63,6 +63,8 @@ rule make_data_card:
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
         convert=f"{RUN}/convert/manifest.json",
+        annotated=[f"{RUN}/annotate/{name}" for name in ("events.jsonl", "usage.json")] if CONFIG.annotate else [],
+        written=f"{RUN}/questions/manifest.json" if CONFIG.questions else [],
         layout=[f"scripts/nep/report/{name}" for name in ("data_card.html", "parts.html", "style.css", "page.js")],
     output:
         report(

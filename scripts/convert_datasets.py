@@ -16,6 +16,9 @@ def main() -> None:
     parser.add_argument("--seedbench", type=Path, required=True, help="seedbench_r1.jsonl")
     parser.add_argument("--split-manifest", type=Path, required=True, help="manifest.jsonl of the split")
     parser.add_argument("--signatures", type=Path, nargs="?", help="signatures.jsonl, where videos are to be held out")
+    parser.add_argument(
+        "--written", type=Path, nargs="?", help="training.json of the stage questions, where it wrote any"
+    )
     parser.add_argument("--convert", required=True, help="config block as JSON")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out-dir", type=Path, required=True)
@@ -29,6 +32,7 @@ def main() -> None:
         options.out_dir,
         options.seedbench,
         options.signatures,
+        options.written,
     )
 
 

@@ -20,7 +20,8 @@ def main() -> None:
         blocks = {"vision": Vision(**check["vision"]), "encode": Encode(**check["encode"])}
         check = Check(task=check["task"], doc=check["doc"], out=Path(check["out"]), **blocks)
     read_clips_once()
-    register(settings["model"], Path(settings["ledger"]), settings["chunk"], settings["exact"], check)
+    batching = {"chunk": settings["chunk"], "frames": settings["frames"]}
+    register(settings["model"], Path(settings["ledger"]), **batching, exact=settings["exact"], check=check)
     cli_evaluate()
 
 

@@ -39,13 +39,13 @@ def _nested(block: Schema, place: str, blocks: Schema) -> Iterator[tuple[str, st
             yield from _nested(blocks[name], child, blocks)
 
 
-def _block_of(value: Schema) -> str | None:
-    """The block that a value is, or may be."""
-    options = value.get("anyOf", [value])
+def _block_of(value: Schema | bool) -> str | None:
+    """The block that a value is, or may be; true, as JSON schema says it, may be anything."""
+    options = value.get("anyOf", [value]) if isinstance(value, dict) else []
     return next((option["$ref"].rpartition("/")[2] for option in options if "$ref" in option), None)
 
 
-def _item_of(mapping: Schema) -> Schema:
+def _item_of(mapping: Schema) -> Schema | bool:
     """What the values of a mapping are: names with a pattern are told apart from others by JSON schema."""
     (item,) = mapping.get("patternProperties", {"": mapping.get("additionalProperties")}).values()
     return item
@@ -70,8 +70,10 @@ def _row(key: str, value: Schema, required: bool, links: dict[str, str], blocks:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _type(value: Schema, links: dict[str, str]) -> str:
+def _type(value: Schema | bool, links: dict[str, str]) -> str:
     """What a value may be, in words."""
+    if value is True:
+        return "any"
     if "$ref" in value:
         return links[_block_of(value)]
     if "anyOf" in value:

@@ -11,11 +11,12 @@ from numbered import COPIED, KINDS, Kind, make
 from mini_clips import CLIPS
 from nep.config.vision import Vision
 from nep.encode import frames
-from nep.encode.frames import RgbConverter, decode_clip
+from nep.encode.frames import decode_clip
 from nep.model.clip import Clip
 from nep.model.frame_sampling import sampled_indices
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.probe import probe
+from nep.video.rgb import RgbConverter
 
 FACTOR = 28
 # What is read without a decode of the whole: for these, a full decode would be a failure.

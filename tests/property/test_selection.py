@@ -9,12 +9,13 @@ import pytest
 from h264_kinds import SELECTED, encode, make_kinds, x264
 
 from nep.config.vision import Vision
-from nep.encode.frames import ClipTask, RgbConverter, Unreadable, read_clip
+from nep.encode.frames import ClipTask, Unreadable, read_clip
 from nep.model.clip import Clip
 from nep.model.frame_sampling import frame_budget, resized_size, sampled_indices
 from nep.model.resizing import WithinBudget, resize_frame
 from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import BitReader, BitWriter, IrregularStreamError
+from nep.video.rgb import RgbConverter
 from nep.video.stream import open_video
 
 FACTOR = 28

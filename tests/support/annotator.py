@@ -63,6 +63,7 @@ class Noise:
 
     Attributes:
         wrong_events: share of events that it takes for another colour.
+        wrong_looks: share of events that it sees wrongly when it compares a text with frames.
         wrong_times: share of events whose times it tells wrongly, by `off_s` seconds.
         broken_json: share of answers whose JSON is cut in the middle, though they end with finish_reason stop.
         wrong_form: share of answers that are JSON, but of another form.
@@ -76,6 +77,7 @@ class Noise:
 
     seed: int = 0
     wrong_events: float = 0.0
+    wrong_looks: float = 0.0
     wrong_times: float = 0.0
     off_s: float = 1.0
     broken_json: float = 0.0

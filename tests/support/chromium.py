@@ -23,8 +23,8 @@ OPTIONS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
 )
-# Any host that a page asks for is refused, and the refusal is an error in the console.
-NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND"
+# Any host but this machine that a page asks for is refused, and the refusal is an error in the console.
+NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 PHONE, DESK = (390, 844), (1280, 900)
 
 Theme = Literal["light", "dark"]
@@ -53,7 +53,12 @@ def program(name: str) -> str:
 
 
 def show(driver: WebDriver, page: Path, theme: Theme = "light", size: tuple[int, int] = DESK) -> None:
-    """Open a page from its file, in a theme and a window size, and forget what the console held before."""
+    """Open a page from its file; see `visit`."""
+    visit(driver, page.as_uri(), theme, size)
+
+
+def visit(driver: WebDriver, address: str, theme: Theme = "light", size: tuple[int, int] = DESK) -> None:
+    """Open an address in a theme and a window size, and forget what the console held before."""
     driver.get_log("browser")
     width, height = size
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == PHONE}
@@ -62,7 +67,7 @@ def show(driver: WebDriver, page: Path, theme: Theme = "light", size: tuple[int,
     wanted = {"prefers-color-scheme": theme, "prefers-reduced-motion": "reduce"}
     features = [{"name": name, "value": value} for name, value in wanted.items()]
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
-    driver.get(page.as_uri())
+    driver.get(address)
 
 
 def problems(driver: WebDriver) -> list[str]:

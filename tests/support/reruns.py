@@ -48,6 +48,8 @@ READERS = {
     "source": ("list_source", "finish_download"),
     "demo.videos": ("make_demo_data",),
     "demo.model": ("make_tiny_model",),
+    # Of plain videos alone, which a finished demo has not.
+    "shots": (),
     "model": ("fetch_model",),
     "split.shards": ("split_shard", "hash_shard"),
     "split.timeout_s": ("split_shard", "hash_shard"),
@@ -79,6 +81,7 @@ TRAINING |= {
 }
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
+NOT_CHANGED |= {"annotate", "questions"}
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}
 
 

@@ -39,6 +39,9 @@ BLOCK_DECIDES = {
     "evaluate": "evaluate_model.py",
     "tiny_model": "make_tiny_model.py",
     "source": "list_source.py fetch_archive.py finish_download.py",
+    "shots": "shots_shard.py merge_shots.py",
+    "annotate": "annotate_shard.py merge_annotations.py",
+    "own_benchmark": "write_questions_shard.py merge_questions.py choose_questions.py",
 }
 
 
@@ -80,7 +83,7 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("vision.min_pixels", 20000, "min_pixels (20000) must not exceed max_pixels (16384)"),
         ("source", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
-        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub' or 'table'"),
+        ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub', 'table' or 'videos'"),
         ("model", {"kind": "folder"}, "kind 'folder' needs 'path'"),
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
@@ -155,7 +158,13 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
 
     of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
     places = {
-        *("split.processes", "encode.processes", "evaluate.processes", "references.large.concurrent"),
+        *(
+            "shots.processes",
+            "split.processes",
+            "encode.processes",
+            "evaluate.processes",
+            "references.large.concurrent",
+        ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
     }
@@ -217,3 +226,20 @@ def test_committed_configurations_load_and_satisfy_the_schema(path: Path) -> Non
     values = yaml.safe_load(path.read_text())
     load_config(values)
     jsonschema.validate(values, Config.model_json_schema())
+
+
+def test_plain_videos_and_the_block_that_annotates_them_go_together() -> None:
+    annotate = {"vision": {"url": "http://localhost/v1", "model": "large"}}
+    videos = {"kind": "videos", "path": "data"}
+    config = load_config({**MINIMAL, "source": videos, "annotate": annotate})
+    assert (config.source.questions, config.annotate.text_endpoint, config.annotate.serves) == (
+        None,
+        config.annotate.vision,
+        False,
+    )
+    with pytest.raises(InputError, match=r"name the model that makes them, annotate\.vision"):
+        load_config({**MINIMAL, "source": videos})
+    with pytest.raises(InputError, match=r"source\.kind 'folder' brings annotations"):
+        load_config({**MINIMAL, "annotate": annotate})
+    with pytest.raises(InputError, match="'min_duration_s' must be less than 'max_duration_s'"):
+        load_config({**MINIMAL, "shots": {"min_duration_s": 9, "max_duration_s": 5}})

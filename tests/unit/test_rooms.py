@@ -26,9 +26,12 @@ ROOMS = (
     "records",
     "video",
     "dedup",
+    "shots",
+    "annotate",
     "split",
     "download",
     "data",
+    "own_benchmark",
     "model",
     "encode",
     "demo",
@@ -39,12 +42,15 @@ ROOMS = (
     "export",
     "slurm",
     "report",
+    "review",
     "plan",
     "watch",
 )
 # The rooms whose code is in an entry point's fingerprint: an edit there runs its stage again.
 DECIDED_BY = {
-    "convert_datasets.py": "config data dedup errors files layout rows stats",
+    "convert_datasets.py": "config data dedup errors files layout records rows stats",
+    "annotate_shard.py": "annotate ask config errors files fingerprint jobs records rows shots video",
+    "choose_questions.py": "config data errors files own_benchmark records rows stats",
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
@@ -61,19 +67,27 @@ DECIDED_BY = {
     "make_demo_data.py": "config data demo errors files rows",
     "make_report.py": "benchmarks config errors files layout report rows slurm stats video",
     "make_tiny_model.py": "config data demo errors files model rows",
+    "make_demo_videos.py": "config data demo errors files rows",
+    "merge_annotations.py": "annotate ask config errors files jobs records rows shots video",
     "merge_encode.py": "config data encode errors files jobs layout rows",
     "merge_hashes.py": "dedup errors files jobs rows video",
+    "merge_shots.py": "config dedup errors files jobs records rows shots video",
+    "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
     "merge_split.py": "config errors files jobs rows split video",
     "parse_records.py": "errors files records rows",
-    "plan_run.py": "benchmarks config download errors files layout model model_manifest plan records report rows slurm "
-    "stats train video",
+    "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
+    "report rows slurm stats train video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
+    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
+    "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
+    "rows stats video",
 }
 # What a training draws its rows with, of a room that otherwise makes data sets.
 DATA_OF_TRAININGS = {"nep/data/__init__.py", "nep/data/draw.py", "nep/data/selection.py"}

@@ -10,7 +10,10 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from nep.errors import InputError
-from nep.rows.quarantine import Rejection
+from nep.rows.quarantine import Reason, Rejection
+
+# The reasons of Unanswered: the next start asks again.
+UNANSWERED = frozenset({Reason.ANSWER_INVALID, Reason.ANSWER_TRUNCATED, Reason.ANSWER_REFUSED, Reason.ANSWER_FAILED})
 
 
 class Answer(BaseModel):

@@ -12,7 +12,7 @@ from nep.ask.connection import Reply
 from nep.ask.lines import OwnFile, whole_rows
 from nep.ask.request import EndpointDownError, Frame, Request
 from nep.config.asked_endpoint import AskedEndpoint
-from nep.files import sha256_of_json, to_json_line
+from nep.files import read_json, sha256_of_json, to_json_line
 
 MILLION = 1_000_000
 # Until an answer's usage says better.
@@ -131,6 +131,15 @@ class Spending:
 
     def _price(self, prompt: float, completion: float) -> float:
         return (prompt * self._endpoint.price_in + completion * self._endpoint.price_out) / MILLION
+
+
+def sum_of_usage(files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """What each step has used in all shards, of the JSON file that each of them wrote."""
+    total: dict[str, Usage] = {}
+    for file in files:
+        for step, count in read_json(file).items():
+            total[step] = total.get(step, Usage()) + Usage(**count)
+    return {step: asdict(count) for step, count in sorted(total.items())}
 
 
 def _rows(files: Iterable[Path]) -> Iterator[dict[str, Any]]:

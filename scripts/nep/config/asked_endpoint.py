@@ -13,7 +13,7 @@ class Serve(Block):
 
     weights: str = Field(min_length=1, description="Folder of the model, or its name on the hub.")
     options: dict[str, str | int | float | bool] = Field(
-        default_factory=dict,
+        {},
         description=(
             "Options of `vllm serve`, without the dashes: `tensor-parallel-size: 4`, `max-model-len: 32768`; `true` "
             "stands for an option without a value."
@@ -42,7 +42,7 @@ class AskedEndpoint(Endpoint):
         ),
     )
     parameters: dict[str, Any] = Field(
-        default_factory=dict,
+        {},
         description=(
             "Added to each request's JSON, such as `reasoning_effort: low`; null takes a parameter out, such as "
             "`temperature: null` for models that refuse it."

@@ -1,6 +1,6 @@
 """The block `source`."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,13 +27,16 @@ Column = Literal[
 class Source(Origin):
     """Where the data set comes from."""
 
-    kind: Literal["folder", "hub", "table"] = Field(
+    kind: Literal["folder", "hub", "table", "videos"] = Field(
         description="`hub`: a repository at a pinned revision. `folder`: a local folder in the hub's layout. `table`: "
-        "a local folder of plain video files with a table of annotations (CSV, JSON, JSONL, parquet)."
+        "a local folder of plain video files with a table of annotations (CSV, JSON, JSONL, parquet). `videos`: a "
+        "local folder of plain video files, which the stage `annotate` annotates."
     )
     annotations: str = Field("next_event_prediction.json", description="File of annotations, below the source.")
     questions: str | None = Field(
-        "futurebench.json", description="File of FutureBench's questions, below the source; null: there are none."
+        "futurebench.json",
+        description="File of FutureBench's questions, below the source; null, which is the default of kind `videos`: "
+        "there are none.",
     )
     seedbench_r1: dict[SeedLevel, str] = Field(
         {},
@@ -46,6 +49,13 @@ class Source(Origin):
         ["video_data_part*.tar.gz"], description="Archives of videos, as patterns of file names below the source."
     )
     keep_archives: bool = Field(True, description="Whether archives fetched from a hub stay once they are extracted.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_videos_bring_no_questions(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("kind") == "videos":
+            return {"questions": None, **values}
+        return values
 
     @model_validator(mode="after")
     def _only_a_table_has_columns(self) -> "Source":

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from nep.config.annotate import Annotate
 from nep.config.base import Block
 from nep.config.convert import Convert
 from nep.config.demo_videos import DemoVideos
@@ -13,9 +14,11 @@ from nep.config.evaluate import Evaluate
 from nep.config.experiment import Experiment
 from nep.config.grpo import Grpo
 from nep.config.model import Model
+from nep.config.own_benchmark import OwnBenchmark
 from nep.config.report import Report
 from nep.config.seedbench import SEEDBENCH
 from nep.config.sft import Sft
+from nep.config.shots import Shots
 from nep.config.source import Source
 from nep.config.split import Split
 from nep.config.tiny_model import TinyModel
@@ -41,6 +44,11 @@ class Config(Block):
     source: Source
     demo: Demo = Demo()
     model: Model
+    shots: Shots = Shots()
+    annotate: Annotate | None = Field(None, description="How plain videos are annotated; null: the source brings it.")
+    questions: OwnBenchmark | None = Field(
+        None, description="How questions about plain videos are written and chosen; null: none are."
+    )
     split: Split = Split()
     vision: Vision = Vision()
     encode: Encode = Encode()
@@ -74,6 +82,36 @@ class Config(Block):
                 f"evaluate.tasks: {SEEDBENCH}_{missing[0]} needs an annotation file, source.seedbench_r1.{missing[0]}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _plain_videos_are_annotated(self) -> "Config":
+        if self.source.kind == "videos" and self.annotate is None:
+            raise ValueError("source.kind 'videos' has no annotations: name the model that makes them, annotate.vision")
+        if self.source.kind != "videos" and self.annotate is not None:
+            raise ValueError(f"annotate: source.kind '{self.source.kind}' brings annotations; it is for kind 'videos'")
+        return self
+
+    @model_validator(mode="after")
+    def _questions_come_from_one_place(self) -> "Config":
+        if self.questions is None:
+            return self
+        if self.annotate is None:
+            raise ValueError("questions: they are written from timed events, which the block 'annotate' makes")
+        if self.source.questions is not None:
+            raise ValueError("questions: 'source.questions' brings questions already; set one of them to null")
+        return self
+
+    @property
+    def own_questions(self) -> OwnBenchmark | None:
+        """The block `questions` with both endpoints, those of `annotate` where it names none."""
+        if self.questions is None:
+            return None
+        return self.questions.asking(self.annotate.text_endpoint, self.annotate.vision)
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether there are questions to evaluate on, whoever wrote them."""
+        return self.source.questions is not None or self.questions is not None
 
     @property
     def trained_models(self) -> list[str]:

@@ -34,9 +34,10 @@ from nep.data.questions import (
     kind_of,
 )
 from nep.data.sft_sets import MIXED_SETS, SFT_SETS, MixedSet, SftSet, balance_conclusions, mix, rows_of_item
+from nep.data.written_questions import WRITTEN_MC, written_questions
 from nep.dedup.signature import NearDuplicate, from_json, near_duplicates
 from nep.errors import InputError
-from nep.files import sha256_of_file, write_json, write_json_rows
+from nep.files import read_list, sha256_of_file, write_json, write_json_rows
 from nep.layout.datasets import dataset_file, validation_file
 from nep.rows.base import read_rows, write_rows
 from nep.rows.cut import read_split
@@ -81,8 +82,11 @@ def convert_run(
     out_dir: Path,
     seedbench: Path | None = None,
     signatures: Path | None = None,
+    written: Path | None = None,
 ) -> None:
     """Read the stages before, write every data set below `out_dir`, `manifest.json` last.
+
+    `written`: training questions in the published form, which make a set of their own.
 
     Raises InputError for rows that do not fit together, and where a training video is, or looks like, an evaluation
     video; looks are compared where there are `signatures`.
@@ -122,6 +126,8 @@ def convert_run(
         grpo_file(NEXT_CAPTION_MC, *drawn(captions), prompts),
         grpo_file(FULL_MC_QA, *own_questions(inputs.training), prompts),
     ]
+    if written:
+        grpo.append(grpo_file(WRITTEN_MC, *written_questions(read_list(written), inputs.training), prompts))
     write(grpo)
     evaluation = [futurebench_file(question_rows, inputs), seedbench_file(seed_rows)]
     _write(evaluation, out_dir, leak_check=None)

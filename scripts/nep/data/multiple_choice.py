@@ -7,9 +7,6 @@ from nep.data.inputs import Item
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
 from nep.rows.dataset import GrpoRow, Message, SftRow, View
-from nep.rows.question import LETTERS
-
-DISTRACTORS = len(LETTERS) - 1
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,3 @@ class MultipleChoice:
 
     def _problem(self, prompts: Prompts, variant: Variant) -> str:
         return VIDEO_PLACEHOLDER + prompts.multiple_choice(self.text, self.options, variant)
-
-
-def arrange(truth: str, distractors: list[str], letter: str) -> dict[str, str]:
-    """Options by letter, with the truth at `letter` and the distractors, in their order, at the others."""
-    rest = iter(distractors)
-    return {place: truth if place == letter else next(rest) for place in LETTERS}

@@ -10,7 +10,8 @@ from typing import Literal
 from nep.data.bounds import broken_bound, folded
 from nep.data.draw import stable_choice, stable_hash, stable_random
 from nep.data.inputs import Item, LeftOut
-from nep.data.multiple_choice import DISTRACTORS, MultipleChoice, arrange
+from nep.data.multiple_choice import MultipleChoice
+from nep.data.options import DISTRACTORS, arrange
 from nep.data.prompts import VARIANTS, Prompts, Variant
 from nep.rows.question import LETTERS
 from nep.rows.record import Record

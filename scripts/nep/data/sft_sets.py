@@ -1,6 +1,6 @@
 """The data sets for supervised fine-tuning, as tables, and the functions that make the rows of any of them.
 
-Source of the eight sets: arXiv 2505.22457 and its repository sail-sg/Video-Next-Event-Prediction.
+Source of the sets with a published name: arXiv 2505.22457 and its repository sail-sg/Video-Next-Event-Prediction.
 """
 
 import string
@@ -23,11 +23,11 @@ class SftSet:
 
     `question` and `target` are templates over the texts of a record; `{question}` is the wording drawn from `pool`, or
     the record's own question where `pairs` names its list of question / answer pairs. A record that lacks a text which
-    the set needs is left out of it.
+    the set needs is left out of it. `published_as`: name of the reference's file, None where it has none.
     """
 
     name: str
-    published_as: str
+    published_as: str | None
     view: View
     target: str
     question: str = "{question}"
@@ -56,6 +56,15 @@ SFT_SETS = (
         pool="next_event",
         system="cft",
         balance_conclusions=True,
+    ),
+    # Video-CoE (arXiv 2603.14935): the reasoning was written with the future known, which is also the answer.
+    SftSet(
+        "hindsight",
+        None,
+        "first",
+        "<think>\n{hindsight}\n</think>\n<answer>\n{caption_part2}\n</answer>",
+        pool="next_event",
+        system="distill",
     ),
     SftSet("full_caption", "full_video_caption_data", "full", "{caption}", pool="full_caption"),
     SftSet("full_mc_qa", "full_video_mc_qa_data", "full", "{answer}", pairs="mc_qa"),

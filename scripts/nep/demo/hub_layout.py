@@ -5,7 +5,7 @@ import io
 import random
 import sys
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +45,31 @@ def write_demo_hub(spec: DemoVideos, prompts: Prompts, seed: int, folder: Path) 
 
     The first `train` videos are for training; the questions are about the `test` videos after them.
     """
-    total = spec.train + spec.test
-    videos = [DemoVideo(number, draw_scenario(random.Random(f"{seed}/video/{number}"))) for number in range(total)]
+    videos = demo_videos(spec, seed)
     drop_unfinished(folder)
     with atomic_path(folder) as temporary:
         temporary.mkdir()
         _write_archives(videos, spec, temporary)
         write_json(temporary / "next_event_prediction.json", [_record(video, prompts, seed) for video in videos])
         write_json(temporary / "futurebench.json", list(_questions(videos[spec.train :], spec, seed)))
+
+
+def write_demo_videos(spec: DemoVideos, seed: int, folder: Path) -> None:
+    """Write the same videos as plain files, and the same questions, below `folder`: no archives and no annotations."""
+    videos = demo_videos(spec, seed)
+    drop_unfinished(folder)
+    with atomic_path(folder) as temporary:
+        for video, data in _encoded(videos, spec):
+            path = temporary / video.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        write_json(temporary / "futurebench.json", list(_questions(videos[spec.train :], spec, seed)))
+
+
+def demo_videos(spec: DemoVideos, seed: int) -> list[DemoVideo]:
+    """The videos of a demo, those for training first."""
+    numbers = range(spec.train + spec.test)
+    return [DemoVideo(number, draw_scenario(random.Random(f"{seed}/video/{number}"))) for number in numbers]
 
 
 def encode_video(video: DemoVideo, spec: DemoVideos) -> bytes:
@@ -75,13 +92,18 @@ def encode_video(video: DemoVideo, spec: DemoVideos) -> bytes:
 
 
 def _write_archives(videos: Sequence[DemoVideo], spec: DemoVideos, folder: Path) -> None:
+    contents = _encoded(videos, spec)
+    bounds = np.linspace(0, len(videos), spec.archives + 1).astype(int)
+    for part in range(spec.archives):
+        count = int(bounds[part + 1] - bounds[part])
+        _write_archive(folder / f"video_data_part{part}.tar.gz", [next(contents) for _ in range(count)])
+
+
+def _encoded(videos: Sequence[DemoVideo], spec: DemoVideos) -> Iterator[tuple[DemoVideo, bytes]]:
+    """The videos in their order, each with its file's content."""
     with ProcessPoolExecutor(spec.processes) as pool:
         encoded = pool.map(encode_video, videos, [spec] * len(videos), chunksize=8)
-        contents = zip(videos, tqdm(encoded, "render", len(videos), file=sys.stderr, mininterval=5), strict=True)
-        bounds = np.linspace(0, len(videos), spec.archives + 1).astype(int)
-        for part in range(spec.archives):
-            count = int(bounds[part + 1] - bounds[part])
-            _write_archive(folder / f"video_data_part{part}.tar.gz", [next(contents) for _ in range(count)])
+        yield from zip(videos, tqdm(encoded, "render", len(videos), file=sys.stderr, mininterval=5), strict=True)
 
 
 def _write_archive(path: Path, contents: Sequence[tuple[DemoVideo, bytes]]) -> None:

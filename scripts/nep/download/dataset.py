@@ -1,6 +1,6 @@
 """The download stage: what the source holds, one archive at a time, and the manifest of it all.
 
-A table's videos are plain files: it has no archives, and they are linked where those of an archive are extracted.
+Plain video files, with a table or without, are in no archives: they are linked where those of an archive are extracted.
 """
 
 import fnmatch
@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nep.config.source import Source
@@ -17,26 +17,42 @@ from nep.download.open_place import open_place
 from nep.download.place import Place, RemoteFile, some_of
 from nep.download.table import link_videos, read_table
 from nep.errors import InputError
-from nep.files import atomic_path, confined, read_json, read_list, sha256_of_file, sha256_of_json, write_json
+from nep.files import (
+    atomic_path,
+    confined,
+    read_json,
+    read_list,
+    sha256_of_file,
+    sha256_of_json,
+    write_json,
+    write_json_rows,
+)
 from nep.records.seedbench import read_annotations, visual_paths
 
 ANNOTATIONS = "next_event_prediction.json"
 QUESTIONS = "futurebench.json"
 SEEDBENCH = "seedbench_r1_{level}.json"
+PLAIN_FILES = ("table", "videos")
+# What of a folder of plain videos is one, by the end of its name.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".flv", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".3gp"}
+)
 
 
 def list_source(source: Source) -> dict[str, Any]:
     """What is to be downloaded: commit, archives (a list), annotations, questions (or None), SeedBench-R1's levels.
 
     A file is `{"name", "size", "sha256", "git_sha1"}`; archives are those that match `source.archives`, sorted by name.
-    Raises InputError when no archive matches or a file is missing, naming what is there.
+    Of plain videos, which have no annotations, `annotations` is the list of their paths. Raises InputError when no
+    archive matches, there is no video, or a file is missing, naming what is there.
     """
     place = open_place(source, "dataset")
-    archives = [] if source.kind == "table" else _matching_archives(place, source.archives)
+    archives = [] if source.kind in PLAIN_FILES else _matching_archives(place, source.archives)
+    plain = source.kind == "videos"
     return {
         "commit": place.commit,
         "archives": [asdict(place.describe(name)) for name in archives],
-        "annotations": asdict(place.describe(source.annotations)),
+        "annotations": plain_videos(place) if plain else asdict(place.describe(source.annotations)),
         "questions": asdict(place.describe(source.questions)) if source.questions else None,
         "seedbench_r1": {level: asdict(place.describe(name)) for level, name in source.seedbench_r1.items()},
     }
@@ -48,6 +64,17 @@ def _matching_archives(place: Place, patterns: list[str]) -> list[str]:
     if not matching:
         raise InputError(f"{place.label}: no archive matches {', '.join(patterns)}; it holds {some_of(names)}")
     return matching
+
+
+def plain_videos(place: Place) -> list[str]:
+    """Names of a folder's videos, sorted. Raises InputError where it holds none."""
+    names = place.names()
+    videos = [name for name in names if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
+    if not videos:
+        raise InputError(
+            f"{place.label}: no video ({', '.join(sorted(VIDEO_SUFFIXES))}) below it; it holds {some_of(names)}"
+        )
+    return videos
 
 
 def fetch_archive(source: Source, listing: dict[str, Any], name: str, run_dir: Path) -> dict[str, Any]:
@@ -80,7 +107,7 @@ def finish_download(source: Source, listing: dict[str, Any], run_dir: Path) -> d
     download = run_dir / "download"
     annotations = _bring_annotations(source, listing, run_dir)
     manifests = [read_json(download / "archives" / f"{row['name']}.json") for row in listing["archives"]]
-    if source.kind == "table":
+    if source.kind in PLAIN_FILES:
         rows = list(itertools.chain.from_iterable(read_list(download / "annotations" / name) for name in annotations))
         visuals = [{"video_path": path} for row in rows for path in visual_paths(row)]
         members = link_videos(Path(source.path), [*rows, *visuals], download / "videos")
@@ -108,6 +135,9 @@ def _bring_annotations(source: Source, listing: dict[str, Any], run_dir: Path) -
         target = run_dir / "download" / "annotations" / name
         if row is None:
             write_json(target, [])
+        elif isinstance(row, list):
+            # Rows without annotations: what the stage `annotate` starts from.
+            write_json_rows(target, ({"video_path": path} for path in row))
         else:
             file = RemoteFile(**row)
             fetched = place.fetch(file, run_dir / "work" / "download" / "files" / file.name)

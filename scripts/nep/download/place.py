@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
 from nep.errors import InputError
-from nep.files import CHUNK_BYTES, sha256_of_file
+from nep.files import CHUNK_BYTES, sha256_of_file, sha256_of_json
 
 RepositoryKind = Literal["dataset", "model"]
 
@@ -73,6 +73,13 @@ class FolderPlace:
 
     def _path(self, name: str) -> Path:
         return self.root / checked_name(name)
+
+
+def folder_state(root: Path) -> str:
+    """Hash of the names, sizes and modification times of a folder's files: what a changed file changes."""
+    files = [path for path in sorted(root.rglob("*")) if path.is_file()]
+    states = [(path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return sha256_of_json(states)
 
 
 def verify(path: Path, file: RemoteFile) -> None:

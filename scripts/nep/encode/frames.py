@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -19,9 +18,9 @@ from nep.model.resizing import Resizing
 from nep.rows.quarantine import Reason, Rejection
 from nep.video.frame_selection import index_pictures, selected_frames
 from nep.video.h264_headers import IrregularStreamError
-from nep.video.orientation import orientation_of
 from nep.video.packets import video_packets
 from nep.video.probe import decoded_frames, decoding, frame_rate, frame_step
+from nep.video.rgb import RgbConverter
 from nep.video.stream import open_video
 from nep.video.timeline import best_effort
 
@@ -140,21 +139,3 @@ def _decode_as(path: Path, total: int, vision: Vision, resizing: Resizing) -> tu
                 sampled.add(index, frame)
         pts = best_effort(stamps, duration or frame_step(stream))
         return sampled.clip(pts, stream.time_base), len(pts)
-
-
-class RgbConverter:
-    """Decoded frames of one video to upright uint8 RGB (H, W, 3), with the frame's own colour matrix and range."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def __call__(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert one frame."""
-        # PyAV applies the frame's matrix only if source and target differ; its default, BT.601, is then the target.
-        rgb = self._reformatter.reformat(
-            frame,
-            format="rgb24",
-            dst_colorspace=Colorspace.ITU601,
-            src_color_range=ColorRange.JPEG if frame.color_range == ColorRange.JPEG else ColorRange.UNSPECIFIED,
-        )
-        return np.ascontiguousarray(orientation_of(frame).upright(rgb.to_ndarray()))

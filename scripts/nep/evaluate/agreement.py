@@ -14,6 +14,7 @@ from nep.config.encode import Encode
 from nep.config.vision import Vision
 from nep.encode.features import DTYPES
 from nep.encode.frames import decode_clip
+from nep.evaluate.requests import first_video, key_of, messages_of
 from nep.model.family import Placeholder, encoder_outputs, placeholder_of, resizing_of, vision_features
 from nep.model.samples import VIDEO_MARK, SampleBuilder
 
@@ -49,12 +50,12 @@ def compare_logits(
     Returns {"largest_difference", "largest_logit", "same_tokens", "same_choice"}; empty where the document is not among
     the requests.
     """
-    asked = [request for request in requests if (request.args[4], request.args[3]) == (check.task, check.doc)]
+    asked = [request for request in requests if key_of(request) == (check.task, check.doc)]
     if not asked:
         return {}
-    messages = asked[0].args[1](wrapper.task_dict[check.task][asked[0].args[5]][check.doc])
+    messages = messages_of(asked[0], wrapper.task_dict)
+    clip = Path(first_video(messages))
     parts = messages[-1]["content"]
-    clip = next(Path(part["url"]) for part in parts if part["type"] == "video")
     text = "".join(part["text"] for part in parts if part["type"] == "text")
     with torch.no_grad():
         theirs = _captured(wrapper, generate_until, asked[0])

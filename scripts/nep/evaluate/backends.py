@@ -9,7 +9,7 @@ from nep.config.endpoint import Endpoint
 from nep.config.evaluate import Evaluate
 from nep.config.vision import Vision
 from nep.errors import InputError
-from nep.evaluate.questions import count_frames
+from nep.evaluate.frame_counts import count_frames, sampled_frames
 from nep.files import read_json
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
@@ -33,6 +33,8 @@ class Backend:
         arguments: its arguments.
         batch_size: questions of one forward pass.
         chunk: questions that are asked at a time, and lost where the process is killed meanwhile.
+        same_frames: where the wrapper takes the number of frames of a batch from its first clip, the most that it
+            takes: only clips of which it would take as many share a batch.
         processes: processes that share the questions.
         exact: whether the weights are loaded in fp32, by a wrapper that cannot be told so.
         environment: variables of the process.
@@ -45,6 +47,7 @@ class Backend:
     arguments: Mapping[str, Any]
     batch_size: int
     chunk: int
+    same_frames: int | None = None
     processes: int = 1
     exact: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +83,8 @@ def backend_for(
     # At a rate, lmms-eval's wrapper has no upper limit.
     in_budget = vision.sampling == "uniform" or not others
     if family in LMMS_EVAL_WRAPPERS and runs and in_budget:
-        batch_size = 1 if others else safe_batch_size(videos, vision, evaluate.batch_size)
-        return _lmms_eval(model_dir, family, vision, evaluate, batch_size)
+        check_clips(videos, vision)
+        return _lmms_eval(model_dir, family, vision, evaluate)
     return _family(model_dir, vision, evaluate)
 
 
@@ -109,19 +112,12 @@ def endpoint_backend(endpoint: Endpoint, vision: Vision, videos: Iterable[Path],
 
 def frames_for_all(videos: Iterable[Path], vision: Vision) -> int:
     """Frames that every clip has, `vision.frames` at most, for wrappers that take one number for all clips; even."""
-    shortest = min((count_frames(path)[0] for path in set(videos)), default=vision.frames)
-    return max(2, min(vision.frames, shortest) // 2 * 2)
+    return min((sampled_frames(path, vision.frames) for path in set(videos)), default=vision.frames)
 
 
-def safe_batch_size(videos: Iterable[Path], vision: Vision, batch_size: int) -> int:
-    """Batch size at which lmms-eval's wrapper samples every clip as it would be alone.
-
-    With uniform sampling the wrapper takes the number of frames of a whole batch from its first clip: a clip shorter
-    than `vision.frames` would thin out its neighbours or stop the run, so such clips are evaluated one by one. With a
-    rate, the wrapper knows no upper limit: a clip that needs more than `vision.frames` raises InputError, as does one
-    of fewer than two frames.
-    """
-    shortest = vision.frames
+def check_clips(videos: Iterable[Path], vision: Vision) -> None:
+    """Raise InputError naming a clip that lmms-eval's wrapper could not sample as training does: one of fewer than two
+    frames, or, as the wrapper knows no upper limit at a rate, one that needs more than `vision.frames`."""
     for path in sorted(set(videos)):
         frames, fps = count_frames(path)
         if frames < 2:
@@ -133,11 +129,9 @@ def safe_batch_size(videos: Iterable[Path], vision: Vision, batch_size: int) -> 
                 f"{path}: {vision.fps:g} frames a second make {needed} frames, more than vision.frames "
                 f"({vision.frames}), and lmms-eval has no such limit; raise it or use sampling 'uniform'"
             )
-        shortest = min(shortest, frames)
-    return batch_size if vision.sampling == "fps" or shortest >= vision.frames else 1
 
 
-def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, batch_size: int) -> Backend:
+def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate) -> Backend:
     sampling = {"max_num_frames": vision.frames} if vision.sampling == "uniform" else {"fps": vision.fps}
     return Backend(
         model=family,
@@ -150,8 +144,9 @@ def _lmms_eval(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate,
             "attn_implementation": "sdpa",
             **evaluate.model_args,
         },
-        batch_size=batch_size,
-        chunk=batch_size,
+        batch_size=evaluate.batch_size,
+        chunk=evaluate.batch_size,
+        same_frames=vision.frames if vision.sampling == "uniform" else None,
         processes=evaluate.processes,
         exact=evaluate.precision == "fp32",
         comparable=True,

@@ -1,6 +1,6 @@
 """A model of lmms-eval for every family that training takes, with the frames and pixels of the encode stage."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers.video_utils import VideoMetadata
 
 from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
+from nep.evaluate.requests import messages_of, settings_of
 from nep.model.clip import Clip
 from nep.model.family import load_processor, resizing_of
 from nep.model.plain_text import PlainText
@@ -68,23 +69,18 @@ class FamilyModel(lmms):
         raise NotImplementedError
 
     def _complete(self, requests: Sequence[Instance]) -> list[str]:
-        inputs = self._inputs([self._conversation(*request.args) for request in requests]).to(
+        inputs = self._inputs([messages_of(request, self.task_dict) for request in requests]).to(
             self.device, self.model.dtype
         )
         made = self.model.generate(
             **inputs,
             do_sample=False,
-            max_new_tokens=requests[0].args[2]["max_new_tokens"],
+            max_new_tokens=settings_of(requests[0])["max_new_tokens"],
             eos_token_id=self._ends,
             pad_token_id=self.processor.tokenizer.pad_token_id,
         )
         completions = made[:, inputs["input_ids"].shape[1] :]
         return self.processor.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-    def _conversation(
-        self, _: str, messages: Callable[[Any], list], settings: dict, doc: int, task: str, split: str
-    ) -> list[dict[str, Any]]:
-        return messages(self.task_dict[task][split][doc])
 
     def _inputs(self, conversations: Sequence[list[dict[str, Any]]]) -> Any:
         texts = [

@@ -66,7 +66,8 @@ def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
     """
     settings = run.folder / "settings.json"
     check = run.check and {**run.check, "out": str(run.check_file.resolve())}
-    recording = {"ledger": str(run.ledger.resolve()), "chunk": backend.chunk, "exact": backend.exact, "check": check}
+    batching = {"chunk": backend.chunk, "frames": backend.same_frames}
+    recording = {"ledger": str(run.ledger.resolve()), **batching, "exact": backend.exact, "check": check}
     write_json(settings, {"model": backend.model, **recording})
     arguments = {
         "--model": backend.model,

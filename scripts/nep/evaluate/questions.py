@@ -5,14 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import av
-
 from nep.errors import InputError
 from nep.files import confined, read_json
 from nep.rows.base import read_rows
 from nep.rows.question import AskedQuestion
 from nep.stats.accuracy import KINDS
-from nep.video.stream import open_video
 
 
 def read_questions(path: Path, limit: int | None, kinds: Sequence[str] = KINDS) -> list[AskedQuestion]:
@@ -63,13 +60,3 @@ def _existing(paths: dict[str, Path], maker: str) -> dict[str, Path]:
         if not path.is_file():
             raise InputError(f"{identity!r}: no file {path}; {maker}")
     return paths
-
-
-def count_frames(path: Path) -> tuple[int, float]:
-    """Number of coded frames and frame rate of a video, read without decoding. Raises InputError if unreadable."""
-    try:
-        with open_video(path) as (container, stream):
-            frames = sum(1 for packet in container.demux(stream) if packet.size)
-            return frames, float(stream.average_rate)
-    except (av.FFmpegError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a readable video ({error})") from None

@@ -1,8 +1,7 @@
 """A model of lmms-eval whose answers are kept as they come, and whose failures are outcomes of single questions."""
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,9 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
-from nep.evaluate.ledger import PROGRESS, Answer, Key, Ledger
+from nep.evaluate.frame_counts import sampled_frames
+from nep.evaluate.ledger import PROGRESS, Answer, Ledger
+from nep.evaluate.requests import batches, first_video, key_of, messages_of
 from nep.files import write_json
 from nep.workflow.bf16 import say_what_bf16_costs
 
@@ -25,21 +26,25 @@ FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_
 _ERROR_LENGTH = 500
 
 
-def register(name: str, ledger: Path, chunk: int, exact: bool, check: Check | None) -> None:
+def register(name: str, ledger: Path, chunk: int, frames: int | None, exact: bool, check: Check | None) -> None:
     """Put a recorded form of the model `name` into its place in lmms-eval's registry.
 
-    `chunk` questions are asked at a time. Before the first one, `check` is made, by one process. With `exact` the
-    weights are fp32.
+    `chunk` questions are asked at a time, where `frames` is a number only such of whose clips the wrapper takes as many
+    frames, `frames` at most. Before the first one, `check` is made, by one process. With `exact` the weights are fp32.
     """
     MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
     model = get_model(name)
-    globals()["Recorded"] = recorded(model, ledger, chunk, exact, check)
+    globals()["Recorded"] = recorded(model, ledger, chunk, frames, exact, check)
     kind = "simple_class_path" if model.is_simple else "chat_class_path"
     MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, **{kind: f"{__name__}.Recorded"}), overwrite=True)
 
 
-def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Check | None) -> type[lmms]:
+def recorded(
+    model: type[lmms], folder: Path, chunk: int, frames: int | None, exact: bool, check: Check | None
+) -> type[lmms]:
     """A subclass of a model of lmms-eval that keeps its completions in the ledger in `folder`."""
+
+    frames_of_clip = cache(partial(sampled_frames, most=frames))
 
     class Recorded(model):
         def __init__(self, **options: Any) -> None:
@@ -58,12 +63,24 @@ def recorded(model: type[lmms], folder: Path, chunk: int, exact: bool, check: Ch
                 write_json(check.out, self._compared(requests))
             file = f"{len(list(folder.glob('*.jsonl')))}-{rank}.jsonl"
             with tqdm(total=len(requests), desc=PROGRESS, unit="question", disable=rank != 0) as bar:
-                for batch in batches(requests, chunk):
+                for batch in batches(requests, chunk, self._frames_of):
                     # All of a batch or nothing: the last bits of a completion depend on its neighbours.
                     if not all(key_of(request) in ledger for request in batch):
                         ledger.write(file, self._answers(batch))
                     bar.update(len(batch))
             return [ledger[key_of(request)].text for request in requests]
+
+        def _frames_of(self, request: Instance) -> int | None:
+            """Frames that lmms-eval's wrapper would sample of a request's clip, were it alone; None where it need not
+            be known."""
+            if frames is None:
+                return None
+            try:
+                clip = first_video(messages_of(request, self.task_dict))
+                return frames if clip is None else frames_of_clip(Path(clip))
+            # The wrapper raises it once more, where it is that question's outcome.
+            except Exception:
+                return frames
 
         def _compared(self, requests: list[Instance]) -> dict[str, Any]:
             """The comparison of logits; an empty one where the model fails at it, which ends no evaluation."""
@@ -98,26 +115,6 @@ def load_exact(model: PreTrainedModel, folder: Path) -> None:
     if model.dtype != torch.float32:
         weights = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True).state_dict()
         model.float().load_state_dict(weights)
-
-
-def batches(requests: Sequence[Instance], size: int) -> Iterator[list[Instance]]:
-    """Requests of the same settings for generation, `size` at a time, in their order."""
-    groups: dict[str, list[Instance]] = {}
-    for request in requests:
-        groups.setdefault(json.dumps(settings_of(request), sort_keys=True, default=str), []).append(request)
-    for group in groups.values():
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
-
-
-def key_of(request: Instance) -> Key:
-    """Task and number of the document that a request is about."""
-    return request.args[4], request.args[3]
-
-
-def settings_of(request: Instance) -> dict[str, Any]:
-    """Settings for generation: a chat model's request has them after its messages, another one's before its visuals."""
-    return next(argument for argument in request.args[1:3] if isinstance(argument, dict))
 
 
 def answer_of(request: Instance, output: Any) -> Answer:

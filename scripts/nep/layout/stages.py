@@ -21,14 +21,23 @@ class Stage:
 
 # In the order of the workflow. A test compares rules and reads with Snakemake's own graph.
 STAGES = (
-    Stage("demo", ("make_demo_data", "make_tiny_model"), (), ("hub", "tiny_model")),
+    Stage("demo", ("make_demo_data", "make_demo_videos", "make_tiny_model"), (), ("hub", "plain", "tiny_model")),
     Stage(
         "download",
         ("list_source", "fetch_archive", "finish_download", "fetch_model", "fetch_benchmark"),
         ("demo",),
         ("download", "models"),
     ),
-    Stage("records", ("parse_records",), ("download",), ("records",)),
+    # Of plain videos alone.
+    Stage("shots", ("shots_shard", "merge_shots"), ("download",), ("shots",)),
+    Stage("annotate", ("annotate_shard", "merge_annotations"), ("shots",), ("annotate",)),
+    Stage(
+        "questions",
+        ("write_questions_shard", "merge_questions", "choose_questions"),
+        ("annotate",),
+        ("questions",),
+    ),
+    Stage("records", ("parse_records",), ("questions",), ("records",)),
     Stage("hash", ("hash_shard", "merge_hashes"), ("records",), ("hash",)),
     Stage("split", ("split_shard", "merge_split"), ("records",), ("split", "segments")),
     Stage("convert", ("convert_datasets",), ("hash", "split"), ("convert",)),

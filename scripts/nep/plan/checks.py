@@ -70,18 +70,19 @@ class Nodes:
     is_default: bool
 
 
-def check_disk(folder: Path, growth: int, unknown: Sequence[str]) -> Check:
-    """`growth`: bytes that the folder will grow by at least; `unknown`: stages that are not in it."""
+def check_disk(folder: Path, growth: int, checkpoints: int, unknown: Sequence[str]) -> Check:
+    """`growth`: bytes that the folder will grow by at least; `checkpoints`: bytes of those that it will hold meanwhile;
+    `unknown`: what is in neither."""
     place = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(place).free
-    if growth > free:
-        return Check("problem", "disk", f"{in_gib(growth)} to be written, {in_gib(free)} free at {place}: make room")
+    passing = f" ({in_gib(checkpoints)} of it checkpoints, until their trainings have ended)" if checkpoints else ""
+    needed = f"{in_gib(growth + checkpoints)}{passing}"
+    if growth + checkpoints > free:
+        return Check("problem", "disk", f"{needed} to be written, {in_gib(free)} free at {place}: make room")
     if unknown:
-        says = (
-            f"{in_gib(growth)} of {in_gib(free)} free, and what {', '.join(unknown)} will write, which is not known yet"
-        )
+        says = f"{needed} of {in_gib(free)} free, and what {', '.join(unknown)} will write, which is not known yet"
         return Check("unknown", "disk", says)
-    return Check("ok", "disk", f"{in_gib(growth)} of {in_gib(free)} free")
+    return Check("ok", "disk", f"{needed} of {in_gib(free)} free")
 
 
 def check_local_gpus(jobs: Iterable[Job], config: Config, devices: int) -> list[Check]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
+from nep.download.dataset import PLAIN_FILES
 from nep.layout.models import TRAINING_STAGES
+from nep.plan.asking import Asking, asking_of, asking_of_questions
 from nep.plan.dry_run import Job
 from nep.plan.facts import Facts
 from nep.plan.gpu_time import (
@@ -131,6 +133,10 @@ def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str
         return _per_video(jobs, facts, gpus)
     if rule in ("train_sft", "train_grpo"):
         return _trainings(jobs, facts, costs, gpus)
+    if rule == "annotate_shard":
+        return _asked(jobs, facts, asking_of(facts.config.annotate))
+    if rule == "write_questions_shard":
+        return _asked(jobs, facts, asking_of_questions(facts.config.own_questions))
     if rule == "evaluate_model":
         return _evaluations(jobs, facts, gpus)
     return _unknown("no earlier run")
@@ -149,6 +155,21 @@ def _per_video(jobs: Sequence[Job], facts: Facts, gpus: Mapping[str, int]) -> Es
     seconds = cpu / jobs[0].threads
     source = f"arithmetic: {videos:,} videos, {each:g} s of a core each for {doing}"
     return Estimate(cpu * len(jobs), seconds * sum(gpus[job.name] for job in jobs), seconds, source)
+
+
+def _asked(jobs: Sequence[Job], facts: Facts, asking: Asking) -> Estimate:
+    """Reading the frames; requests, tokens and money where no answer is kept."""
+    if facts.videos is None:
+        return _unknown("no earlier run; the number of videos is known after the download")
+    share = len(jobs) / (_shards(jobs[0]) or 1) * facts.videos
+    tokens = (
+        f"{share * asking.prompt_tokens / 1e6:,.1f} M tokens in and {share * asking.completion_tokens / 1e6:,.1f} M out"
+    )
+    source = (
+        f"arithmetic: {share * asking.requests:,.0f} requests, about {tokens}, cost about {share * asking.money:,.2f}"
+    )
+    seconds = PER_VIDEO["encode_shard"][0] * asking.readings
+    return Estimate(share * seconds, None, None, f"{source}, less what kept answers spare")
 
 
 def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
@@ -193,7 +214,7 @@ def _of_gpus(times: Mapping[str, float], gpus: Mapping[str, int], source: str) -
 
 
 def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape | None) -> int | None:
-    """Bytes that a stage will write that has written nothing yet; None where that cannot be said."""
+    """Bytes that a stage which has written nothing yet will leave; None where that cannot be said."""
     if stage == "download":
         return _downloaded(facts)
     if stage == "split":
@@ -202,19 +223,36 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
         return _cached(facts, visual)
     if stage in TRAINING_STAGES:
         trainings = {name: getattr(body, stage) for name, body in facts.config.experiments.items()}
-        sizes = [
-            _checkpoints(training, costs[(stage, name)]) if (stage, name) in costs else None
+        models = [
+            costs[(stage, name)].size.parameters * ITEM_BYTES[training.precision] if (stage, name) in costs else None
             for name, training in trainings.items()
             if training is not None
         ]
-        return None if None in sizes else sum(sizes)
+        return None if None in models else sum(models)
     return None
 
 
+def checkpoint_bytes(jobs: Sequence[Job], facts: Facts, costs: Costs) -> int | None:
+    """Bytes of the checkpoints that there are at once, at most; None where that cannot be said.
+
+    A training's go when it has ended: experiments may train beside each other, each first SFT, then GRPO.
+    """
+    largest: dict[str, int] = {}
+    for job in jobs:
+        if job.stage not in TRAINING_STAGES:
+            continue
+        name = job.wildcards["experiment"]
+        if (job.stage, name) not in costs:
+            return None
+        training = getattr(facts.config.experiments[name], job.stage)
+        largest[name] = max(largest.get(name, 0), _checkpoints(training, costs[(job.stage, name)]))
+    return sum(largest.values())
+
+
 def _downloaded(facts: Facts) -> int | None:
-    """Extracted videos, their archives where these are kept, and the model. The videos of a table are linked."""
+    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked."""
     source = facts.config.source
-    archives = 0 if source.kind == "table" else facts.archive_bytes
+    archives = 0 if source.kind in PLAIN_FILES else facts.archive_bytes
     if archives is None or facts.model_bytes is None:
         return None
     return archives * (2 if source.kind == "hub" and source.keep_archives else 1) + facts.model_bytes
@@ -230,7 +268,7 @@ def _cached(facts: Facts, visual: VisualShape | None) -> int | None:
 
 
 def _checkpoints(training: Sft | Grpo, cost: TrainingCost) -> int:
-    """The checkpoints that are kept, the one being written, and the model itself."""
-    item = ITEM_BYTES[training.precision]
-    one = cost.size.trainable * (STATE_BYTES + (item if cost.zero < 3 else 0))
-    return (training.keep_checkpoints + 1) * one + cost.size.parameters * item
+    """The newest ones, the best one where it is published, and the one being written."""
+    item = ITEM_BYTES[training.precision] if cost.zero < 3 else 0
+    number = training.keep_checkpoints + (training.publish == "best") + 1
+    return number * cost.size.trainable * (STATE_BYTES + item)

@@ -8,7 +8,7 @@ from huggingface_hub import is_offline_mode
 
 from nep.config.model import Model
 from nep.config.whole import Config
-from nep.download.dataset import list_source
+from nep.download.dataset import PLAIN_FILES, list_source, plain_videos
 from nep.download.model import wanted_files
 from nep.download.open_place import open_place
 from nep.download.table import read_table
@@ -121,7 +121,7 @@ def _archives(config: Config) -> list[int]:
     if config.source.kind == "folder":
         folder = Path(config.source.path)
         return [path.stat().st_size for pattern in config.source.archives for path in folder.glob(pattern)]
-    if config.source.kind == "table" or is_offline_mode():
+    if config.source.kind in PLAIN_FILES or is_offline_mode():
         return []
     try:
         return [entry["size"] for entry in list_source(config.source)["archives"]]
@@ -136,6 +136,8 @@ def _count(config: Config) -> int | None:
         return config.demo.videos.train + config.demo.videos.test
     if config.source.kind == "hub":
         return None
+    if config.source.kind == "videos":
+        return len(plain_videos(open_place(config.source, "dataset"))) if Path(config.source.path).is_dir() else None
     annotations = Path(config.source.path) / config.source.annotations
     if not annotations.is_file():
         return None

@@ -13,7 +13,7 @@ from nep.layout.models import TRAINING_STAGES
 from nep.plan import checks as preflight
 from nep.plan.checks import Check
 from nep.plan.dry_run import DryRun, Job
-from nep.plan.estimates import Costs, Estimate, estimate, expected_bytes
+from nep.plan.estimates import Costs, Estimate, checkpoint_bytes, estimate, expected_bytes
 from nep.plan.facts import Facts, read_facts, size_of
 from nep.plan.reasons import Reason
 from nep.plan.training import VisualShape, training_cost, visual_shape
@@ -36,8 +36,8 @@ class RuleRow:
 
 @dataclass(frozen=True)
 class StageRow:
-    """One stage. `written` and `growth` are bytes, None where they are not known: what it will write, and by how much
-    the disk will be fuller; `cached` says what it has from before."""
+    """One stage. `written` and `growth` are bytes, None where they are not known: what it will write, but for the
+    checkpoints of trainings, and by how much the disk will be fuller; `cached` says what it has from before."""
 
     stage: str
     rules: list[RuleRow]
@@ -166,8 +166,11 @@ def _checks(dry: DryRun, stages: Sequence[StageRow], facts: Facts, costs: Costs)
     jobs, config = dry.to_run(), facts.config
     rules = {job.rule for job in jobs}
     local = dry.on_this_machine
+    growth, checkpoints = sum(row.growth or 0 for row in stages), checkpoint_bytes(jobs, facts, costs)
     unknown = [row.stage for row in stages if row.growth is None]
-    checks = [preflight.check_disk(facts.root, sum(row.growth or 0 for row in stages), unknown)]
+    if checkpoints is None:
+        unknown.append("checkpoints")
+    checks = [preflight.check_disk(facts.root, growth, checkpoints or 0, unknown)]
     if local:
         checks += preflight.check_local_gpus(jobs, config, torch.cuda.device_count())
     else:

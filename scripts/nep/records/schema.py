@@ -91,6 +91,7 @@ def parse_record(row: Any, video_path: str, video: str, already_cut: bool) -> Re
         prediction=_text(reasoning, "rewritten_prediction_content"),
         critique=_text(critique, "Critique"),
         conclusion=_conclusion(critique),
+        hindsight=_text(row, "hindsight_reasoning"),
     )
 
 

@@ -12,11 +12,13 @@ import numpy as np
 from nep.files import read_json, write_text
 from nep.layout.datasets import VALIDATION
 from nep.report import plots
+from nep.report.annotation import Annotation, read_annotation
 from nep.report.frames import FIRST_FRAMES, SECOND_FRAMES, Frame, alternate, part_frames
 from nep.report.histogram import Histogram, category_histogram, count_histogram, share_histogram
 from nep.report.manifests import Row, checked
 from nep.report.quarantine import quarantine_counts, read_quarantined
 from nep.report.rendering import format_duration, template
+from nep.report.written import Written, read_written
 from nep.rows.base import read_rows
 from nep.rows.cut import Cut, cuts_by_id, read_split
 from nep.rows.quarantine import Quarantined
@@ -47,13 +49,18 @@ NUMBER = re.compile(r"\b\d+\b")
 
 @dataclass(frozen=True)
 class CardData:
-    """What the card shows of the run at `root`; `cuts` are the cut videos by id, `convert` that stage's manifest."""
+    """What the card shows of the run at `root`; `cuts` are the cut videos by id, `convert` that stage's manifest.
+
+    `written` is None where no questions were written, `annotation` where the source brought its annotations.
+    """
 
     root: Path
     records: list[Record]
     cuts: dict[str, Cut]
     quarantined: list[Quarantined]
     convert: Row
+    written: Written | None
+    annotation: Annotation | None
 
 
 @dataclass(frozen=True)
@@ -159,6 +166,8 @@ def collect_card(root: Path) -> CardData:
         cuts=cuts_by_id(split_rows),
         quarantined=read_quarantined(root, split_rows),
         convert=manifest,
+        written=read_written(root),
+        annotation=read_annotation(root),
     )
 
 
@@ -183,6 +192,8 @@ def render_card(card: CardData, run_name: str) -> str:
         choices=choices,
         methods=sorted({row.method for row in choices if row.method}),
         rules=list(dict.fromkeys(rule for row in choices for rule in row.rules)),
+        written=card.written,
+        annotation=card.annotation,
         set_aside=set_aside(card.quarantined),
         samples=select_samples(card),
         geometry=plots,

@@ -11,6 +11,7 @@ from nep.config.vision import Vision
 from nep.files import write_text
 from nep.layout.stages import stage_of
 from nep.report import comparison, cost, curves, overview, plots, published
+from nep.report import tables as report_tables
 from nep.report.benchmarks import OVERALL, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
 from nep.report.cost import RuleCost, rule_costs, total_cost
@@ -19,18 +20,7 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.tables import (
-    CONTROL_NAMES,
-    STAGE_NAMES,
-    ControlRow,
-    ResultTable,
-    TableRow,
-    control_rows,
-    left_out_rows,
-    parsing_rows,
-    result_tables,
-    results_csv,
-)
+from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, TableRow
 from nep.slurm.costs import total as total_accounted
 
 MOST_QUARANTINE_ROWS = 200
@@ -60,9 +50,9 @@ class BenchmarkPart:
 
 def write_report(run: Run, folder: Path) -> None:
     """Write the tables, the model cards and `index.html` to `folder`."""
-    write_text(folder / "results.csv", results_csv(run.models))
+    write_text(folder / "results.csv", report_tables.results_csv(run.models))
     write_parquet(folder / "results.parquet", run.models)
-    write_latex(folder / "results.tex", result_tables(run))
+    write_latex(folder / "results.tex", report_tables.result_tables(run))
     for name, text in model_cards(run).items():
         write_text(folder / "cards" / name / "README.md", text)
     write_text(folder / "index.html", render_page(run))
@@ -70,7 +60,7 @@ def write_report(run: Run, folder: Path) -> None:
 
 def render_page(run: Run) -> str:
     """The page as HTML text."""
-    tables = result_tables(run)
+    tables = report_tables.result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
     compared, examples = comparison.comparisons(run), select_examples(run)
     models = [model.name for model in run.models]
@@ -90,14 +80,14 @@ def render_page(run: Run) -> str:
         tables=tables,
         summary=summary_groups(models),
         benchmarks=benchmark_parts(run, tables),
-        left_out=left_out_rows(run),
+        left_out=report_tables.left_out_rows(run),
         reference=lambda task: published.reference_table(run.config, task),
         reference_figure=lambda task, model: published.reference_figure(run.config, task, model),
-        controls=control_groups(control_rows(run)),
+        controls=control_groups(report_tables.control_rows(run)),
         comparisons=compared,
         marks=comparison.gain_marks(compared),
         skipped=[log for log in run.training if log.skipped],
-        parsing=parsing_rows(run),
+        parsing=report_tables.parsing_rows(run),
         panels=curves.stage_panels(run),
         experiments=list(run.config.experiments),
         examples=[(example, outcome_title(run, example)) for example in examples],
@@ -171,7 +161,7 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     """Rows of one task, variant and control together, under a title that names them."""
     groups: dict[str, list[ControlRow]] = {}
     for row in rows:
-        names = (variant_name(row.variant), CONTROL_NAMES[row.control])
+        names = (variant_name(row.variant), report_tables.CONTROL_NAMES[row.control])
         groups.setdefault(" · ".join((shown(row.task).title, *names)), []).append(row)
     return list(groups.items())
 

@@ -9,13 +9,14 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+HERE = Path(__file__).parent
 NOT_PRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
-def template(name: str) -> jinja2.Template:
-    """The template in the file `name` beside this module."""
+def template(name: str, folder: Path = HERE, script: str = "page.js") -> jinja2.Template:
+    """The template in the file `name` of a folder, with the script beside it; it can include the files of this one."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader((folder, HERE)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         finalize=printable,
@@ -31,9 +32,9 @@ def template(name: str) -> jinja2.Template:
         "thousands": lambda number: f"{number:,}",
         "file_size": format_size,
     }
-    script = (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
-    digest = hashlib.sha256(script.encode()).digest()
-    environment.globals |= {"script": Markup(script), "script_hash": base64.b64encode(digest).decode("ascii")}
+    text = (folder / script).read_text(encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).digest()
+    environment.globals |= {"script": Markup(text), "script_hash": base64.b64encode(digest).decode("ascii")}
     return environment.get_template(name)
 
 

@@ -27,6 +27,28 @@ class Reason(StrEnum):
     NO_RIGHT_ANSWER = "no_right_answer"
     QUESTION_WITHOUT_RECORD = "question_without_record"
 
+    SHOTS_TIMEOUT = "shots_timeout"
+    SHOTS_CRASH = "shots_crash"
+    BAD_DURATION = "bad_duration"
+    NEAR_DUPLICATE_VIDEO = "near_duplicate_video"
+
+    UNSUITABLE = "unsuitable"
+    TOO_FEW_EVENTS = "too_few_events"
+    CUT_OUTSIDE = "cut_outside"
+    NOT_SHOWN = "not_shown"
+
+    TWO_RIGHT_OPTIONS = "two_right_options"
+    NOT_WHAT_HAPPENS = "not_what_happens"
+    SOLVED_WITHOUT_VIDEO = "solved_without_video"
+    NOT_SEEN_IN_SECOND_PART = "not_seen_in_second_part"
+    NOT_FORESEEN = "not_foreseen"
+    ALWAYS_FORESEEN = "always_foreseen"
+    GUESSED_WITHOUT_VIDEO = "guessed_without_video"
+    NO_VISUAL_GAIN = "no_visual_gain"
+    REVIEW_REJECTED = "review_rejected"
+    REVIEW_DISAGREED = "review_disagreed"
+    NOT_REVIEWED = "not_reviewed"
+
     SPLIT_OUTSIDE_VIDEO = "split_outside_video"
     UNDECODABLE_VIDEO = "undecodable_video"
     INCOMPLETE_VIDEO = "incomplete_video"

@@ -42,6 +42,7 @@ class Record(Row):
     prediction: str | None = None
     critique: str | None = None
     conclusion: Literal["right", "wrong"] | None = None
+    hindsight: str | None = None
 
     @property
     def whole_video(self) -> str:

@@ -160,7 +160,7 @@ def test_the_order_of_the_input_does_not_change_a_byte(convert: Make, make_recor
     records = [make_record(number) for number in range(30)]
     one, two = convert(records), convert(records[::-1])
     files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
-    assert len(files) == 32
+    assert len(files) == 34
     assert all((one / file).read_bytes() == (two / file).read_bytes() for file in files)
 
 
@@ -217,7 +217,7 @@ def test_missing_texts_are_counted_and_the_manifest_is_true(convert: Make, make_
     }
     assert left_out["grpo/next_event_mc.jsonl"] == {"no_split_scene": 2}
     assert manifest["records"] == {"split": 5, "left_out": {}, "train": 5, "validation": 0}
-    assert len(manifest["files"]) == 31
+    assert len(manifest["files"]) == 33
     for path, entry in manifest["files"].items():
         assert entry["rows"] == len(rows_by_id(out / path))
         assert entry["sha256"] == sha256_of_file(out / path)

@@ -7,7 +7,7 @@ import pytest
 from nep.data.bounds import broken_bound, folded, is_similar_length, overlap
 from nep.data.draw import stable_random
 from nep.data.inputs import Item, LeftOut
-from nep.data.multiple_choice import arrange
+from nep.data.options import arrange
 from nep.data.prompts import Prompts
 from nep.data.questions import (
     NEIGHBOURS,

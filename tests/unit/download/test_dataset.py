@@ -8,6 +8,7 @@ from support.entry_points import run_script
 
 from nep.config.source import Source
 from nep.download.dataset import drop_archive, fetch_archive, finish_download, list_source
+from nep.download.place import folder_state
 from nep.errors import InputError
 from nep.files import write_json
 
@@ -190,3 +191,44 @@ def test_a_tables_seedbench_visuals_are_linked(tmp_path: Path) -> None:
     summary = download(source, tmp_path / "run")
     assert summary["videos"]["count"] == 3
     assert (tmp_path / "run/download/videos/images/Ego4D/i.png").read_bytes() == b"images/Ego4D/i.png"
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A folder of plain videos, with a file that is none and a hidden one."""
+    folder = tmp_path / "plain"
+    for name in ("b.MP4", "kitchen/a.webm", "notes.txt", ".hidden/c.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_plain_videos_are_linked_and_listed_without_annotations(plain: Path, tmp_path: Path) -> None:
+    source, run = Source(kind="videos", path=str(plain)), tmp_path / "run"
+    assert source.questions is None
+    summary = download(source, run)
+    annotations = json.loads((run / "download/annotations/next_event_prediction.json").read_text())
+    assert annotations == [{"video_path": "b.MP4"}, {"video_path": "kitchen/a.webm"}]
+    assert (run / "download/annotations/futurebench.json").read_text().strip() == "[]"
+    assert summary["archives"] == {} and summary["videos"]["count"] == 2
+    assert (run / "download/videos/kitchen/a.webm").samefile(plain / "kitchen/a.webm")
+    (plain / "b.MP4").unlink()
+    assert download(source, run)["videos"]["count"] == 1
+    assert not (run / "download/videos/b.MP4").exists()
+
+
+def test_a_folder_without_videos_is_named_with_what_it_holds(plain: Path) -> None:
+    (plain / "b.MP4").unlink()
+    (plain / "kitchen/a.webm").unlink()
+    with pytest.raises(InputError, match=r"no video \(.*\.webm.*\) below it; it holds notes\.txt"):
+        list_source(Source(kind="videos", path=str(plain)))
+
+
+def test_a_folders_state_changes_with_its_files(plain: Path) -> None:
+    before = folder_state(plain)
+    assert folder_state(plain) == before
+    (plain / "b.MP4").write_bytes(b"longer than before")
+    changed = folder_state(plain)
+    (plain / "new.mp4").touch()
+    assert len({before, changed, folder_state(plain)}) == 3
+    assert folder_state(plain / "nowhere") == folder_state(plain / "nowhere either")

@@ -220,7 +220,7 @@ def test_a_scene_without_a_number_rejects_the_row_for_what_it_is(
     parsed = parse_files(annotations, None, tmp_path / "run/download/videos")
     assert [record.split_scene for record in parsed.records] == ([] if number is None else [number])
     message = f"split_scene must be a whole number from 1, found {scene!r}"
-    assert [(row["reason"], message in row["detail"]) for row in parsed.rejected] == (
+    assert [(row.reason, message in row.detail) for row in parsed.rejected] == (
         [("bad_record", True)] if number is None else []
     )
 
@@ -254,7 +254,7 @@ def test_bad_rows_are_rejected_and_no_file_outside_the_folder_is_linked(folder: 
     assert sorted(path.name for path in videos.rglob("*.mp4")) == ["egg.mp4", "hall.mp4"]
     parsed = parse_files(tmp_path / "run/download/annotations/next_event_prediction.json", None, videos)
     assert not parsed.records
-    reasons = {row["detail"].partition(":")[0].partition("[")[2][:-1]: row["reason"] for row in parsed.rejected}
+    reasons = {row.detail.partition(":")[0].partition("[")[2][:-1]: row.reason for row in parsed.rejected}
     assert list(reasons.values()).count("bad_record") == 5 and len(reasons) == 8
     assert (reasons["2"], reasons["4"], reasons["6"]) == ("missing_video", "missing_video", "missing_split_time")
 
@@ -275,7 +275,7 @@ def test_no_row_ends_the_run(folder: Path, tmp_path: Path) -> None:
     )
     write_parsed(parsed, tmp_path / "records")
     assert [record.caption for record in parsed.records] == ["A \ufffd cup"]
-    assert [row["reason"] for row in parsed.rejected] == ["bad_record", "bad_record"]
+    assert [row.reason for row in parsed.rejected] == ["bad_record", "bad_record"]
 
 
 def test_a_table_of_long_cells_is_read(folder: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_caption_keeps_its_own_video(folder: Path, tmp_path: Path) -> None:
         "hall.mp4": "hall.mp4",
         "./kitchen//egg.mp4": "kitchen/egg.mp4",
     }
-    found = {row["detail"].partition(":")[0]: row["reason"] for row in parsed.rejected}
+    found = {row.detail.partition(":")[0]: row.reason for row in parsed.rejected}
     file = "next_event_prediction.json"
     assert found == {f"{file}[0]": "missing_video", f"{file}[3]": "duplicate_record"}
 

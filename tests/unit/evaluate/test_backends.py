@@ -11,7 +11,7 @@ from nep.config.endpoint import Endpoint
 from nep.config.evaluate import Evaluate
 from nep.config.vision import Vision
 from nep.errors import InputError
-from nep.evaluate.backends import backend_for, endpoint_backend, frames_for_all, safe_batch_size
+from nep.evaluate.backends import backend_for, check_clips, endpoint_backend, frames_for_all
 from nep.files import write_json
 
 UNIFORM_8 = Vision(frames=8)
@@ -49,10 +49,20 @@ def test_other_families_and_processes_without_gpus_take_the_wrapper_for_all_fami
     assert backend_for(checkpoint, UNIFORM_8, Evaluate(device="cuda"), []).model == "nep_family"
 
 
-def test_videos_of_unknown_length_are_asked_one_by_one_and_within_the_budget(checkpoint: Path):
+def test_only_clips_of_as_many_frames_share_a_batch_of_lmms_evals_wrapper(checkpoint: Path):
     evaluate = Evaluate(device="cuda", batch_size=8)
-    uniform = backend_for(checkpoint, UNIFORM_8, evaluate, [], others=True)
-    assert (uniform.model, uniform.batch_size, uniform.chunk) == ("qwen2_5_vl", 1, 1)
+    write_clip(checkpoint / "short.mp4", 5)
+    uniform = backend_for(checkpoint, UNIFORM_8, evaluate, [checkpoint / "short.mp4"])
+    assert (uniform.model, uniform.batch_size, uniform.chunk, uniform.same_frames) == ("qwen2_5_vl", 8, 8, 8)
+    at_a_rate = backend_for(checkpoint, Vision(sampling="fps", fps=2.0, frames=8), evaluate, [])
+    assert (at_a_rate.model, at_a_rate.batch_size, at_a_rate.same_frames) == ("qwen2_5_vl", 8, None)
+    ours = backend_for(checkpoint, UNIFORM_8, Evaluate(device="cpu", processes=2, batch_size=8), [])
+    assert (ours.model, ours.batch_size, ours.same_frames) == ("nep_family", 8, None)
+
+
+def test_videos_of_unknown_length_are_asked_within_the_budget(checkpoint: Path):
+    evaluate = Evaluate(device="cuda", batch_size=8)
+    assert backend_for(checkpoint, UNIFORM_8, evaluate, [], others=True).model == "qwen2_5_vl"
     rate = backend_for(checkpoint, Vision(sampling="fps", fps=2.0, frames=8), evaluate, [], others=True)
     assert (rate.model, rate.batch_size, rate.arguments["frames"]) == ("nep_family", 8, 8)
 
@@ -97,21 +107,11 @@ def test_one_number_of_frames_fits_all_clips(tmp_path: Path):
     assert frames_for_all([], UNIFORM_8) == 8
 
 
-def test_clips_shorter_than_the_sample_are_evaluated_one_by_one(tmp_path: Path):
-    long, short, exact = tmp_path / "long.mp4", tmp_path / "short.mp4", tmp_path / "exact.mp4"
-    write_clip(long, 12)
-    write_clip(short, 5)
-    write_clip(exact, 8)
-    assert safe_batch_size([long, exact], UNIFORM_8, 16) == 16
-    assert safe_batch_size([long, short], UNIFORM_8, 16) == 1
-    assert safe_batch_size([long, short], Vision(sampling="fps", fps=2, frames=8), 16) == 16
-
-
 def test_clips_that_cannot_be_sampled_are_named(tmp_path: Path):
     single, long = tmp_path / "single.mp4", tmp_path / "long.mp4"
     write_clip(single, 1)
     write_clip(long, 36)
     with pytest.raises(InputError, match=r"single\.mp4: 1 frame"):
-        safe_batch_size([single], UNIFORM_8, 1)
+        check_clips([single], UNIFORM_8)
     with pytest.raises(InputError, match=r"long\.mp4.*6 frames.*\(4\)"):
-        safe_batch_size([long], Vision(sampling="fps", fps=2, frames=4), 1)
+        check_clips([long], Vision(sampling="fps", fps=2, frames=4))

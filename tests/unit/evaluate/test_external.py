@@ -64,7 +64,7 @@ def test_lmms_eval_runs_them_offline_and_its_figures_are_those_of_the_rows(
     run, _ = planned_external(["mvbench"], True, benchmarks)
     assert len(run) == 20
     write_json(tmp_path / "base.manifest.json", {"fingerprint": "0" * 64})
-    settings = {"tasks": ASKED, "device": "cpu", "controls": [], "benchmarks": str(benchmarks)}
+    settings = {"tasks": ASKED, "device": "cpu", "batch_size": 4, "controls": [], "benchmarks": str(benchmarks)}
     options = {
         "--model-dir": tiny_checkpoint,
         "--model-name": "base",

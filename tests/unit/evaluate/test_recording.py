@@ -1,27 +1,33 @@
 """A recorded model of lmms-eval: its completions survive it, and its failures are those of single questions."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from lmms_eval.api.instance import GenerationResult, Instance
 from lmms_eval.api.model import lmms
 from lmms_eval.models import MODEL_REGISTRY_V2, get_model
+from support.evaluation_run import write_clip
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from nep.config.encode import Encode
 from nep.config.vision import Vision
 from nep.evaluate.agreement import Check
 from nep.evaluate.ledger import Answer, Ledger
-from nep.evaluate.recording import answer_of, batches, load_exact, recorded, register
+from nep.evaluate.recording import answer_of, load_exact, recorded, register
+from nep.evaluate.requests import batches
 from nep.files import read_json
 
 FEW, MANY = {"max_new_tokens": 4}, {"max_new_tokens": 64}
 
 
-def request(doc: int, settings: dict = FEW, task: str = "task") -> Instance:
+def request(
+    doc: int, settings: dict = FEW, task: str = "task", messages: Callable[[Any], list] = lambda document: []
+) -> Instance:
     metadata = {"task": task, "doc_id": doc, "repeats": 1}
-    arguments = ("", lambda document: [], settings, doc, task, "test")
+    arguments = ("", messages, settings, doc, task, "test")
     return Instance(request_type="generate_until", arguments=arguments, idx=0, metadata=metadata)
 
 
@@ -52,7 +58,7 @@ class Echo(lmms):
 
 
 def model(folder: Path, chunk: int = 2, check: Check | None = None, **attributes):
-    return recorded(type("Model", (Echo,), attributes), folder, chunk, False, check)()
+    return recorded(type("Model", (Echo,), attributes), folder, chunk, None, False, check)()
 
 
 def test_completions_come_in_the_order_of_the_requests_and_are_kept(tmp_path: Path):
@@ -107,16 +113,84 @@ def test_what_an_endpoint_says_in_the_place_of_an_answer_is_a_failure():
     assert answer_of(request(3), "[B]") == Answer("task", 3, "[B]")
 
 
-def test_batches_keep_settings_apart():
-    requests = [request(0, FEW), request(1, MANY), request(2, FEW), request(3, FEW)]
-    assert [[item.args[3] for item in batch] for batch in batches(requests, 2)] == [[0, 2], [3], [1]]
+def test_batches_keep_settings_and_numbers_of_frames_apart():
+    requests = [request(0, FEW), request(1, MANY), request(2, FEW), request(3, FEW), request(4, FEW)]
+
+    def docs(frames: dict[int, int]) -> list[list[int]]:
+        found = batches(requests, 2, lambda item: frames.get(item.args[3], 8))
+        return [[item.args[3] for item in batch] for batch in found]
+
+    assert docs({}) == [[0, 2], [3, 4], [1]]
+    assert docs({2: 4}) == [[0, 3], [4], [1], [2]]
+
+
+CLIPS = {"long": 12, "exact": 8, "short": 5}
+# Clips of the questions, in their order; the last one is asked without a video, and one clip is not there.
+SHOWN = ["long", "short", "exact", "long", "none", "exact", "long", None]
+
+
+@pytest.fixture
+def of_clips(tmp_path: Path) -> list[Instance]:
+    """A request about each of `SHOWN`."""
+    for name, frames in CLIPS.items():
+        write_clip(tmp_path / f"{name}.mp4", frames)
+
+    def messages(clip: str | None) -> list[dict]:
+        video = [] if clip is None else [{"type": "video", "url": str(tmp_path / f"{clip}.mp4")}]
+        return [{"role": "user", "content": [*video, {"type": "text", "text": f"Which lamp is next, {clip}?"}]}]
+
+    return [request(doc, {"max_new_tokens": 8}, messages=messages) for doc in range(len(SHOWN))]
+
+
+def asked_of_qwen(
+    checkpoint: Path, requests: list[Instance], folder: Path, batch_size: int
+) -> tuple[list[str], list[list[int]]]:
+    """Completions by lmms-eval's own wrapper in fp32, and of each of its calls of the model the frames of the clips."""
+    wrapper = recorded(get_model("qwen2_5_vl"), folder, batch_size, 8, True, None)(
+        pretrained=str(checkpoint),
+        device="cpu",
+        device_map="cpu",
+        batch_size=batch_size,
+        max_num_frames=8,
+        min_pixels=784,
+        max_pixels=3136,
+    )
+    wrapper.task_dict = {"task": {"test": SHOWN}}
+    calls, generate = [], wrapper.model.generate
+
+    def counted(**inputs):
+        calls.append([2 * grid[0] for grid in inputs.get("video_grid_thw", torch.empty(0, 3, dtype=int)).tolist()])
+        return generate(**inputs)
+
+    wrapper.model.generate = counted
+    return wrapper.generate_until(requests), calls
+
+
+def test_a_short_clip_leaves_the_questions_about_the_others_in_batches(
+    of_clips: list[Instance], tiny_checkpoint: Path, tmp_path: Path
+):
+    whole = [item for item, clip in zip(of_clips, SHOWN, strict=True) if clip != "none"]
+    in_batches, calls = asked_of_qwen(tiny_checkpoint, whole, tmp_path / "batches", 4)
+    assert calls == [[8, 8, 8, 8], [8], [4]], "the second batch has the question without a video"
+    alone, calls = asked_of_qwen(tiny_checkpoint, whole, tmp_path / "alone", 1)
+    assert calls == [[8], [8], [8], [8], [8], [], [4]]
+    assert in_batches == alone
+    assert any(alone)
+
+
+def test_a_clip_that_cannot_be_read_is_the_outcome_of_its_question(
+    of_clips: list[Instance], tiny_checkpoint: Path, tmp_path: Path
+):
+    asked, _ = asked_of_qwen(tiny_checkpoint, of_clips[2:6], tmp_path / "ledger", 4)
+    assert [bool(text) for text in asked] == [True, True, False, True]
+    assert list(Ledger(tmp_path / "ledger").errors()) == [("task", 4)]
 
 
 @pytest.mark.parametrize("name", ["qwen2_5_vl", "dummy", "nep_family"])
 def test_lmms_eval_gets_the_recorded_form_by_the_models_own_name(name: str, tmp_path: Path):
     before = MODEL_REGISTRY_V2._manifests.copy(), MODEL_REGISTRY_V2._alias_to_model_id.copy()
     try:
-        register(name, tmp_path, 1, False, None)
+        register(name, tmp_path, 1, 8, False, None)
         found = get_model(name)
         assert found.__name__ == "Recorded"
         assert issubclass(found, lmms)

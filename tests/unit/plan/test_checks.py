@@ -82,15 +82,17 @@ def sinfo(program: Callable[[str, str], None], text: str = SINFO) -> None:
 def test_disk_that_is_too_small_is_a_problem(tmp_path: Path) -> None:
     free = shutil.disk_usage(tmp_path).free
     inside = tmp_path / "results" / "r"
-    assert preflight.check_disk(inside, free + (1 << 40), []).state == "problem"
-    assert preflight.check_disk(inside, 1, []).state == "ok"
+    assert preflight.check_disk(inside, free + (1 << 40), 0, []).state == "problem"
+    assert preflight.check_disk(inside, 1, 0, []).state == "ok"
+    meanwhile = preflight.check_disk(inside, 1, free + (1 << 40), [])
+    assert meanwhile.state == "problem" and "of it checkpoints, until their trainings have ended" in meanwhile.says
 
 
 def test_disk_says_what_it_does_not_count(tmp_path: Path) -> None:
-    check = preflight.check_disk(tmp_path, 1, ["split", "encode"])
+    check = preflight.check_disk(tmp_path, 1, 0, ["split", "encode"])
     assert check.state == "unknown" and "split, encode" in check.says
     full = shutil.disk_usage(tmp_path).free + (1 << 40)
-    assert preflight.check_disk(tmp_path, full, ["split"]).state == "problem", "what is known is too much already"
+    assert preflight.check_disk(tmp_path, full, 0, ["split"]).state == "problem", "what is known is too much already"
 
 
 def test_more_processes_than_gpus_here() -> None:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from nep.config.annotate import Annotate
+from nep.config.asked_endpoint import AskedEndpoint
+from nep.config.own_benchmark import OwnBenchmark
 from nep.config.whole import load_config
 from nep.plan.dry_run import Job
-from nep.plan.estimates import Costs, Estimate, earlier_shards, estimate, expected_bytes
+from nep.plan.estimates import Costs, Estimate, checkpoint_bytes, earlier_shards, estimate, expected_bytes
 from nep.plan.facts import Facts
 from nep.plan.reasons import Reason
 from nep.plan.training import TrainingCost, VisualShape
@@ -221,6 +224,58 @@ def test_bytes_of_stages_that_have_written_nothing(facts: Facts) -> None:
     assert expected_bytes("split", facts, {}, None) == 10**9
     assert expected_bytes("encode", facts, {}, visual) == 1000 * (32 * 16384 * 3 + 320 * 3584 * 2)
     assert expected_bytes("encode", facts, {}, None) is None
-    assert expected_bytes("sft", facts, costs(), visual) == 3 * 6_000_000_000 * 14 + 14_000_000_000
+    assert expected_bytes("sft", facts, costs(), visual) == 14_000_000_000
     assert expected_bytes("sft", facts, {}, visual) is None
     assert expected_bytes("download", replace(facts, archive_bytes=None), {}, None) is None
+
+
+def test_annotation_is_counted_in_requests_tokens_and_money(facts: Facts) -> None:
+    vision = {"url": "http://a", "model": "m", "price_in": 1.0, "price_out": 10.0}
+    annotate = Annotate(vision=vision, recipe="timed_events", frames=10, size=448, shards=4)
+    known = replace(facts, config=facts.config.model_copy(update={"annotate": annotate}))
+    jobs = [job(known, "annotate_shard", shard=shard, shards=4) for shard in (1, 2)]
+    found = of(jobs, known)
+    # Two of four shards of 1,000 videos; watch, plan, foretell, verify, critique; 144 tokens a frame in two of them.
+    tokens_in, tokens_out = 500 * (5 * 800 + 2 * 10 * 144), 500 * 5 * 250
+    assert f"2,500 requests, about {tokens_in / 1e6:,.1f} M tokens in and {tokens_out / 1e6:,.1f} M out" in found.source
+    assert f"cost about {(tokens_in + 10 * tokens_out) / 1e6:,.2f}" in found.source
+    assert found.cpu_seconds == pytest.approx(500 * 1.3 * 3)
+    assert of(jobs, replace(known, videos=None)).cpu_seconds is None
+
+
+def test_questions_are_counted_where_each_passes_at_once(facts: Facts) -> None:
+    vision = {"url": "http://a", "model": "m", "price_in": 1.0, "price_out": 10.0}
+    questions = OwnBenchmark(kinds=["hop1", "hop2"], frames=10, size=448, tries=4, shards=4)
+    blocks = {"annotate": Annotate(vision=vision), "questions": questions}
+    known = replace(facts, config=facts.config.model_copy(update=blocks))
+    jobs = [job(known, "write_questions_shard", shard=shard, shards=4) for shard in (1, 2)]
+    found = of(jobs, known)
+    # Two of four shards of 1,000 videos; for each of two kinds: write, check, and four tries by text, with frames of
+    # the first part, and of the second. One model for both is asked once without the video.
+    tokens_in = 500 * 2 * ((2 + 4) * 800 + 8 * (800 + 10 * 144))
+    tokens_out = 500 * 2 * (2 + 12) * 250
+    assert (
+        f"14,000 requests, about {tokens_in / 1e6:,.1f} M tokens in and {tokens_out / 1e6:,.1f} M out" in found.source
+    )
+    assert f"cost about {(tokens_in + 10 * tokens_out) / 1e6:,.2f}" in found.source
+    text = {**vision, "model": "other", "price_in": 0.0, "price_out": 0.0}
+    blocks["questions"] = questions.model_copy(update={"text": AskedEndpoint(**text)})
+    other = replace(facts, config=facts.config.model_copy(update=blocks))
+    assert "18,000 requests" in of(jobs, other).source
+
+
+def test_checkpoints_are_counted_while_there_are_any(facts: Facts) -> None:
+    """Of an experiment's trainings, one after the other, the larger ones; those of experiments beside each other."""
+    one = 6_000_000_000 * 14
+    sft, grpo = (job(facts, rule, experiment="nep") for rule in ("train_sft", "train_grpo"))
+    assert checkpoint_bytes([sft, grpo], facts, costs()) == 3 * one, "two that are kept, one that is being written"
+    more = with_sft(facts, keep_checkpoints=4, publish="best")
+    assert checkpoint_bytes([sft, grpo], more, costs()) == 6 * one, "and the best one"
+    assert checkpoint_bytes([grpo], more, costs()) == 3 * one
+    both = more.config.experiments | {"other": facts.config.experiments["nep"]}
+    two = replace(facts, config=facts.config.model_copy(update={"experiments": both}))
+    known = costs() | {(stage, "other"): cost for (stage, _), cost in costs().items()}
+    others = [job(facts, rule, experiment="other") for rule in ("train_sft", "train_grpo")]
+    assert checkpoint_bytes([sft, grpo, *others], two, known) == (6 + 3) * one
+    assert checkpoint_bytes([job(facts, "encode_shard", shard=1, shards=1)], facts, {}) == 0
+    assert checkpoint_bytes([sft], facts, {}) is None

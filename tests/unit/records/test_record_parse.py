@@ -110,6 +110,7 @@ def test_a_whole_row_becomes_a_record(parse: Callable[..., Parsed]) -> None:
         "prediction": "So.",
         "critique": "Fair.",
         "conclusion": "right",
+        "hindsight": None,
     }
 
 

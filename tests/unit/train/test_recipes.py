@@ -10,7 +10,7 @@ from nep.config.grpo import Grpo
 from nep.config.whole import Config, load_config
 
 ROOT = Path(__file__).resolve().parents[3]
-RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
+RECIPES = sorted((ROOT / "config" / "recipes").glob("grpo_*.yaml"))
 
 
 def laid_over(recipe: Path) -> tuple[Config, dict]:

@@ -1,0 +1,21 @@
+"""Merge the questions of all shards."""
+
+import argparse
+from pathlib import Path
+
+from nep.cli import run_entry_point
+from nep.own_benchmark.stage import merge_questions
+
+
+def main() -> None:
+    """Read the options and merge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shard-files", type=Path, nargs="+", required=True, help="<k>-of-<n>.jsonl of every shard")
+    parser.add_argument("--usage-files", type=Path, nargs="+", required=True, help="<k>-of-<n>.json of every shard")
+    parser.add_argument("--out-dir", type=Path, required=True, help="folder of the files to write")
+    options = parser.parse_args()
+    merge_questions(options.shard_files, options.usage_files, options.out_dir)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

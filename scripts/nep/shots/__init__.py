@@ -1,0 +1,1 @@
+"""Looking through plain videos before they are annotated: length, shots, near-duplicates."""
