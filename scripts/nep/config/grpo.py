@@ -76,7 +76,7 @@ class Grpo(Training):
     )
     rewards: dict[str, FiniteFloat] = Field(
         {"letter": 1.0},
-        description="Weights of rewards by name: `letter`, `format`, `think_length`, `similarity`, or "
+        description=f"Weights of rewards by name: {', '.join(f'`{name}`' for name in get_args(BuiltInReward))}, or "
         "`package.module:function`, a Python function of (completion, answer, row) below the folder that the run is "
         "started in.",
     )
