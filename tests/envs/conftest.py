@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import pytest
+from support.annotating import ANNOTATE_ANSWERS
+from support.annotator import Annotator
 from support.benchmark_hub import long_video_bench
 from support.environments import ENVS, environments
 from support.evaluation_run import write_clip
 from support.hub_server import HubServer
 from support.own_environments import Run, make, write_shell
-from support.workflow import Workplace
+from support.question_answers import QUESTION_ANSWERS
+from support.workflow import Outcome, Workplace
 
 from nep.benchmarks.lmms_tasks import external_tasks
 
 BENCHMARK = "longvideobench_val_v"
+KEY = "sk-of-the-environments"
 TARGETS = ["all", "export_llamafactory", "export_easyr1", "export_verl", "export_swift", "export_hf"]
 
 
@@ -38,4 +42,23 @@ def run(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = workplace.configure("small", sft={"processes": 2}, evaluate=evaluate)
     with HubServer("dataset", external_tasks(BENCHMARK)[0].repo, files) as hub, pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_ENDPOINT", hub.url)
-        return Run(workplace.run(config, *TARGETS, "--set-resources", *resources), notes)
+        outcome = workplace.run(config, *TARGETS, "--set-resources", *resources)
+    return Run(outcome, of_plain_videos(workplace, resources), notes)
+
+
+def of_plain_videos(workplace: Workplace, resources: list[str]) -> Outcome:
+    """A run from plain videos to training questions, which a scripted model annotates."""
+    with Annotator(answers={**ANNOTATE_ANSWERS, **QUESTION_ANSWERS}, key=KEY) as server:
+        endpoint = {"url": server.url, "model": "scripted"}
+        config = workplace.configure(
+            "small",
+            run="plain",
+            demo={"videos": {"train": 5, "test": 1, "size": 84}},
+            source={"kind": "videos", "path": "results/plain/plain", "questions": None},
+            shots={"shards": 1, "processes": 1, "near_duplicate_distance": None},
+            annotate={"vision": endpoint, "recipe": "timed_events", "size": 84, "shards": 1},
+            questions={"benchmark_fraction": 0.4, "size": 84, "shards": 1, "processes": 1},
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OPENAI_API_KEY", KEY)
+            return workplace.run(config, "results/plain/questions/manifest.json", "--set-resources", *resources)

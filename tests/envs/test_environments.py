@@ -29,6 +29,7 @@ def test_the_pins_are_all_that_the_index_installs(name: str, made: dict[str, Pat
 
 def test_the_workflow_runs_with_one_environment_a_rule(run: Run) -> None:
     assert run.outcome.status == 0, run.outcome.text[-8000:]
+    assert run.of_plain_videos.status == 0, run.of_plain_videos.text[-8000:]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,9 +21,10 @@ exec /bin/bash "$@"
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the workflow with one environment a rule, and what its Python processes noted."""
+    """Runs of the workflow with one environment a rule, and what their Python processes noted."""
 
     outcome: Outcome
+    of_plain_videos: Outcome
     notes: Path
 
     def scripts(self, environment: Path) -> set[str]:
