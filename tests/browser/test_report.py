@@ -15,6 +15,7 @@ from support.synthetic_run import SyntheticRun, write_lines
 from nep.config.whole import load_config
 from nep.report.collect import collect_run
 from nep.report.page import write_report
+from nep.rows.quarantine import Reason
 
 # A4 at 96 dots an inch, without margins of 1 cm.
 PAPER = (718, 1047)
@@ -292,7 +293,7 @@ def test_text_of_models_and_data_stays_text(browser: WebDriver, tmp_path: Path, 
         question |= {"question": attack, "record": {"caption_part2": attack, "source": attack}}
         question["options"] = dict.fromkeys(question["options"], attack)
     write_lines(root / "convert" / "futurebench.jsonl", questions)
-    rejected = [{"id": attack, "stage": attack, "reason": attack, "detail": attack}] * 9
+    rejected = [{"id": attack, "stage": attack, "reason": Reason.BAD_RECORD, "detail": attack}] * 9
     write_lines(root / "records" / "rejected.jsonl", rejected)
     write_report(collect_run(root, load_config(synthetic.config)), root / "report")
     show(browser, root / "report" / "index.html")
