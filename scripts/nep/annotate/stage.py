@@ -16,7 +16,7 @@ from nep.annotate.interview import Interview
 from nep.annotate.recipes import annotate_video
 from nep.annotate.rows import AnnotatedVideo, AnnotateRow, published_row
 from nep.annotate.steps import load_prompts
-from nep.ask.asker import Asker, for_each
+from nep.ask.asker import for_each, vision_and_text
 from nep.ask.request import UNANSWERED
 from nep.ask.spending import Usage, sum_of_usage
 from nep.config.annotate import Annotate
@@ -88,11 +88,9 @@ async def _annotate_all(
     number, share = part
     reading = asyncio.Semaphore(annotate.processes)
     async with AsyncExitStack() as stack:
-        vision = await stack.enter_async_context(Asker(annotate.vision, cache, share=share, part=number))
-        text, at_once = vision, annotate.vision.concurrent
-        if annotate.text is not None:
-            text = await stack.enter_async_context(Asker(annotate.text, cache, share=share, part=number))
-            at_once += annotate.text.concurrent
+        vision, text, at_once = await stack.enter_async_context(
+            vision_and_text(annotate.vision, annotate.text or annotate.vision, cache, share, number)
+        )
         progress = stack.enter_context(
             tqdm(desc=label, total=len(open_videos), file=sys.stderr, mininterval=_PROGRESS_SECONDS)
         )
@@ -104,7 +102,7 @@ async def _annotate_all(
             progress.update()
             return row
 
-        rows = await for_each(open_videos, annotated, at_once=max(1, at_once // share))
+        rows = await for_each(open_videos, annotated, at_once)
         return rows, {**text.usage, **vision.usage}
 
 

@@ -186,6 +186,19 @@ async def for_each(items: Iterable[Item], work: Callable[[Item], Awaitable[Resul
 
 
 @asynccontextmanager
+async def vision_and_text(
+    vision: AskedEndpoint, text: AskedEndpoint, cache: Path, share: int, part: int
+) -> AsyncIterator[tuple[Asker, Asker, int]]:
+    """An asker of each endpoint, one for both where they are the same, and how many items to take at a time."""
+    async with AsyncExitStack() as opened:
+        endpoints = [vision] if text == vision else [vision, text]
+        askers = [
+            await opened.enter_async_context(Asker(endpoint, cache, share=share, part=part)) for endpoint in endpoints
+        ]
+        yield askers[0], askers[-1], sum(asker.at_once for asker in askers)
+
+
+@asynccontextmanager
 async def _connected(endpoint: AskedEndpoint, server_log: Path) -> AsyncIterator[Connection]:
     async with AsyncExitStack() as opened:
         if endpoint.serve is None:

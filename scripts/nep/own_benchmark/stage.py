@@ -5,7 +5,6 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from nep.annotate.frames import even_times, read_frames
 from nep.annotate.rows import AnnotatedVideo
-from nep.ask.asker import Asker, for_each
+from nep.ask.asker import for_each, vision_and_text
 from nep.ask.prompt_file import load_prompt
 from nep.ask.request import UNANSWERED, Frame
 from nep.ask.spending import Usage, sum_of_usage
@@ -109,11 +108,10 @@ async def _write_all(
     """Rows of all questions, and what was used."""
     cache = shard.run_dir / "work" / "ask" / STAGE
     reading = asyncio.Semaphore(how.processes)
-    ask = partial(Asker, cache=cache, share=shard.count, part=shard.number - 1)
     async with AsyncExitStack() as stack:
-        vision = await stack.enter_async_context(ask(how.vision))
-        same = how.text == how.vision
-        text = vision if same else await stack.enter_async_context(ask(how.text))
+        vision, text, at_once = await stack.enter_async_context(
+            vision_and_text(how.vision, how.text, cache, shard.count, shard.number - 1)
+        )
         label = f"{STAGE} {shard_name(shard.number, shard.count)}"
         progress = stack.enter_context(
             tqdm(desc=label, total=len(open_videos), file=sys.stderr, mininterval=_PROGRESS_SECONDS)
@@ -128,7 +126,6 @@ async def _write_all(
             progress.update()
             return rows
 
-        at_once = max(1, (how.vision.concurrent + (0 if same else how.text.concurrent)) // shard.count)
         rows = await for_each(open_videos, written, at_once)
         return [row for each in rows for row in each], {**text.usage, **vision.usage}
 
