@@ -38,8 +38,8 @@ class VisualGain(Block):
 
     part: Literal["second", "first"] = Field(
         "second",
-        description="Part that is seen: the second one, which shows what is asked for, or the first one. Seconds are "
-        "encoded for this alone; they are never trained on.",
+        description="Part that is seen: the second one, which shows what is asked for, or the first one. Second parts "
+        "are encoded for this alone and never trained on.",
     )
     samples: int = Field(8, ge=1, description="Completions sampled for each question, with the part and without.")
     least: float = Field(

@@ -61,7 +61,7 @@ class SftRow(DatasetRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class GrpoRow(DatasetRow):
-    """A question to be answered with reasoning; `events`, where the recipe asks for them: what happens next, in order."""
+    """A question to be answered with reasoning; `events`: what happens next, in order, where the recipe asks for it."""
 
     problem: str
     answer: str

@@ -113,7 +113,11 @@ def test_refilling_ends_after_its_rounds(parts) -> None:
 def test_refills_are_drawn_among_unused_questions_while_there_are_any() -> None:
     used = {0, 2, 4}
     assert sorted(refill(range(6), 3, used, "0/1/1")) == [1, 3, 5]
-    assert refill(range(100), 5, used, "0/1/1") == refill(range(100), 5, used, "0/1/1") != refill(range(100), 5, used, "0/1/2")
+    assert (
+        refill(range(100), 5, used, "0/1/1")
+        == refill(range(100), 5, used, "0/1/1")
+        != refill(range(100), 5, used, "0/1/2")
+    )
     assert set(refill(range(3), 4, {0, 1, 2}, "place")) == {0, 1, 2}
 
 
