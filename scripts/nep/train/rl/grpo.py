@@ -34,7 +34,7 @@ from nep.train.rl.diagnostics import EntropyWatch
 from nep.train.rl.experience import Collector, Experience, Question
 from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
-from nep.train.rl.question_filter import Measured, QuestionFilter, say
+from nep.train.rl.question_filter import Choice, Measured, QuestionFilter
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import Rollout, RolloutEngine
 from nep.train.runtime.options import RunPaths, TrainingOptions
@@ -98,8 +98,8 @@ class GrpoTrainer(Trainer):
         watch = EntropyWatch(self._grpo.entropy_floor, [row["entropy"] for row in past if row["entropy"] is not None])
         self._filter = self._start_filter(work, start)
         for step in range(start, self.steps):
-            if self._filter:
-                self._choose(self._filter, step, start, partial(stop_if_told, step))
+            if self._filter and self._filter.is_due(step):
+                self._ask(self._filter.choose(self._decoding_model(), step, partial(stop_if_told, step)))
             row, timing = self.step(step)
             if (warning := watch.warning(row["entropy"])) and self._distributed.is_main_process:
                 tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
@@ -107,24 +107,22 @@ class GrpoTrainer(Trainer):
             yield Step(row, timing, self._collector.records, bar)
 
     def _start_filter(self, work: Path, start: int) -> QuestionFilter | None:
-        """What chooses the questions, where the recipe wants it."""
+        """What chooses the questions, where the recipe wants it, with its choices before step `start` made again."""
         grpo = self._grpo
         if grpo.difficulty is None and grpo.visual_gain is None:
             return None
         text, distributed = self._collector.text, self._distributed
         measured = Measured(grpo, self._seed, self._rollout, self._visuals, text, distributed, work, start)
-        return QuestionFilter(grpo, self._questions, measured)
+        chooser = QuestionFilter(grpo, self._questions, measured)
+        for earlier in filter(chooser.is_due, range(start)):
+            self._collector.order.keep(chooser.choose(None, earlier, between=lambda: None).kept, earlier)
+        return chooser
 
-    def _choose(self, chooser: QuestionFilter, step: int, start: int, between: Callable[[], None]) -> None:
-        """Choose the questions that are asked from step `step` on, where that is due: before the first step that this
-        process takes, all choices up to it."""
-        due = chooser.due(step)
-        for chosen in [earlier for earlier in due if step == start or earlier == step]:
-            model = self._decoding_model() if chosen == step else None
-            choice = chooser.choose(model, chosen, between)
-            self._collector.order.keep(choice.kept, chosen)
-            if chosen == step and self._distributed.is_main_process:
-                say(choice)
+    def _ask(self, choice: Choice) -> None:
+        """Ask the chosen questions from now on, and say so."""
+        self._collector.order.keep(choice.kept, choice.step)
+        if self._distributed.is_main_process:
+            tqdm.write(str(choice), file=sys.stderr)
 
     def step(self, step: int) -> tuple[Row, Row]:
         """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
@@ -203,7 +201,7 @@ class GrpoTrainer(Trainer):
         grpo = self._grpo
         asked = {"samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
         if self._filter:
-            asked["chosen"] = [choice.to_json() for choice in self._filter.choices]
+            asked |= self._filter.results()
         return {**asked, "final_reward": final["reward"]}
 
     def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.config.grpo import Grpo
-from nep.config.question_filters import Difficulty
 from nep.errors import InputError
 from nep.model.samples import Sample
 from nep.model.visual import Visuals
@@ -41,13 +41,18 @@ class Choice:
     kept: list[int]
     counts: dict[str, int]
 
-    def to_json(self) -> dict[str, int]:
-        """As the manifest has it."""
-        return {"step": self.step, **self.counts}
+    def __str__(self) -> str:
+        counts = dict(self.counts)
+        asked, kept = counts.pop("questions"), counts.pop(KEPT)
+        reasons = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count)
+        return f"step {self.step}: {kept} of {asked} questions are asked" + (f" ({reasons})" if reasons else "")
 
 
 class Measured:
-    """Shares of right answers, sampled by the trainer's own rollout; each question is sampled once for a purpose."""
+    """Shares of right answers, sampled by the trainer's own rollout; each question is sampled once for a purpose.
+
+    Attribute: `sampled`, how many completions that were.
+    """
 
     def __init__(
         self,
@@ -69,8 +74,9 @@ class Measured:
         self._distributed = distributed
         self._log = StepLog(work / LOG, start, distributed.is_main_process, keep_start=True)
         self._right: dict[tuple[int, str], dict[str, int]] = {}
+        self.sampled = 0
         for row in self._log.kept:
-            self._right.setdefault((row["step"], row["purpose"]), {}).update(row["right"])
+            self._note(row)
 
     def shares(
         self,
@@ -99,9 +105,14 @@ class Measured:
             batch = missing[start : start + size]
             found = self._counts(model, step, purpose, batch, samples)
             counts = {prompt.id: count for (prompt, _), count in zip(batch, found, strict=True)}
-            self._log.write({"step": step, "purpose": purpose, "right": counts})
-            right |= counts
+            row = {"step": step, "purpose": purpose, "samples": samples, "right": counts}
+            self._log.write(row)
+            self._note(row)
         return [right[prompt.id] / samples for prompt, _ in asked]
+
+    def _note(self, row: dict[str, Any]) -> None:
+        self._right.setdefault((row["step"], row["purpose"]), {}).update(row["right"])
+        self.sampled += row["samples"] * len(row["right"])
 
     def _batch_size(self, samples: int) -> int:
         """Questions that all processes sample at once: as many completions as in a step's rollout."""
@@ -133,10 +144,15 @@ class QuestionFilter:
         self._measured = measured
         self.choices: list[Choice] = []
 
-    def due(self, step: int) -> list[int]:
-        """The steps (from 0) before which questions are chosen, up to `step`."""
+    def is_due(self, step: int) -> bool:
+        """Whether the questions are chosen before step `step` (from 0)."""
         every = self._difficulty.refresh_every if self._difficulty else None
-        return list(range(0, step + 1, every)) if every else [0]
+        return step % every == 0 if every else step == 0
+
+    def results(self) -> dict[str, Any]:
+        """For the manifest: each choice, and how many completions were sampled for all of them."""
+        chosen = [{"step": choice.step, **choice.counts} for choice in self.choices]
+        return {"chosen": chosen, "samples_to_choose": self._measured.sampled}
 
     def choose(self, model: PreTrainedModel | None, step: int, between: Between) -> Choice:
         """The questions that are asked after `step` steps; see `Measured.shares`.
@@ -160,9 +176,14 @@ class QuestionFilter:
             candidates = [place for place, share in found if is_within(share, (least, most))]
         choice = Choice(step, candidates, {**counts, KEPT: len(candidates)})
         if not candidates:
-            raise InputError(f"grpo: {_described(choice)}: nothing is left to ask; {_advice(self._difficulty)}")
+            raise InputError(f"grpo: {choice}: nothing is left to ask; {self._advice()}")
         self.choices.append(choice)
         return choice
+
+    def _advice(self) -> str:
+        less = [f"lower visual_gain.least ({self._gain.least})"] if self._gain else []
+        wider = [f"widen difficulty.keep ({list(self._difficulty.keep)})"] if self._difficulty else []
+        return " or ".join([*less, *wider])
 
     def _gains(self, model: PreTrainedModel | None, between: Between) -> list[float | None]:
         """Share right with the part minus the one without a video, of each question; None where it has no part."""
@@ -178,21 +199,3 @@ class QuestionFilter:
         for place, with_part, without in zip(places, *shares, strict=True):
             gains[place] = with_part - without
         return gains
-
-
-def say(choice: Choice) -> None:
-    """Print what was chosen."""
-    tqdm.write(_described(choice), file=sys.stderr)
-
-
-def _described(choice: Choice) -> str:
-    counts = dict(choice.counts)
-    asked, kept = counts.pop("questions"), counts.pop(KEPT)
-    reasons = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if count)
-    return f"step {choice.step}: {kept} of {asked} questions are asked" + (f" ({reasons})" if reasons else "")
-
-
-def _advice(difficulty: Difficulty | None) -> str:
-    if difficulty is None:
-        return "lower visual_gain.least"
-    return f"widen difficulty.keep ({list(difficulty.keep)}), or raise difficulty.samples ({difficulty.samples})"

@@ -155,10 +155,10 @@ def test_a_filter_that_leaves_nothing_ends_the_run_with_its_numbers(parts, tmp_p
 def test_a_run_chooses_anew_where_that_is_due_and_resumes_with_the_same_questions(
     paths_to, tmp_path: Path, torch_settings, monkeypatch
 ) -> None:
-    """Killed twice: while the questions of step 2 are measured, and between two choices."""
+    """Killed three times: while the questions of step 2 are measured, between two choices, and after the last step."""
     whole, killed = paths_to(tmp_path / "whole"), paths_to(tmp_path / "killed")
     train_grpo(GRPO, 1, "nep", whole)
-    for kill, step in ((kill_in_measurement, 2), (kill_after_step, 3)):
+    for kill, step in ((kill_in_measurement, 2), (kill_after_step, 3), (kill_after_step, 5)):
         with monkeypatch.context() as patch:
             kill(patch, step)
             with pytest.raises(KilledError):
@@ -167,7 +167,9 @@ def test_a_run_chooses_anew_where_that_is_due_and_resumes_with_the_same_question
     assert outputs(killed.out) == outputs(whole.out)
     logs = [next(paths.run.glob(f"work/grpo/nep/*/{question_filter.LOG}")).read_text() for paths in (whole, killed)]
     assert logs[0] == logs[1]
-    chosen = read_json(whole.out / "manifest.json")["chosen"]
+    manifest = read_json(whole.out / "manifest.json")
+    chosen = manifest["chosen"]
+    assert manifest["samples_to_choose"] == 3 * 4 * chosen[0]["questions"]
     assert [row["step"] for row in chosen] == [0, 2, 4]
     kept = [row["kept_questions"] for row in read_jsonl(whole.out / "metrics.jsonl")]
     assert kept == [row["kept"] for row in chosen for _ in range(2)][:5]
@@ -229,6 +231,6 @@ def test_the_second_part_is_shown_with_words_that_say_so(parts) -> None:
     assert with_part(rows[0], parts.prompts[0], Grpo(), builder, cache) is None
 
 
-def test_the_choice_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    question_filter.say(Choice(50, [0, 1], {"questions": 9, "too_hard": 7, "too_easy": 0, "kept": 2}))
-    assert capsys.readouterr().err == "step 50: 2 of 9 questions are asked (too hard 7)\n"
+def test_the_choice_is_told_in_one_line() -> None:
+    choice = Choice(50, [0, 1], {"questions": 9, "too_hard": 7, "too_easy": 0, "kept": 2})
+    assert str(choice) == "step 50: 2 of 9 questions are asked (too hard 7)"
