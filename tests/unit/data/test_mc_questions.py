@@ -71,7 +71,7 @@ def test_a_row_has_the_events_of_the_second_part_where_the_recipe_asks_for_them(
     make_record: Make, prompts: Prompts
 ) -> None:
     record = make_record(1)
-    item = as_item(record)
+    item = Item(record, "train", {"first": "segments/first/a.mp4", "full": "a.mp4"})
     continuations = collect_continuations([item], [1], prompts.sequence_joiner, 0)
     question = draw_question(item, 1, prompts, "same_video", continuations, 0)
     plain, chained = (question.grpo_row(prompts, chains).to_json() for chains in (False, True))
