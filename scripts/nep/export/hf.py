@@ -14,6 +14,7 @@ from nep.rows.base import Writable, read_rows
 from nep.rows.dataset import GrpoRow, read_sft
 from nep.rows.question import AskedQuestion
 
+BESIDE_THE_RUN = "Videos are named by paths below the run's folder, two folders above this one."
 TEXT = pa.string()
 PATHS = pa.list_(TEXT)
 CLIP = [*((name, TEXT) for name in ("id", "video_id", "source", "view")), ("videos", PATHS)]
@@ -41,10 +42,11 @@ SCHEMAS = {
 }
 
 
-def export_run(run: Path, folder: Path) -> None:
+def export_run(run: Path, folder: Path, about_videos: str = BESIDE_THE_RUN) -> None:
     """Write parquet files below `folder`, and its data card. Sets and splits without rows are left out.
 
-    Raises InputError for a row whose columns or types are not those of SCHEMAS.
+    `about_videos`: the sentence of the card that says where they are. Raises InputError for a row whose columns or
+    types are not those of SCHEMAS.
     """
     manifest = read_json(run / "convert/manifest.json")
     counts: dict[tuple[str, str], dict[str, int]] = {}
@@ -59,7 +61,7 @@ def export_run(run: Path, folder: Path) -> None:
                     counts.setdefault((purpose, dataset), {})[split] = len(rows)
         if not counts:
             raise InputError(f"{run / 'convert/manifest.json'}: no data set has a row; nothing to export")
-        write_text(out / "README.md", data_card(counts, manifest))
+        write_text(out / "README.md", data_card(counts, manifest, about_videos))
 
 
 def to_table(rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> pa.Table:
@@ -76,7 +78,7 @@ def to_table(rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> pa.Tab
         raise InputError(f"{name}: a value has not the type of its column ({error})") from None
 
 
-def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str, Any]) -> str:
+def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str, Any], about_videos: str) -> str:
     """README.md: the header by which `load_dataset` finds configurations and splits, what the columns are, what was
     left out, and what questions give away without their video.
 
@@ -112,7 +114,7 @@ def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str,
         "# Next-event prediction",
         "",
         "Each video is cut at a moment; the first part is shown, and what comes after it is asked for.",
-        "Videos are named by paths below the run's folder, two folders above this one.",
+        about_videos,
         f"{videos['train']:,} videos are for training, {videos['validation']:,} for validation.",
         *([f"In neither: {left_out}."] if left_out else []),
         "",
