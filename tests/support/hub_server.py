@@ -146,13 +146,16 @@ class HubHandler(BaseHTTPRequestHandler):
     hub: HubServer
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
+        self._answer(self._noted_path(), with_body=True)
 
     def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+        self._answer(self._noted_path(), with_body=False)
 
     def do_POST(self) -> None:
         self._post(self._noted_path())
+
+    def do_PUT(self) -> None:
+        self._put(self._noted_path())
 
     def log_message(self, *arguments: object) -> None:
         """Keep the test output clean; requests are recorded in `hub.requests`."""
@@ -163,8 +166,7 @@ class HubHandler(BaseHTTPRequestHandler):
         self.hub.requests.append(Request(self.command, path, headers.get("Range"), headers.get("Authorization")))
         return path
 
-    def _answer(self, with_body: bool) -> None:
-        path = self._noted_path()
+    def _answer(self, path: str, with_body: bool) -> None:
         if path.startswith("/content/"):
             kind, owner, name, commit, file = path.removeprefix("/content/").split("/", 4)
             self._send_content(self.hub.find(kind, f"{owner}/{name}").commits[commit][file], commit, with_body)
@@ -185,6 +187,9 @@ class HubHandler(BaseHTTPRequestHandler):
             self._answer_paths(repository.commits[commit])
         else:
             self._fail(404, "EntryNotFound")
+
+    def _put(self, path: str) -> None:
+        self._fail(405, "ReadOnly")
 
     def _readable(self, kind: str, name: str) -> Repository | None:
         """The repository where the request may read it."""

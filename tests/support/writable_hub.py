@@ -96,20 +96,18 @@ class WritingHandler(HubHandler):
         found = self.hub.find(kind, name)
         return found if found and (self._account() or not found.private) else None
 
-    def do_GET(self) -> None:
-        if self.path != "/api/whoami-v2":
-            super().do_GET()
-            return
-        self._noted_path()
+    def _answer(self, path: str, with_body: bool) -> None:
         account = self._account()
-        if account is None:
+        if path != "/api/whoami-v2":
+            super()._answer(path, with_body)
+        elif account is None:
             self._fail(401, "InvalidToken")
         else:
             token = {"displayName": "test", "role": account.role}
             self._send_json({"type": "user", "name": account.name, "auth": {"accessToken": token}})
 
-    def do_PUT(self) -> None:
-        found = PART.fullmatch(self._noted_path())
+    def _put(self, path: str) -> None:
+        found = PART.fullmatch(path)
         fault = self.hub.upload_faults.pop(0) if self.hub.upload_faults else None
         content = self._received(found["oid"], fault.at if isinstance(fault, Cut) else None)
         if isinstance(fault, Cut):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from nep.errors import InputError
 from nep.export.hf import SCHEMAS, size_category, to_table
 from nep.files import write_json, write_text
-from nep.publish.bundle import BRANCH, Bundle
+from nep.publish.bundle import BRANCH, Bundle, Target
 from nep.publish.card import use_section, write_card
 from nep.publish.dataset import ANNOTATIONS, CARD, QUESTIONS, STALE, USE, check_convert, videos_config
 from nep.publish.licence import Licence
@@ -27,7 +27,7 @@ def has_questions(run: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
-def benchmark_bundle(run: Path, repo: str, licence: Licence, with_videos: bool, staging: Path) -> Bundle:
+def benchmark_bundle(run: Path, target: Target, licence: Licence, with_videos: bool, staging: Path) -> Bundle:
     """The questions of FutureBench's form, with first parts where asked; written below `staging`.
 
     Raises InputError where there are no questions, or a file is not that of its manifest.
@@ -51,7 +51,7 @@ def benchmark_bundle(run: Path, repo: str, licence: Licence, with_videos: bool, 
     if with_videos:
         files |= write_shards(first_parts(run, set(paths)), staging)
     block = ("source", {"archives": [PATTERN]}) if with_videos else None
-    bundle = Bundle("benchmark", "dataset", repo, files, STALE, block)
+    bundle = Bundle("benchmark", target, files, STALE, block)
     write_text(staging / CARD, benchmark_card(rows, bundle, licence))
     return bundle
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from nep.errors import InputError
 from nep.export.hf import export_run
 from nep.files import is_intact, read_json, write_text
-from nep.publish.bundle import BRANCH, Bundle
+from nep.publish.bundle import BRANCH, Bundle, Target
 from nep.publish.card import read_card, use_section, write_card
 from nep.publish.licence import Licence
 from nep.publish.source_videos import whole_videos
@@ -29,7 +29,7 @@ USE = (
 )
 
 
-def data_bundle(run: Path, repo: str, licence: Licence, with_videos: bool, staging: Path) -> Bundle:
+def data_bundle(run: Path, target: Target, licence: Licence, with_videos: bool, staging: Path) -> Bundle:
     """All data sets, with annotations and whole videos where asked; written below `staging`.
 
     Raises InputError where a file is not that of its manifest.
@@ -41,11 +41,11 @@ def data_bundle(run: Path, repo: str, licence: Licence, with_videos: bool, stagi
     }
     header, text = read_card((staging / "sets" / CARD).read_text(encoding="utf-8"), CARD)
     header = {**licence.header, **header}
-    bundle = Bundle("data", "dataset", repo, {**sets, CARD: staging / CARD}, STALE, None)
+    bundle = Bundle("data", target, {**sets, CARD: staging / CARD}, STALE)
     if with_videos:
         header["configs"].append(videos_config())
         files = {**bundle.files, **published_annotations(run), **write_shards(whole_videos(run), staging)}
-        bundle = Bundle("data", "dataset", repo, files, STALE, ("source", {"archives": [PATTERN]}))
+        bundle = Bundle("data", target, files, STALE, ("source", {"archives": [PATTERN]}))
         text += use_section(USE, bundle.configuration(BRANCH))
     write_text(staging / CARD, write_card(header, text))
     return bundle

@@ -18,7 +18,7 @@ from huggingface_hub.hf_api import RepoFile
 from nep.download.hub import patiently, remote_file
 from nep.download.place import RemoteFile, mismatch
 from nep.errors import InputError
-from nep.publish.bundle import Bundle
+from nep.publish.bundle import Bundle, Target
 from nep.publish.space import sdk_of
 
 REFUSED = (401, 403)
@@ -45,52 +45,51 @@ class Difference:
         return sorted([*self.new, *self.changed])
 
 
-def check_token(api: HfApi, bundle: Bundle) -> str:
+def check_token(api: HfApi, target: Target) -> str:
     """The user whose token it is. Raises InputError where there is none, the hub refuses it, or it only reads."""
-    with _clear_errors(bundle, "publish"):
+    with _clear_errors(target, "publish"):
         try:
             user = api.whoami()
         except LocalTokenNotFoundError:
             raise InputError(
-                f"{bundle.label}: no token; set HF_TOKEN to one that may write, or log in with `hf auth login`"
+                f"{target.label}: no token; set HF_TOKEN to one that may write, or log in with `hf auth login`"
             ) from None
     if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
-        raise InputError(f"{bundle.label}: the token of {user['name']} may only read; it takes one that may write")
+        raise InputError(f"{target.label}: the token of {user['name']} may only read; it takes one that may write")
     return user["name"]
 
 
-def check_repository(api: HfApi, bundle: Bundle, user: str, public: bool) -> bool:
+def check_repository(api: HfApi, target: Target, user: str, public: bool) -> bool:
     """Whether the repository is there. Raises InputError where the token may not write to it, or where it is public and
     `public` does not say so."""
-    with _clear_errors(bundle, "read it"):
+    with _clear_errors(target, "read it"):
         try:
-            info = patiently(lambda: api.repo_info(bundle.repo, repo_type=bundle.kind))
+            info = patiently(lambda: api.repo_info(target.repo, repo_type=target.kind))
         except RepositoryNotFoundError:
             return False
-    with _clear_errors(bundle, "write to it", user):
-        api.auth_check(bundle.repo, repo_type=bundle.kind, write=True)
+    with _clear_errors(target, "write to it", user):
+        api.auth_check(target.repo, repo_type=target.kind, write=True)
     if not info.private and not public:
-        raise InputError(f"{bundle.label}: is there and public; say --public if everybody is to see this, too")
+        raise InputError(f"{target.label}: is there and public; say --public if everybody is to see this, too")
     return True
 
 
 def create_repository(api: HfApi, bundle: Bundle, user: str, public: bool) -> None:
     """Make the repository, private unless `public`. Raises InputError where the token may not."""
-    sdk = sdk_of(bundle) if bundle.kind == "space" else None
-    with _clear_errors(bundle, "make it", user):
-        api.create_repo(bundle.repo, repo_type=bundle.kind, private=not public, space_sdk=sdk)
+    sdk = sdk_of(bundle) if bundle.target.kind == "space" else None
+    with _clear_errors(bundle.target, "make it", user):
+        api.create_repo(bundle.target.repo, repo_type=bundle.target.kind, private=not public, space_sdk=sdk)
 
 
 def compare(api: HfApi, bundle: Bundle) -> Difference:
     """What the repository has of a bundle, by size and checksum. Raises InputError where the hub does not answer."""
-    with _clear_errors(bundle, "read it"):
+    repo, kind = bundle.target.repo, bundle.target.kind
+    with _clear_errors(bundle.target, "read it"):
         try:
-            head = patiently(lambda: api.repo_info(bundle.repo, repo_type=bundle.kind)).sha
+            head = patiently(lambda: api.repo_info(repo, repo_type=kind)).sha
         except RepositoryNotFoundError:
             return Difference(None, sorted(bundle.files), [], [], [])
-        listed = patiently(
-            lambda: list(api.list_repo_tree(bundle.repo, repo_type=bundle.kind, revision=head, recursive=True))
-        )
+        listed = patiently(lambda: list(api.list_repo_tree(repo, repo_type=kind, revision=head, recursive=True)))
     there = {entry.path: remote_file(entry) for entry in listed if isinstance(entry, RepoFile)}
     return _difference(bundle, head, there)
 
@@ -106,14 +105,14 @@ def send(api: HfApi, bundle: Bundle, difference: Difference, message: str) -> st
     ]
     if not operations:
         return difference.head
-    with _clear_errors(bundle, "write to it"), warnings.catch_warnings():
+    with _clear_errors(bundle.target, "write to it"), warnings.catch_warnings():
         # The hub's own, that a header of a card lacks what is optional.
         warnings.simplefilter("ignore", UserWarning)
         commit = api.create_commit(
-            bundle.repo,
+            bundle.target.repo,
             operations,
             commit_message=message,
-            repo_type=bundle.kind,
+            repo_type=bundle.target.kind,
             parent_commit=difference.head,
         )
     return commit.oid
@@ -129,21 +128,21 @@ def _difference(bundle: Bundle, head: str, there: dict[str, RemoteFile]) -> Diff
 
 
 @contextmanager
-def _clear_errors(bundle: Bundle, wish: str, user: str | None = None) -> Iterator[None]:
+def _clear_errors(target: Target, wish: str, user: str | None = None) -> Iterator[None]:
     """What the hub, the connection or the client say, as one message that never holds the token."""
     try:
         yield
     except HfHubHTTPError as error:
-        raise InputError(f"{bundle.label}: {_answer(error, wish, user)}") from None
+        raise InputError(f"{target.label}: {_answer(error, wish, user)}") from None
     except (httpx2.TransportError, OSError) as error:
-        raise InputError(f"{bundle.label}: {type(error).__name__}: {_line(error)}; {GO_ON}") from None
+        raise InputError(f"{target.label}: {type(error).__name__}: {_line(error)}; {GO_ON}") from None
     except (RuntimeError, ValueError) as error:
         # How the client reports that a large file was not sent, or that the hub refuses a card's header.
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError) and cause.response.status_code in REFUSED:
-            raise InputError(f"{bundle.label}: {_answer(cause, wish, user)}") from None
+            raise InputError(f"{target.label}: {_answer(cause, wish, user)}") from None
         why = f" ({type(cause).__name__})" if cause else ""
-        raise InputError(f"{bundle.label}: {_line(error)}{why}; {GO_ON}") from None
+        raise InputError(f"{target.label}: {_line(error)}{why}; {GO_ON}") from None
 
 
 def _answer(error: HfHubHTTPError, wish: str, user: str | None) -> str:

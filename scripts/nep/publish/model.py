@@ -5,7 +5,7 @@ from pathlib import Path
 from nep.errors import InputError
 from nep.files import is_intact, read_json, write_text
 from nep.layout.models import model_folder, model_manifest
-from nep.publish.bundle import BRANCH, Bundle
+from nep.publish.bundle import BRANCH, Bundle, Target
 from nep.publish.card import read_card, use_section, write_card
 from nep.publish.licence import Licence
 
@@ -33,7 +33,7 @@ def chosen_model(run: Path, name: str | None) -> str:
     return name or there[-1]
 
 
-def model_bundle(run: Path, name: str, repo: str, licence: Licence, data: str | None, staging: Path) -> Bundle:
+def model_bundle(run: Path, name: str, target: Target, licence: Licence, data: str | None, staging: Path) -> Bundle:
     """The model `name` of the run at `run`; its card, which names the data set `data`, is written to `staging`.
 
     Raises InputError where a file is not that of the manifest, or the report has no card of this model.
@@ -43,7 +43,7 @@ def model_bundle(run: Path, name: str, repo: str, licence: Licence, data: str | 
     for file, digest in read_json(manifest)["files"].items():
         if not is_intact(folder / file, digest):
             raise InputError(f"{folder / file}: not the file of {manifest}; run the workflow, which makes it anew")
-    bundle = Bundle(f"model-{name}", "model", repo, {**files, CARD: staging / CARD}, STALE, ("model", {}))
+    bundle = Bundle(f"model-{name}", target, {**files, CARD: staging / CARD}, STALE, ("model", {}))
     write_text(staging / CARD, model_card(run, name, bundle, licence, data))
     return bundle
 

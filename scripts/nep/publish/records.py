@@ -13,8 +13,8 @@ def write_record(run: Path, bundle: Bundle, commit: str, licence: str) -> Path:
     """Note where a bundle was published, at which commit; the file."""
     path = _path(run, bundle.what)
     record: dict[str, Any] = {
-        "kind": bundle.kind,
-        "repo": bundle.repo,
+        "kind": bundle.target.kind,
+        "repo": bundle.target.repo,
         "revision": commit,
         "license": licence,
         "files": {name: file.stat().st_size for name, file in bundle.files.items()},

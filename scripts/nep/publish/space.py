@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nep.errors import InputError
 from nep.files import write_text
-from nep.publish.bundle import Bundle
+from nep.publish.bundle import Bundle, Target
 from nep.publish.card import read_card, write_card
 from nep.publish.licence import Licence
 
@@ -12,7 +12,7 @@ CARD = "README.md"
 FOLDER = "space"
 
 
-def space_bundle(run: Path, repo: str, licence: Licence, staging: Path) -> Bundle:
+def space_bundle(run: Path, target: Target, licence: Licence, staging: Path) -> Bundle:
     """The folder `space` of the run. Raises InputError where it is missing, or its card names no `sdk`."""
     folder = run / FOLDER
     source = folder / CARD
@@ -24,7 +24,7 @@ def space_bundle(run: Path, repo: str, licence: Licence, staging: Path) -> Bundl
     write_text(staging / CARD, write_card({**header, **licence.header}, text))
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     files = {path.relative_to(folder).as_posix(): path for path in paths}
-    return Bundle("space", "space", repo, {**files, CARD: staging / CARD}, ("*.safetensors",), None)
+    return Bundle("space", target, {**files, CARD: staging / CARD}, ("*.safetensors",))
 
 
 def sdk_of(bundle: Bundle) -> str:

@@ -1,15 +1,16 @@
 """From a run's results to repositories: prepare, check, show, send, note."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from huggingface_hub import HfApi, is_offline_mode
 
 from nep.errors import InputError
 from nep.publish.benchmark import benchmark_bundle, has_questions
-from nep.publish.bundle import Bundle
+from nep.publish.bundle import Bundle, Kind, Target
 from nep.publish.card import configuration
 from nep.publish.dataset import data_bundle
 from nep.publish.hub import Difference, check_repository, check_token, compare, create_repository, send
@@ -20,7 +21,11 @@ from nep.publish.space import FOLDER as SPACE
 from nep.publish.space import space_bundle
 from nep.publish.traces import refuse_traces
 
+Part = Literal["data", "benchmark", "model", "space"]
 What = Literal["data", "benchmark", "model", "space", "all"]
+# In the order in which they are published: a model's card names the data set.
+KINDS: dict[Part, Kind] = {"data": "dataset", "benchmark": "dataset", "model": "model", "space": "space"}
+REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 BENCHMARK_SUFFIX = "-benchmark"
 
 
@@ -39,20 +44,20 @@ class Order:
 def publish(run: Path, order: Order, api: HfApi, show: Callable[[str], None]) -> list[Path]:
     """Publish what is ordered, one repository after another; the records of it.
 
-    Every file, repository and right is looked at before anything is sent. Raises InputError.
+    Token and rights are looked at first, then every file, and only then anything is sent. Raises InputError.
     """
-    bundles = make_bundles(run, order)
-    user = check_token(api, bundles[0])
-    there = {bundle.label: check_repository(api, bundle, user, order.public) for bundle in bundles}
+    targets = ordered(run, order)
+    user = check_token(api, next(iter(targets.values())))
+    there = {what: check_repository(api, target, user, order.public) for what, target in targets.items()}
     records = []
-    for bundle in bundles:
-        if not there[bundle.label]:
+    for what, bundle in make_bundles(run, order, targets).items():
+        if not there[what]:
             create_repository(api, bundle, user, order.public)
         difference = compare(api, bundle)
         show(described(bundle, order, difference))
         commit = send(api, bundle, difference, f"Publish {bundle.what} of the run {run.name}")
         records.append(write_record(run, bundle, commit, order.licence.identifier))
-        show(f"{bundle.label}: published at {commit} ({records[-1]})")
+        show(f"{bundle.target.label}: published at {commit} ({records[-1]})")
         if bundle.block:
             show(configuration(bundle.configuration(commit)))
     return records
@@ -60,72 +65,75 @@ def publish(run: Path, order: Order, api: HfApi, show: Callable[[str], None]) ->
 
 def show_plan(run: Path, order: Order, api: HfApi, show: Callable[[str], None]) -> None:
     """Say what `publish` would send, and send nothing. Offline, nothing is known of what the hub has."""
-    for bundle in make_bundles(run, order):
+    for bundle in make_bundles(run, order, ordered(run, order)).values():
         show(described(bundle, order, None if is_offline_mode() else compare(api, bundle)))
 
 
-def make_bundles(run: Path, order: Order) -> list[Bundle]:
-    """The repositories that are ordered, checked for traces of this machine. Raises InputError."""
+def ordered(run: Path, order: Order) -> dict[Part, Target]:
+    """The repositories that are ordered, by what goes into them. Raises InputError."""
     if not run.is_dir():
         raise InputError(f"{run}: no such run")
-    if order.repo.count("/") != 1 or not all(order.repo.split("/")):
-        raise InputError(f"--to {order.repo!r}: a repository is OWNER/NAME")
-    wanted = wanted_parts(run) if order.what == "all" else [order.what]
-    data = order.repo if "data" in wanted else published_repo(run, "data")
-    bundles = [make_bundle(run, order, what, data) for what in wanted]
-    for bundle in bundles:
-        for name, file in bundle.files.items():
-            refuse_traces(name, file)
-    return bundles
+    if not REPOSITORY.fullmatch(order.repo):
+        raise InputError(f"--to {order.repo!r}: a repository is OWNER/NAME, of letters, digits and . _ -")
+    parts = parts_there(run) if order.what == "all" else [order.what]
+    # The hub keeps data sets and benchmarks under one roof.
+    suffix = {"benchmark": BENCHMARK_SUFFIX} if order.what == "all" else {}
+    return {part: Target(KINDS[part], order.repo + suffix.get(part, "")) for part in parts}
 
 
-def wanted_parts(run: Path) -> list[What]:
-    """What `all` is of this run."""
+def parts_there(run: Path) -> list[Part]:
+    """What the run has to publish. Raises InputError where that is nothing."""
     there = {
         "data": (run / "convert/manifest.json").is_file(),
         "benchmark": has_questions(run),
         "model": bool(trained_models(run)),
         "space": (run / SPACE).is_dir(),
     }
-    found = [what for what in get_args(What) if there.get(what)]
-    if not found:
+    if not any(there.values()):
         raise InputError(f"{run}: neither data sets nor a trained model; there is nothing to publish yet")
-    return found
+    return [part for part in KINDS if there[part]]
 
 
-def make_bundle(run: Path, order: Order, what: What, data: str | None) -> Bundle:
-    """Prepare one repository below `work/publish` of the run; `data` is the one of its data sets, where published."""
-    staging = run / "work/publish" / what
+def make_bundles(run: Path, order: Order, targets: Mapping[Part, Target]) -> dict[Part, Bundle]:
+    """Prepare what goes into the repositories, below `work/publish` of the run, and look for traces of this machine.
+
+    Raises InputError where a file is not complete, or names this machine.
+    """
+    data = targets["data"].repo if "data" in targets else published_repo(run, "data")
+    bundles = {part: _make_bundle(run, order, part, target, data) for part, target in targets.items()}
+    for bundle in bundles.values():
+        for name, file in bundle.files.items():
+            refuse_traces(name, file)
+    return bundles
+
+
+def _make_bundle(run: Path, order: Order, part: Part, target: Target, data: str | None) -> Bundle:
+    staging = run / "work/publish" / part
     staging.mkdir(parents=True, exist_ok=True)
-    if what == "model":
-        return model_bundle(run, chosen_model(run, order.model), order.repo, order.licence, data, staging)
-    if what == "space":
-        return space_bundle(run, order.repo, order.licence, staging)
-    if what == "data":
-        return data_bundle(run, order.repo, order.licence, order.with_videos, staging)
-    # The hub keeps data sets and benchmarks under one roof.
-    repo = order.repo + (BENCHMARK_SUFFIX if order.what == "all" else "")
-    return benchmark_bundle(run, repo, order.licence, order.with_videos, staging)
+    if part == "model":
+        return model_bundle(run, chosen_model(run, order.model), target, order.licence, data, staging)
+    if part == "space":
+        return space_bundle(run, target, order.licence, staging)
+    make = data_bundle if part == "data" else benchmark_bundle
+    return make(run, target, order.licence, order.with_videos, staging)
 
 
 def described(bundle: Bundle, order: Order, difference: Difference | None) -> str:
     """The files of a repository with sizes and what becomes of them, as text."""
-    states = dict.fromkeys(bundle.files, "")
-    if difference:
-        marks = {"new": difference.new, "changed": difference.changed, "there": difference.same}
-        states = {name: mark for mark, names in marks.items() for name in names}
-    rows = [f"  {states[name]:8}{size(file.stat().st_size):>10}  {name}" for name, file in sorted(bundle.files.items())]
-    stale = [f"  {'deleted':8}{'':>10}  {name}" for name in (difference.stale if difference else [])]
-    sent = "" if difference is None else f"; {size(sum_of(bundle, difference.to_send))} to send"
     seen = "public" if order.public else "private"
-    head = f"{bundle.label} ({seen}, {order.licence.identifier}): {len(bundle.files)} files, {size(bundle.size)}{sent}"
-    unknown = ["  offline: what the hub has is not known"] if difference is None else []
-    return "\n".join([head, *unknown, *rows, *stale])
+    whole = f"{len(bundle.files)} files, {size(bundle.size(bundle.files))}"
+    head = f"{bundle.target.label} ({seen}, {order.licence.identifier}): {whole}"
+    if difference is None:
+        rows = [_line("", bundle, name) for name in sorted(bundle.files)]
+        return "\n".join([f"{head}; offline: what the hub has of it is not known", *rows])
+    marks = {"new": difference.new, "changed": difference.changed, "there": difference.same}
+    rows = [_line(mark, bundle, name) for mark, names in marks.items() for name in names]
+    stale = [f"  {'deleted':8}{'':>10}  {name}" for name in difference.stale]
+    return "\n".join([f"{head}; {size(bundle.size(difference.to_send))} to send", *rows, *stale])
 
 
-def sum_of(bundle: Bundle, names: list[str]) -> int:
-    """Bytes of these files."""
-    return sum(bundle.files[name].stat().st_size for name in names)
+def _line(mark: str, bundle: Bundle, name: str) -> str:
+    return f"  {mark:8}{size(bundle.size([name])):>10}  {name}"
 
 
 def size(number: int) -> str:
