@@ -17,7 +17,7 @@ from types import TracebackType
 from urllib.parse import parse_qs, unquote, urlsplit
 
 # How soon the server notices that it is to end.
-POLL_S = 0.02
+POLL_S = 0.05
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 REPO = r"(?P<repo>[^/]+/[^/]+)"
 API = re.compile(rf"/api/(?P<kind>model|dataset|space)s/{REPO}(?:/(?P<rest>.*))?")

@@ -22,6 +22,8 @@ LFS_BYTES = 100_000
 BATCH = re.compile(r"/(?:(?P<kind>dataset|space)s/)?(?P<repo>[^/]+/[^/]+)\.git/info/lfs/objects/batch")
 PART = re.compile(r"/lfs/(?P<oid>[0-9a-f]{64})(?:/(?P<part>\d+))?")
 COMPLETE = re.compile(r"/lfs/(?P<oid>[0-9a-f]{64})/complete")
+# Tokens of accounts that may write, and only read.
+WRITER, READER = "hf_that_writes", "hf_that_reads"
 FIRST = {".gitattributes": HubFile(b"*.safetensors filter=lfs\n")}
 
 
@@ -72,8 +74,9 @@ class WritableHub(HubServer):
 
     def create(self, kind: str, name: str, private: bool = True) -> Repository:
         """A repository with its first commit, as the hub makes it."""
-        head = commit_id(FIRST, None)
-        made = Repository(kind, name, FIRST, {head: FIRST}, {"main": head}, private)
+        files = dict(FIRST)
+        head = commit_id(files, None)
+        made = Repository(kind, name, files, {head: files}, {"main": head}, private)
         self.repositories[kind, name] = made
         return made
 
@@ -242,13 +245,13 @@ class WritingHandler(HubHandler):
 
     def _received(self, oid: str, limit: int | None) -> bytes:
         """The body, or its first `limit` bytes; what comes is counted."""
-        content = b""
+        content = bytearray()
         for piece in self._pieces():
             self.hub.received[oid] += len(piece)
             content += piece
             if limit is not None and len(content) >= limit:
                 break
-        return content
+        return bytes(content)
 
     def _pieces(self) -> Iterator[bytes]:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -258,6 +261,6 @@ class WritingHandler(HubHandler):
             self.rfile.readline()
             return
         left = int(self.headers["Content-Length"])
-        while left and (piece := self.rfile.read(min(left, 4096))):
+        while left and (piece := self.rfile.read(min(left, 1 << 16))):
             left -= len(piece)
             yield piece
