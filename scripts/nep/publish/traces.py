@@ -17,7 +17,7 @@ WEIGHTS = ".safetensors"
 TABLE = ".parquet"
 # The column of videos, which holds no text.
 VIDEO = "video"
-ABSOLUTE = re.compile(r"(?<![\w.:/\\<~-])/[\w.@+-]+(?:/[\w.@+-]+)+")
+ABSOLUTE = re.compile(r"(?<![\w.:/\\<~-])/[\w.@+-]+(?:/[\w.@+-]*\w)+")
 # Below these every machine has the same.
 COMMON = ("/usr/", "/bin/", "/etc/", "/dev/", "/proc/", "/sys/", "/lib")
 
