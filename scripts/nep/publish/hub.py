@@ -136,8 +136,11 @@ def _clear_errors(target: Target, wish: str, user: str | None = None) -> Iterato
         raise InputError(f"{target.label}: {_answer(error, wish, user)}") from None
     except (httpx2.TransportError, OSError) as error:
         raise InputError(f"{target.label}: {type(error).__name__}: {_line(error)}; {GO_ON}") from None
-    except (RuntimeError, ValueError) as error:
-        # How the client reports that a large file was not sent, or that the hub refuses a card's header.
+    except ValueError as error:
+        # How the client says that the hub refuses the header of a card.
+        raise InputError(f"{target.label}: {_line(error)}") from None
+    except RuntimeError as error:
+        # How the client says that a large file was not sent.
         cause = error.__cause__
         if isinstance(cause, HfHubHTTPError) and cause.response.status_code in REFUSED:
             raise InputError(f"{target.label}: {_answer(cause, wish, user)}") from None
