@@ -55,7 +55,7 @@ DECIDED_BY = {
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
-    "export_hf.py": "errors export files rows",
+    "export_hf.py": "errors export files layout rows",
     "fetch_archive.py": "config download errors files records rows",
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",

@@ -1,6 +1,6 @@
 """Hugging Face `datasets`: every data set of a run as a configuration of one folder that `load_dataset` reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, write_text
+from nep.layout.datasets import dataset_file
 from nep.rows.base import Writable, read_rows
 from nep.rows.dataset import GrpoRow, read_sft
 from nep.rows.question import AskedQuestion
@@ -52,7 +53,8 @@ def export_run(run: Path, folder: Path, about_videos: str = BESIDE_THE_RUN) -> N
     counts: dict[tuple[str, str], dict[str, int]] = {}
     with atomic_path(folder) as out:
         for name in sorted(manifest["files"]):
-            for purpose, dataset, split, rows in _splits(run / "convert", name):
+            for purpose, split, rows in _splits(run / "convert", name):
+                dataset = _configuration(name, manifest["files"])
                 if rows:
                     target = out / _data_file(dataset, split)
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,20 +175,26 @@ def _rate(value: float, bounds: dict[str, Any]) -> str:
     return f"{value:.1f} ({bounds['ci_low']:.1f}–{bounds['ci_high']:.1f})"
 
 
-def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Writable]]]:
-    """(purpose, data set, split, rows) of one file of the convert stage."""
+def _configuration(name: str, names: Iterable[str]) -> str:
+    """The name under which `load_dataset` knows a file of the convert stage; SFT and GRPO have sets of one name."""
+    dataset = Path(name).name.split(".")[0]
+    shared = name.startswith("grpo/") and dataset_file("sft", dataset) in names
+    return f"{dataset}_grpo" if shared else dataset
+
+
+def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, list[Writable]]]:
+    """(purpose, split, rows) of one file of the convert stage."""
     path = convert / name
-    dataset = path.name.split(".")[0]
     if name.startswith("sft/"):
         rows = read_sft(path)
         purpose = "sft, mixed" if rows and rows[0].component else "sft"
-        yield purpose, dataset, "validation" if ".validation." in name else "train", rows
+        yield purpose, "validation" if ".validation." in name else "train", rows
     elif name.startswith("grpo/"):
         rows = read_rows(GrpoRow, path)
         for split in ("train", "validation"):
-            yield "grpo", dataset, split, [row for row in rows if row.part == split]
+            yield "grpo", split, [row for row in rows if row.part == split]
     else:
-        yield dataset, dataset, "test", read_rows(AskedQuestion, path)
+        yield path.name.split(".")[0], "test", read_rows(AskedQuestion, path)
 
 
 def _without_part(row: Writable) -> dict[str, Any]:

@@ -16,16 +16,16 @@ ANNOTATIONS, QUESTIONS = "next_event_prediction.json", "futurebench.json"
 STALE = ("data/*", f"{FOLDER}/*")
 WITHOUT_VIDEOS = (
     "The videos are not in this repository: `video_id` and `view` name a clip, `videos` its path below the folder of "
-    "a\nrun of the workflow."
+    "a\nrun of NEP, the workflow for next-event prediction."
 )
 WITH_VIDEOS = (
     "The configuration `videos` holds the whole videos with their `split_time` in seconds. A row's `video_id` and "
     "`view`\nname its clip: `first` is the video up to that time, `second` what follows, `full` all of it; `videos` is "
-    "the clip's\npath below the folder of a run of the workflow."
+    "the clip's\npath below the folder of a run of NEP, the workflow for next-event prediction."
 )
 USE = (
-    "A configuration of the workflow reads annotations, questions and videos from here. A commit hash in the place of "
-    "`main`\npins them."
+    "A configuration of NEP, the workflow for next-event prediction, reads annotations, questions and videos from "
+    "here. A\ncommit hash in the place of `main` pins them."
 )
 
 

@@ -61,8 +61,8 @@ def model_card(run: Path, name: str, bundle: Bundle, licence: Licence, data: str
     changes = {**licence.header, **({"datasets": [data]} if data else {})}
     vision = read_json(scores)["vision"]
     intro = (
-        "In a configuration of the workflow this model is the base: it is evaluated as `base`, and an experiment goes "
-        "on\ntraining from it. A commit hash in the place of `main` pins it."
+        "In a configuration of NEP, the workflow for next-event prediction, this model is the base: it is evaluated "
+        "as `base`,\nand an experiment goes on training from it. A commit hash in the place of `main` pins it."
     )
     use = use_section(intro, {**bundle.configuration(BRANCH), "vision": vision})
     return write_card({**changes, **header, **changes}, text + use)
