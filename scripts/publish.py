@@ -5,14 +5,18 @@ same command sends only what is missing.
 """
 
 import argparse
+import re
 from pathlib import Path
 from typing import get_args
 
 from huggingface_hub import HfApi
 
 from nep.cli import run_entry_point
+from nep.errors import InputError
 from nep.publish.licence import read_licence
 from nep.publish.stage import Order, What, publish, show_plan
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def main() -> None:
@@ -26,7 +30,7 @@ def main() -> None:
         "--license", required=True, help="identifier of the hub's list, as apache-2.0; see --license-name"
     )
     parser.add_argument("--license-name", help="name of a licence that the hub's list has as 'other'")
-    parser.add_argument("--license-link", help="where its text is: a URL, or LICENSE")
+    parser.add_argument("--license-link", help="where its text is: https://…")
     parser.add_argument("--model", metavar="EXPERIMENT-STAGE", help="which model; needed with several experiments")
     parser.add_argument(
         "--with-videos", action="store_true", help="send the videos, too; without them no run can start from the data"
@@ -36,6 +40,8 @@ def main() -> None:
     options = parser.parse_args()
     licence = read_licence(options.license, options.license_name, options.license_link)
     order = Order(options.what, options.to, licence, options.model, options.with_videos, options.public)
+    if not NAME.fullmatch(options.run):
+        raise InputError(f"--run {options.run!r}: the name of a run, a folder below results/")
     run = Path("results") / options.run
     if options.dry_run:
         show_plan(run, order, HfApi(), print)

@@ -60,8 +60,8 @@ def check_token(api: HfApi, target: Target) -> str:
 
 
 def check_repository(api: HfApi, target: Target, user: str, public: bool) -> bool:
-    """Whether the repository is there. Raises InputError where the token may not write to it, or where it is public and
-    `public` does not say so."""
+    """Whether the repository is there. Raises InputError where the token may not write to it, or where it is public or
+    private against what `public` says."""
     with _clear_errors(target, "read it"):
         try:
             info = patiently(lambda: api.repo_info(target.repo, repo_type=target.kind))
@@ -71,6 +71,8 @@ def check_repository(api: HfApi, target: Target, user: str, public: bool) -> boo
         api.auth_check(target.repo, repo_type=target.kind, write=True)
     if not info.private and not public:
         raise InputError(f"{target.label}: is there and public; say --public if everybody is to see this, too")
+    if info.private and public:
+        raise InputError(f"{target.label}: is there and private; leave out --public, its settings on the hub decide")
     return True
 
 

@@ -31,8 +31,8 @@ def read_licence(identifier: str, name: str | None, link: str | None) -> Licence
     if identifier not in IDENTIFIERS:
         hint = did_you_mean(identifier.lower(), IDENTIFIERS) or "take one of its list, or 'other'"
         raise InputError(f"--license {identifier!r}: the hub knows no such licence; {hint}")
-    if identifier == OTHER and not (name and link):
-        raise InputError("--license other: say which one with --license-name and --license-link (URL or LICENSE)")
+    if identifier == OTHER and not (name and (link or "").startswith("https://")):
+        raise InputError("--license other: say which one with --license-name and --license-link (https://…)")
     if identifier != OTHER and (name or link):
         raise InputError(f"--license {identifier}: --license-name and --license-link belong to 'other'")
     return Licence(identifier, name, link)

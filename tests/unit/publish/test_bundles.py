@@ -41,10 +41,10 @@ def test_the_hub_licences_are_known_and_others_are_named() -> None:
     assert {"apache-2.0", "mit", "cc-by-nc-4.0", "other"} <= set(IDENTIFIERS) and "unknown" not in IDENTIFIERS
     assert len(set(IDENTIFIERS)) == len(IDENTIFIERS)
     assert read_licence("mit", None, None).header == {"license": "mit"}
-    assert read_licence("other", "qwen-research", "LICENSE").header == {
+    assert read_licence("other", "qwen-research", "https://example.org/licence").header == {
         "license": "other",
         "license_name": "qwen-research",
-        "license_link": "LICENSE",
+        "license_link": "https://example.org/licence",
     }
 
 
@@ -54,6 +54,7 @@ def test_the_hub_licences_are_known_and_others_are_named() -> None:
         (("Apache 2.0", None, None), r"no such licence; did you mean 'apache-2\.0'\?"),
         (("free", None, None), "no such licence; "),
         (("", None, None), "no such licence; take one of its list"),
+        (("other", "mine", "LICENSE"), "say which one with --license-name and --license-link"),
         (("other", "mine", None), "say which one with --license-name and --license-link"),
         (("mit", "mine", None), "belong to 'other'"),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import HfApi
-from support.entry_points import ROOT
+from support.entry_points import ROOT, run_script
 from support.finished_run import ASKED, CARD, write_finished_run
 from support.hub_server import Cut, HubFile, Status
 from support.writable_hub import READER, WRITER, Account, Hold, WritableHub
@@ -197,6 +197,13 @@ def test_public_repositories_are_made_when_asked(hub, published, order) -> None:
     assert not hub.find("model", "ada/lamps").private
 
 
+def test_what_is_private_already_is_not_made_public_here(hub, published, order) -> None:
+    hub.create("model", "ada/lamps", private=True)
+    with pytest.raises(InputError, match="is there and private; leave out --public"):
+        published(order(public=True))
+    assert not writes(hub)
+
+
 def test_leftovers_of_an_earlier_publication_go_and_other_files_stay(hub, published, order) -> None:
     repository = hub.create("model", "ada/lamps")
     for name in ("model-00001-of-00002.safetensors", "figure.png"):
@@ -281,3 +288,11 @@ def test_accounts_write_to_their_organisations(run, order, shown, hub) -> None:
     hub.accounts["hf_org"] = Account("eve", owners=("lab",))
     publish(run, order(repo="lab/lamps"), HfApi(endpoint=hub.url, token="hf_org"), shown.append)
     assert hub.find("model", "lab/lamps")
+
+
+@pytest.mark.parametrize("name", ["", "../lamps"])
+def test_the_command_takes_the_name_of_a_run(name: str) -> None:
+    done = run_script(
+        "publish.py", "--run", name, "--what", "all", "--to", "ada/lamps", "--license", "mit", "--dry-run"
+    )
+    assert done.returncode == 2 and f"--run {name!r}: the name of a run" in done.stderr
