@@ -290,9 +290,7 @@ def test_accounts_write_to_their_organisations(run, order, shown, hub) -> None:
     assert hub.find("model", "lab/lamps")
 
 
-@pytest.mark.parametrize("name", ["", "../lamps"])
-def test_the_command_takes_the_name_of_a_run(name: str) -> None:
-    done = run_script(
-        "publish.py", "--run", name, "--what", "all", "--to", "ada/lamps", "--license", "mit", "--dry-run"
-    )
-    assert done.returncode == 2 and f"--run {name!r}: the name of a run" in done.stderr
+def test_the_command_takes_the_name_of_a_run() -> None:
+    words = ["--run", "../lamps", "--what", "all", "--to", "ada/lamps", "--license", "mit", "--dry-run"]
+    done = run_script("publish.py", *words)
+    assert done.returncode == 2 and "--run '../lamps': the name of a run" in done.stderr
