@@ -1,4 +1,4 @@
-"""A run that was published: loaded by `datasets`, read, and trained on from the hub alone."""
+"""A run that was published: loaded by `datasets`, and another run's data and base model by its name alone."""
 
 import json
 import subprocess
@@ -16,6 +16,7 @@ from nep.publish.stage import Order, publish
 
 pytestmark = pytest.mark.e2e
 
+READ = ("records/records.jsonl", "models/base.manifest.json")
 LOAD = """
 import json
 from datasets import get_dataset_config_names, load_dataset
@@ -51,10 +52,12 @@ def test_a_published_run_is_loaded_and_continued_by_its_name(
             run="again",
             source={**records["data"]["configuration"]["source"], "path": None},
             model={**records["model-nep-grpo"]["configuration"]["model"], "path": None},
-            sft={"epochs": 1},
         )
-        outcome = workplace.run(again, "results/again/nep/sft/manifest.json")
+        outcome = workplace.run(again, *(f"results/again/{name}" for name in READ))
+        plan = workplace.run(again, "results/again/nep/sft/manifest.json", "--dry-run")
     assert outcome.status == 0, outcome.text
+    assert plan.status == 0 and plan.planned()["train_sft"] == 1, plan.text
+    assert "parse_records" not in plan.planned()
     assert loaded["rows"] == read_json(run / "convert/sft/next_event.json")
     assert {"futurebench", "next_event_mc", "videos"} <= set(loaded["names"])
     known = {row["video"]: row for row in read_jsonl(run / "records/records.jsonl")}
@@ -65,9 +68,8 @@ def test_a_published_run_is_loaded_and_continued_by_its_name(
     assert len(loaded["shown"]) == 4
 
     made = workplace.root / "results/again"
-    for name in ("records/records.jsonl", "records/questions.jsonl", "convert/sft/next_event.json"):
+    for name in ("records/records.jsonl", "records/questions.jsonl"):
         assert sha256_of_file(made / name) == sha256_of_file(run / name), name
     assert read_json(made / "models/base.manifest.json") == {
         key: read_json(run / "nep/grpo/manifest.json")[key] for key in ("files", "fingerprint", "parameters")
     }
-    assert len(read_jsonl(made / "nep/sft/metrics.jsonl")) == 2
