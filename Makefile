@@ -4,17 +4,21 @@ CONFIG ?= config/config.yaml
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 RUN ?=
 REVIEWER ?= $(USER)
+WHAT ?= all
+TO ?=
+LICENSE ?=
+OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN) REVIEWER=$(REVIEWER)"
+	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN) REVIEWER=$(REVIEWER) WHAT=$(WHAT)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt
@@ -31,6 +35,9 @@ watch: setup ## show how the run RUN, or the newest one, stands, until it has en
 
 review: setup ## review the questions of the run RUN as REVIEWER, on a page of this machine
 	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
+
+publish: setup ## publish WHAT (model, data, benchmark, space, all) of the run RUN on the hub: TO=owner/name LICENSE=... OPTIONS=--dry-run
+	@$(BIN)/python scripts/publish.py --run "$(RUN)" --what "$(WHAT)" --to "$(TO)" --license "$(LICENSE)" $(OPTIONS)
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)

@@ -39,9 +39,11 @@ ROOMS = (
     "train",
     "train/rl",
     "evaluate",
+    "predict",
     "export",
     "slurm",
     "report",
+    "publish",
     "review",
     "plan",
     "watch",
@@ -54,7 +56,7 @@ DECIDED_BY = {
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
-    "export_hf.py": "errors export files rows",
+    "export_hf.py": "errors export files layout rows",
     "fetch_archive.py": "config download errors files records rows",
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
@@ -77,7 +79,10 @@ DECIDED_BY = {
     "parse_records.py": "errors files records rows",
     "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
     "report rows slurm stats train video",
+    "predict.py": "annotate ask config data download encode errors files fingerprint layout model predict records rows "
+    "split stats video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
+    "publish.py": "download errors export files layout publish records rows",
     "review_questions.py": "benchmarks data errors files layout own_benchmark records report review rows split stats "
     "video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",

@@ -53,9 +53,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_set_with_rows_is_a_configuration(run: Path, exported: Path) -> None:
     files = read_json(run / "convert/manifest.json")["files"]
-    assert set(get_dataset_config_names(str(exported))) == {
-        Path(name).name.split(".")[0] for name, file in files.items() if file["rows"]
-    }
+    names = {name: Path(name).name.split(".")[0] for name, file in files.items() if file["rows"]}
+    of_sft = {dataset for name, dataset in names.items() if name.startswith("sft/")}
+    shared = {dataset for name, dataset in names.items() if name.startswith("grpo/")} & of_sft
+    assert shared == {"full_mc_qa"}
+    found = get_dataset_config_names(str(exported))
+    assert sorted(found) == sorted({*names.values(), *(f"{dataset}_grpo" for dataset in shared)})
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -73,6 +76,11 @@ def test_the_rows_are_those_of_the_run_by_split(run: Path, exported: Path) -> No
     loaded = load_dataset(str(exported), "next_event_mc")
     for split in ("train", "validation"):
         assert [{**row, "part": split} for row in loaded[split]] == [row for row in questions if row["part"] == split]
+    questions = read_jsonl(run / "convert/grpo/full_mc_qa.jsonl")
+    assert len(load_dataset(str(exported), "full_mc_qa_grpo")["train"]) == sum(
+        row["part"] == "train" for row in questions
+    )
+    assert list(load_dataset(str(exported), "full_mc_qa")["train"]) == read_json(run / "convert/sft/full_mc_qa.json")
     assert list(load_dataset(str(exported), "futurebench")["test"]) == read_jsonl(run / "convert/futurebench.jsonl")
 
 
