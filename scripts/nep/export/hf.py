@@ -196,11 +196,7 @@ def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, list[Writable]
         rows = read_rows(GrpoRow, path)
         purpose = WITH_EVENTS if any(row.events for row in rows) else "grpo"
         for split in ("train", "validation"):
-<<<<<<< HEAD
-            yield purpose, dataset, split, [row for row in rows if row.part == split]
-=======
-            yield "grpo", split, [row for row in rows if row.part == split]
->>>>>>> main
+            yield purpose, split, [row for row in rows if row.part == split]
     else:
         yield path.name.split(".")[0], "test", read_rows(AskedQuestion, path)
 
