@@ -23,8 +23,11 @@ from av.video.stream import VideoStream
 
 from nep.split.cut_plan import CutPlan, plan_cut, plan_whole
 from nep.split.mp4 import create_mp4, decode_times
+from nep.split.recipe import Recipe
+from nep.video.h264_headers import demand
 from nep.video.orientation import orientation_of
 from nep.video.packets import (
+    RGB,
     IrregularStreamError,
     PacketList,
     is_reference,
@@ -58,20 +61,21 @@ class Copied:
     encoded: int = 0
 
 
-def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf: int) -> Copied:
+def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, recipe: Recipe) -> Copied:
     """Write the frames before `split_time` and the others to two MP4 files, each starting at 0, and check both.
 
     Raises IrregularStreamError where that cannot be done exactly or did not come out as planned, Rejection
     (split_outside_video) where one part would be empty.
     """
     with _copying(source) as (container, stream):
+        demand(not (recipe.for_browsers and stream.codec_context.pix_fmt == RGB), f"pixel format {RGB}, for browsers")
         packets = read_packets(container, stream)
         cut = cut_pts(packets.timeline, split_time)
         plan = plan_cut(packets, cut)
         container.seek(packets.timeline.pts[0], stream=stream)
         with (
-            _Part(first, stream, plan.first_pts, plan, crf) as head,
-            _Part(second, stream, plan.second_pts, plan, crf) as tail,
+            _Part(first, stream, plan.first_pts, plan, recipe.crf) as head,
+            _Part(second, stream, plan.second_pts, plan, recipe.crf) as tail,
         ):
             first_copied = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
         made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
@@ -162,7 +166,8 @@ class _Part:
 
     def __init__(self, path: Path, template: VideoStream, pts: Sequence[int], plan: CutPlan, crf: int = 0) -> None:
         self._container = create_mp4(path, template.time_base)
-        self._stream = self._container.add_stream_from_template(template)
+        # PyAV opens an encoder for what it copies, and x264's has no RGB; `opaque` is a decoder in its place.
+        self._stream = self._container.add_stream_from_template(template, opaque=template.codec_context.pix_fmt == RGB)
         self._template = template
         self._start = min(pts)
         self._planned = iter(zip(pts, decode_times(pts), strict=True))

@@ -66,7 +66,7 @@ def _cut(task: SplitTask, workspace: Path) -> Cut:
         raise Rejection(Reason.MISSING_SPLIT_TIME, "the record has no split time and is not already cut")
     first, second = workspace / "first.mp4", workspace / "second.mp4"
     try:
-        made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
+        made = cut_by_copy(task.source, task.split_time, first, second, task.recipe)
     except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
     row = _described(task, made, made.timeline, way="copy", encoded=made.encoded, lacks=_lacks_of_copied(task, made))
