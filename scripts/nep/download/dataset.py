@@ -18,7 +18,7 @@ from nep.download.archive import extract_archive
 from nep.download.frame_folders import FrameFolder, folders_of_images, folders_of_rows, is_image
 from nep.download.open_place import open_place
 from nep.download.place import Place, RemoteFile, some_of
-from nep.download.table import link_videos, published_row, read_table
+from nep.download.table import link_videos, read_table, table_rows
 from nep.errors import InputError
 from nep.files import (
     atomic_path,
@@ -96,7 +96,7 @@ def frame_folders(source: Source, place: Place) -> list[FrameFolder]:
         return []
     if source.kind == "table":
         root = Path(source.path)
-        return folders_of_rows(root, read_table(root / source.annotations, source.columns))
+        return folders_of_rows(root, table_rows(root / source.annotations, source.columns))
     names = place.names()
     return folders_of_images(names, filter(_is_video, names))
 
@@ -193,7 +193,7 @@ def _bring_annotations(
 
 def _publish(source: Source, name: str, fetched: Path, target: Path) -> None:
     if source.kind == "table" and name == ANNOTATIONS:
-        write_json(target, [published_row(row) for row in read_table(fetched, source.columns)])
+        write_json(target, read_table(fetched, source.columns))
         return
     if name not in (ANNOTATIONS, QUESTIONS):
         write_json(target, read_annotations(fetched))
@@ -258,7 +258,7 @@ def _check_videos(videos: Path, members: dict[str, dict[str, Any]]) -> None:
         video = confined(videos, path)
         if not video.is_file() or video.stat().st_size != member["size"]:
             raise InputError(
-                f"{video}: extracted or made with {member['size']} bytes, but it is gone or changed; fetch it again"
+                f"{video}: extracted with {member['size']} bytes, but it is gone or changed; fetch it again"
             )
 
 

@@ -32,7 +32,12 @@ SCENE_NUMBER = re.compile(r"(?:scene\s*)?(\d{1,6})(?:\.0*)?", re.IGNORECASE)
 _DIGITS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
 
 
-def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[Column, Any]]:
+def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]]:
+    """The rows of a table, as `table_rows` reads them, in the form of V1-33K's annotations."""
+    return [published_row(row) for row in table_rows(path, columns)]
+
+
+def table_rows(path: Path, columns: Mapping[Column, str]) -> list[dict[Column, Any]]:
     """The rows of a .csv, .json (a list of objects), .jsonl or .parquet file; None where a row has no value.
 
     `columns` maps the names of `config.source.Column` to the table's own, where the two differ. Values are passed on as
@@ -55,7 +60,7 @@ def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[Column, A
 
 
 def published_row(row: Mapping[Column, Any]) -> dict[str, Any]:
-    """A row of `read_table` as an object of `next_event_prediction.json`; absent values are None or left out."""
+    """A table's row as an object of `next_event_prediction.json`; absent values are None or left out."""
     split = {"end": row["split_time"]}
     scene = _scene_number(row["split_scene"])
     # What is no number of a scene is handed on by its name, so that the parser rejects the row for it.
