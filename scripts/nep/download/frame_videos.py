@@ -44,9 +44,13 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.er
 
 @dataclass(frozen=True)
 class FramesTask:
-    """A video to make: `video` below the folder `videos`, of `images` in their order, `fps` (a fraction) a second."""
+    """A video to make: `video` below the folder `videos`, of `images` in their order, `fps` (a fraction) a second.
+
+    `name` is the folder's in messages; `sha256` is over the images' contents.
+    """
 
     identity: str
+    name: str
     images: tuple[Path, ...]
     fps: str
     videos: Path
@@ -86,7 +90,7 @@ def frames_shard(
         try:
             task = _task(source, folder, videos)
         except Rejection as rejection:
-            rows.append(_left_out(folder.identity, rejection.reason, rejection.detail))
+            rows.append(_left_out(folder.identity, folder.path, rejection.reason, rejection.detail))
             continue
         if row := ledger.find(task.identity, task.given):
             rows.append(row)
@@ -102,7 +106,7 @@ def frames_shard(
     )
     for task, outcome in outcomes:
         failed = isinstance(outcome, Failure)
-        row = _left_out(task.identity, _REASONS[outcome.kind], outcome.detail) if failed else outcome
+        row = _left_out(task.identity, task.name, _REASONS[outcome.kind], outcome.detail) if failed else outcome
         ledger.store(task.identity, task.given, row)
         rows.append(row)
     write_rows(out, sorted(rows, key=lambda row: row.id))
@@ -115,7 +119,7 @@ def make_video(task: FramesTask) -> FrameRow:
         with atomic_path(target) as temporary:
             write_video(task.images, Fraction(task.fps), temporary)
     except Rejection as rejection:
-        return _left_out(task.identity, rejection.reason, rejection.detail)
+        return _left_out(task.identity, task.name, rejection.reason, rejection.detail)
     about = {"size": target.stat().st_size, "sha256": sha256_of_file(target)}
     return FrameVideo(id=task.identity, path=task.video, frames=len(task.images), fps=task.fps, **about)
 
@@ -197,6 +201,7 @@ def _task(source: Source, folder: FrameFolder, videos: Path) -> FramesTask:
         raise Rejection(Reason.MISSING_IMAGE, f"no file {missing!r} below the source")
     return FramesTask(
         identity=folder.identity,
+        name=folder.path,
         images=tuple((root / name).resolve() for name in names),
         fps=fps,
         videos=videos.resolve(),
@@ -211,5 +216,5 @@ def _holds(videos: Path, row: FrameRow) -> bool:
     return row.reason not in _TRANSIENT
 
 
-def _left_out(identity: str, reason: Reason, detail: str) -> Quarantined:
-    return Quarantined(id=identity, stage=STAGE, reason=reason, detail=detail)
+def _left_out(identity: str, name: str, reason: Reason, detail: str) -> Quarantined:
+    return Quarantined(id=identity, stage=STAGE, reason=reason, detail=f"{name}: {detail}")

@@ -187,7 +187,7 @@ def test_bad_folders_are_set_aside_and_the_others_become_records(tmp_path: Path)
         "rate": "bad_frame_rate",
         "gone": "missing_image",
     }
-    assert made["mixed"]["detail"] == "2.png has 52 x 37 pixels, 1.png 51 x 37"
+    assert made["mixed"]["detail"] == "mixed: 2.png has 52 x 37 pixels, 1.png 51 x 37"
     annotations = run / "download/annotations"
     parsed = parse_files(
         annotations / "next_event_prediction.json", annotations / "futurebench.json", run / "download/videos"
