@@ -1,5 +1,5 @@
-"""Two real servers asked by our client: `vllm serve` on the CPU, which the job starts itself, with a model as SFT leaves
-it, and `transformers serve` with a tiny model of random weights. What they say is nonsense: it has the form that vLLM
+"""Two real servers asked by our client: `vllm serve` on the CPU, which the job starts itself, with a model that SFT has
+made, and `transformers serve` with a tiny model of random weights. What they say is nonsense: it has the form that vLLM
 holds it to, or ends as Unanswered."""
 
 import asyncio

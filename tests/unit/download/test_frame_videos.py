@@ -21,7 +21,7 @@ from nep.files import read_json, read_jsonl
 from nep.records.parse import parse_files
 from nep.rows.quarantine import Rejection
 from nep.split.recipe import Recipe
-from nep.split.stream_copy import cut_by_copy
+from nep.split.stream_copy import cut_by_copy, cut_first_by_copy
 from nep.video.packets import IrregularStreamError
 
 COUNT, WIDTH, HEIGHT = 12, 51, 37
@@ -81,6 +81,8 @@ def test_a_cut_is_at_the_image_that_is_meant_and_changes_no_pixel(
             clip = decode_clip(tmp_path / row[part]["path"], Vision(frames=len(numbers) // 2 * 2), unchanged)
             shown = [picture(numbers[index]) for index in clip.indices]
             assert np.array_equal(clip.frames, shown)
+    cut_first_by_copy(video, time, tmp_path / "alone.mp4", Recipe(18, "ultrafast"))
+    assert (tmp_path / "alone.mp4").read_bytes() == (tmp_path / row["first"]["path"]).read_bytes()
     with pytest.raises(IrregularStreamError, match="pixel format gbrp, for browsers"):
         cut_by_copy(video, time, tmp_path / "a", tmp_path / "b", Recipe(18, "ultrafast", for_browsers=True))
 
