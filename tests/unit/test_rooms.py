@@ -61,6 +61,7 @@ DECIDED_BY = {
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
     "finish_download.py": "config download errors files records rows",
+    "frames_shard.py": "config download errors files fingerprint jobs records rows split video",
     "hash_shard.py": "dedup errors files fingerprint jobs rows video",
     "launch_training.py": "",
     "list_source.py": "config download errors files records rows",
