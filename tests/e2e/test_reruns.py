@@ -41,6 +41,7 @@ CHANGES: dict[str, Any] = {
     "convert.hops": [1],
     "sft.deepspeed": "config/deepspeed/zero3.json",
     "grpo.rewards": {"letter": 0.5},
+    "grpo.visual_gain": {"samples": 2},
     "evaluate.variants": ["reason"],
     "evaluate.controls": ["shuffled_frames", "text_only"],
     "evaluate.model_args": {"use_cache": True},

@@ -76,7 +76,7 @@ DECIDED_BY = {
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_shots.py": "config dedup errors files jobs records rows shots video",
     "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
-    "merge_split.py": "config errors files jobs rows split video",
+    "merge_split.py": "config errors files jobs layout rows split video",
     "parse_records.py": "errors files records rows",
     "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
     "report rows slurm stats train video",
@@ -84,11 +84,12 @@ DECIDED_BY = {
     "split stats video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "publish.py": "download errors export files layout publish records rows",
-    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
+    "review_questions.py": "benchmarks data errors files layout own_benchmark records report review rows split stats "
+    "video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
-    "split_shard.py": "config errors files fingerprint jobs rows split video",
+    "split_shard.py": "config errors files fingerprint jobs layout rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",

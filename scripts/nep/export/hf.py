@@ -20,6 +20,7 @@ TEXT = pa.string()
 PATHS = pa.list_(TEXT)
 CLIP = [*((name, TEXT) for name in ("id", "video_id", "source", "view")), ("videos", PATHS)]
 DIALOGUE = [*CLIP, ("messages", pa.list_(pa.struct([("role", TEXT), ("content", TEXT)])))]
+ASKED = [*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]
 QUESTION = [
     *((name, TEXT) for name in ("id", "video_id", "kind", "question")),
     ("options", pa.struct([(letter, TEXT) for letter in "ABCD"])),
@@ -33,11 +34,13 @@ RECORD = [
     *((name, TEXT) for name in ("caption", "caption_part1", "caption_part2")),
     ("events", pa.list_(pa.struct([("scene", pa.int64()), ("description", TEXT)]))),
 ]
+WITH_EVENTS = "grpo, with events"
 # Columns by what a set is for.
 SCHEMAS = {
     "sft": pa.schema(DIALOGUE),
     "sft, mixed": pa.schema([*DIALOGUE, ("component", TEXT)]),
-    "grpo": pa.schema([*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]),
+    "grpo": pa.schema(ASKED),
+    WITH_EVENTS: pa.schema([*ASKED, ("events", PATHS)]),
     "futurebench": pa.schema([*QUESTION, ("record", pa.struct(RECORD))]),
     "seedbench_r1": pa.schema([*QUESTION, ("image", TEXT), ("record", pa.struct([("source", TEXT)]))]),
 }
@@ -58,7 +61,7 @@ def export_run(run: Path, folder: Path, about_videos: str = BESIDE_THE_RUN) -> N
                 if rows:
                     target = out / _data_file(dataset, split)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    values = [_without_part(row) for row in rows]
+                    values = [_columns(row, purpose) for row in rows]
                     pq.write_table(to_table(values, SCHEMAS[purpose], name), target)
                     counts.setdefault((purpose, dataset), {})[split] = len(rows)
         if not counts:
@@ -191,15 +194,17 @@ def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, list[Writable]
         yield purpose, "validation" if ".validation." in name else "train", rows
     elif name.startswith("grpo/"):
         rows = read_rows(GrpoRow, path)
+        purpose = WITH_EVENTS if any(row.events for row in rows) else "grpo"
         for split in ("train", "validation"):
-            yield "grpo", split, [row for row in rows if row.part == split]
+            yield purpose, split, [row for row in rows if row.part == split]
     else:
         yield path.name.split(".")[0], "test", read_rows(AskedQuestion, path)
 
 
-def _without_part(row: Writable) -> dict[str, Any]:
-    # The split of the exported data set says it.
-    return {key: value for key, value in row.to_json().items() if key != "part"}
+def _columns(row: Writable, purpose: str) -> dict[str, Any]:
+    empty = {"events": []} if purpose == WITH_EVENTS else {}
+    # Of the part, the split of the exported data set tells.
+    return {key: value for key, value in (empty | row.to_json()).items() if key != "part"}
 
 
 def _data_file(dataset: str, split: str) -> str:

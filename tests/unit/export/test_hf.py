@@ -11,7 +11,7 @@ from support.rows import seed_question
 from nep.data.convert import seedbench_file
 from nep.errors import InputError
 from nep.export.hf import SCHEMAS, export_run, size_category, to_table
-from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
 
 TEXT = Value("string")
 CLIP = {**dict.fromkeys(("id", "video_id", "source", "view"), TEXT), "videos": List(TEXT)}
@@ -145,6 +145,16 @@ def test_a_row_with_an_unknown_column_or_type_is_named() -> None:
         to_table([{**row, "answer": "A", "more": 1}], SCHEMAS["grpo"], "mc.jsonl")
     with pytest.raises(InputError, match=r"mc\.jsonl: a value has not the type"):
         to_table([{**row, "answer": 1}], SCHEMAS["grpo"], "mc.jsonl")
+
+
+def test_events_are_a_column_of_a_set_that_has_any(run: Path, tmp_path: Path) -> None:
+    convert = shutil.copytree(run / "convert", tmp_path / "run/convert")
+    rows = read_jsonl(convert / "grpo/next_event_mc.jsonl")
+    write_jsonl(convert / "grpo/next_event_mc.jsonl", [{**rows[0], "events": ["A cup falls."]}, *rows[1:]])
+    export_run(tmp_path / "run", tmp_path / "hf")
+    loaded = load_dataset(str(tmp_path / "hf"), "next_event_mc")
+    found = {row["id"]: row["events"] for split in loaded.values() for row in split}
+    assert found == {row["id"]: ["A cup falls."] if row is rows[0] else [] for row in rows}
 
 
 def test_the_questions_of_seedbench_fit_their_columns() -> None:
