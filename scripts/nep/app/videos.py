@@ -1,32 +1,29 @@
 """The videos of the page: examples of the run, and uploads, which lie in one folder under names of our own."""
 
-import base64
-import io
 import secrets
 import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import av
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from nep.annotate.frames import even_times, read_frames, to_jpeg
 from nep.errors import InputError
 from nep.rows.quarantine import Reason, Rejection
-from nep.video.frames_at import frames_at
 from nep.video.packets import video_packets
 from nep.video.probe import decoding, frame_rate, frame_step
 from nep.video.stream import open_video
 
-MOST_BYTES = 512 * 1024**2
+if TYPE_CHECKING:
+    from nep.model.clip import Clip
+
+MOST_BYTES = 500 * 10**6
 MOST_UPLOADS = 32
 STRIP_FRAMES = 16
-THUMBNAIL_SIZE = (256, 192)
-JPEG_QUALITY = 85
+THUMBNAIL_SIDE = 256
 NAME_CHARACTERS = 120
 # Containers of one file: others, such as playlists, name more files to open.
 CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf"
@@ -40,6 +37,14 @@ class Facts:
     duration: float
     fps: float
     media_type: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A frame as the URI of a JPEG, and its time in seconds."""
+
+    uri: str
+    seconds: float
 
 
 @dataclass
@@ -61,15 +66,14 @@ class ShownVideo:
         """What the page knows of it."""
         return {"key": self.key, "name": self.name, **asdict(self.facts())}
 
-    def strip(self) -> dict[str, list[Any]]:
+    def strip(self) -> list[Picture]:
         """Frames at equal distances over the whole video, each from the middle of its share of the time."""
-        share = self.facts().duration / STRIP_FRAMES
-        times = [(place + 0.5) * share for place in range(STRIP_FRAMES)]
-        return {"frames": frames_at(self.file, times, image_uri), "times": times}
+        return self.pictures(even_times(0, self.facts().duration, STRIP_FRAMES))
 
-    def poster(self, moment: float) -> dict[str, list[Any]]:
-        """The frame that is shown at a moment."""
-        return {"frames": frames_at(self.file, [moment], image_uri), "times": [moment]}
+    def pictures(self, times: Sequence[float]) -> list[Picture]:
+        """The frames that are shown at some times, small. Raises Rejection where they cannot be decoded."""
+        frames = read_frames(self.file, times, THUMBNAIL_SIDE)
+        return [Picture(frame.data_url, seconds) for frame, seconds in zip(frames, times, strict=True)]
 
 
 @dataclass
@@ -126,22 +130,10 @@ def read_facts(file: Path) -> Facts:
             return Facts(round(float(seconds), 3), round(float(frame_rate(stream)), 3), media_type)
 
 
-def image_uri(pixels: NDArray[np.uint8]) -> str:
-    """An RGB frame (H, W, 3), made smaller where it is larger than a thumbnail, as the URI of a JPEG."""
-    image = Image.fromarray(pixels)
-    image.thumbnail(THUMBNAIL_SIZE)
-    return _uri(image)
-
-
-def seen_frames(frames: Sequence[NDArray[np.uint8]]) -> list[str]:
-    """RGB frames (H, W, 3) as they are, as URIs of JPEGs."""
-    return [_uri(Image.fromarray(frame)) for frame in frames]
-
-
-def _uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+def seen_pictures(clip: "Clip") -> list[Picture]:
+    """The frames of a clip, in their own size."""
+    frames = [to_jpeg(frame, max(frame.shape)) for frame in clip.frames]
+    return [Picture(frame.data_url, seconds) for frame, seconds in zip(frames, clip.pts, strict=True)]
 
 
 def _copy(body: BinaryIO, file: Path, length: int) -> None:
