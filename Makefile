@@ -10,7 +10,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review app space slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -31,6 +31,12 @@ watch: setup ## show how the run RUN, or the newest one, stands, until it has en
 
 review: setup ## review the questions of the run RUN as REVIEWER, on a page of this machine
 	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
+
+app: setup ## ask the models of the run RUN (demo) what happens next, on a page of this machine
+	@$(BIN)/python scripts/serve_app.py --run results/$(or $(RUN),demo)
+
+space: setup ## write that page with its models as results/RUN/space, a folder that can be put up by itself
+	@$(BIN)/python scripts/write_space.py --run results/$(or $(RUN),demo)
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)
@@ -125,6 +131,7 @@ requirements: setup-tests ## pin the whole closure of each requirements/*.in and
 	$(PIN) requirements/main.in -o requirements/main.txt
 	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
+	$(PIN) requirements/space.in -c requirements/main.txt -o requirements/space.txt
 	$(PIN) requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/trl.in -o requirements/trl.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt

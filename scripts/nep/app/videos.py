@@ -26,7 +26,7 @@ STRIP_FRAMES = 16
 THUMBNAIL_SIDE = 256
 NAME_CHARACTERS = 120
 # Containers of one file: others, such as playlists, name more files to open.
-CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf"
+CONTAINERS = "mp4,mov,matroska,webm,avi,mpegts,mpeg,flv,asf,gif"
 MEDIA_TYPES = {"mov,mp4,m4a,3gp,3g2,mj2": "video/mp4", "matroska,webm": "video/webm"}
 
 
@@ -119,15 +119,18 @@ class Videos:
 
 def read_facts(file: Path) -> Facts:
     """Facts of a video, without decoding it. Raises Rejection for what is no video in one of the known containers."""
-    with decoding(Reason.UNDECODABLE_VIDEO):
-        with av.open(str(file), options={"format_whitelist": CONTAINERS}, mode="r") as container:
+    try:
+        with av.open(str(file), options={"format_whitelist": CONTAINERS}) as container:
             media_type = MEDIA_TYPES.get(container.format.name, "application/octet-stream")
-        with open_video(file) as (container, stream):
-            times = [packet.pts for packet in video_packets(container, stream) if packet.pts is not None]
-            if len(times) < 2:
-                raise ValueError(f"{len(times)} pictures with a time, at least 2 are needed")
-            seconds = (max(times) - min(times) + frame_step(stream)) * stream.time_base
-            return Facts(round(float(seconds), 3), round(float(frame_rate(stream)), 3), media_type)
+    except (av.FFmpegError, ValueError):
+        kinds = CONTAINERS.replace(",", ", ")
+        raise Rejection(Reason.UNDECODABLE_VIDEO, f"no video file of a kind that is read ({kinds})") from None
+    with decoding(Reason.UNDECODABLE_VIDEO), open_video(file) as (container, stream):
+        times = [packet.pts for packet in video_packets(container, stream) if packet.pts is not None]
+        if len(times) < 2:
+            raise ValueError(f"{len(times)} pictures with a time, at least 2 are needed")
+        seconds = (max(times) - min(times) + frame_step(stream)) * stream.time_base
+        return Facts(round(float(seconds), 3), round(float(frame_rate(stream)), 3), media_type)
 
 
 def seen_pictures(clip: "Clip") -> list[Picture]:
