@@ -13,6 +13,7 @@ from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.evaluate.requests import messages_of, settings_of
 from nep.model.chat import ChatModel
+from nep.model.quantized import Quantization
 
 
 class FamilyModel(lmms):
@@ -32,12 +33,15 @@ class FamilyModel(lmms):
         batch_size: int = 1,
         dtype: str = "bfloat16",
         attn_implementation: str = "sdpa",
+        quantize: Quantization | None = None,
     ) -> None:
         super().__init__()
         self.accelerator = Accelerator(cpu=device == "cpu")
         self.device = self.accelerator.device if self.accelerator.num_processes > 1 else torch.device(device)
         self._vision = Vision(sampling=sampling, frames=frames, fps=fps, min_pixels=min_pixels, max_pixels=max_pixels)
-        self._chat = ChatModel(Path(pretrained), self._vision, self.device, getattr(torch, dtype), attn_implementation)
+        self._chat = ChatModel(
+            Path(pretrained), self._vision, self.device, getattr(torch, dtype), attn_implementation, quantize
+        )
         self.processor = self._chat.processor
         self.model = self._chat.model
         self.batch_size = int(batch_size)

@@ -14,6 +14,7 @@ from nep.config.vision import Vision
 from nep.model.clip import Clip
 from nep.model.family import load_processor, resizing_of
 from nep.model.plain_text import PlainText
+from nep.model.quantized import Quantization, quantized_options
 from nep.model.resizing import WithinBudget
 from nep.model.samples import end_tokens
 
@@ -27,14 +28,24 @@ class ChatModel:
     """
 
     def __init__(
-        self, folder: Path, vision: Vision, device: torch.device, dtype: torch.dtype, attention: str = "sdpa"
+        self,
+        folder: Path,
+        vision: Vision,
+        device: torch.device,
+        dtype: torch.dtype,
+        attention: str = "sdpa",
+        quantize: Quantization | None = None,
     ) -> None:
+        """Raises InputError for a folder that is no such checkpoint, and where it cannot be loaded as asked."""
         self.processor = load_processor(folder)
         self.resizing = resizing_of(self.processor)
-        model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention, local_files_only=True
-        )
-        self.model = model.eval().to(device)
+        options = {"dtype": dtype, "attn_implementation": attention, "local_files_only": True}
+        if quantize is None:
+            model = AutoModelForImageTextToText.from_pretrained(folder, **options).to(device)
+        else:
+            how = quantized_options(folder, quantize, dtype, device)
+            model = AutoModelForImageTextToText.from_pretrained(folder, **options, **how)
+        self.model = model.eval()
         self._device = device
         self._vision = vision
         self._plain = PlainText(self.processor.tokenizer)

@@ -1,5 +1,6 @@
 """What a model sees of a video: the part before a moment, as the split stage cuts it, and its sampled frames."""
 
+import os
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -24,6 +25,11 @@ from nep.video.tools import ffmpeg_version
 # As the split stage cuts by default.
 RECIPE = Recipe(crf=18, preset="veryfast")
 LIMIT_S = 300.0
+
+
+def default_cache() -> Path:
+    """Folder of first parts: `nep/first_parts` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nep" / "first_parts"
 
 
 class UnusableVideoError(InputError):

@@ -53,13 +53,16 @@ class RunModels:
         found = [model for model in self.models if path in (model.path, model.name)]
         if not found:
             known = [model.path for model in self.models]
-            offer = did_you_mean(path, known)
-            raise InputError(f"{self.run}: no model {path!r}; it has {', '.join(known)}{offer and f'; {offer}' or ''}")
+            offers = filter(None, [did_you_mean(path, known)])
+            raise InputError("; ".join([f"{self.run}: no model {path!r}; it has {', '.join(known)}", *offers]))
         return found[0]
 
 
 def models_of_run(run: Path) -> RunModels:
-    """What a run's folder holds. Raises InputError where it holds no finished model, or does not say what it is shown."""
+    """What a run's folder holds.
+
+    Raises InputError where it holds no finished model, or does not say what models are shown.
+    """
     if not run.is_dir():
         raise InputError(f"{run}: no such folder; a run's results lie in results/<run>")
     experiments = sorted({manifest.parents[1].name for manifest in run.glob("*/*/manifest.json")})

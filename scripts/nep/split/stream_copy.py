@@ -143,7 +143,10 @@ def _described(container: InputContainer, packets: PacketList, stream: VideoStre
 def _write(
     packets: Iterable[Packet], decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part | None"
 ) -> str | None:
-    """Write both parts, or the first alone of packets that end with it. Returns the digest of the first frame copied to the second one, None where none is copied."""
+    """Write both parts, or the first alone of packets that end with it.
+
+    Returns the digest of the first frame copied to the second one, None where none is copied.
+    """
     prefix = length_size(decoder.extradata)
     first_copied = None
     for place, packet in enumerate(packets):
