@@ -33,10 +33,10 @@ review: setup ## review the questions of the run RUN as REVIEWER, on a page of t
 	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
 
 app: setup ## ask the models of the run RUN (demo) what happens next, on a page of this machine
-	@$(BIN)/python scripts/serve_app.py --run results/$(or $(RUN),demo)
+	@$(BIN)/python scripts/serve_app.py $(if $(RUN),--run $(RUN))
 
 space: setup ## write that page with its models as results/RUN/space, a folder that can be put up by itself
-	@$(BIN)/python scripts/write_space.py --run results/$(or $(RUN),demo)
+	@$(BIN)/python scripts/write_space.py $(if $(RUN),--run $(RUN))
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)

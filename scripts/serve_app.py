@@ -18,22 +18,22 @@ from nep.web.handler import ADDRESS, address_of
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=Path("results/demo"), help="folder of the run")
+    parser.add_argument("--run", default="demo", metavar="NAME", help="run below results/ (default: demo)")
     parser.add_argument("--prompts", type=Path, default=Path("config/prompts.yaml"), help="the wordings of questions")
     parser.add_argument("--examples", type=int, default=12, help="so many questions of the run's benchmark are shown")
     parser.add_argument("--host", default=ADDRESS, help="address to listen at; 0.0.0.0 for a phone of the same network")
     parser.add_argument("--port", type=int, default=0, help="without it, a free one")
     parser.add_argument("--public", action="store_true", help="answer to all who come, without the secret address")
     options = parser.parse_args()
-    listed = models_of_run(options.run)
+    run = Path("results") / options.run
+    listed = models_of_run(run)
     with tempfile.TemporaryDirectory(prefix="nep-app-") as folder:
         videos = Videos(Path(folder) / "uploads")
         examples = tuple(
-            (videos.add(options.run / VIDEOS / example.video, ""), example)
-            for example in examples_of(options.run, options.examples)
+            (videos.add(run / VIDEOS / example.video, ""), example) for example in examples_of(run, options.examples)
         )
         models = Models(listed, options.prompts, Path(folder) / "parts")
-        app = App(listed.run.name, models, videos, examples, options.public)
+        app = App(options.run, models, videos, examples, options.public)
         with app_server(app, options.host, options.port) as server:
             models.start()
             print(f"page: {address_of(server, app.token)}\nCtrl-C ends it.", flush=True)

@@ -11,15 +11,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", type=Path, default=Path("results/demo"), help="folder of the run")
+    parser.add_argument("--run", default="demo", metavar="NAME", help="run below results/ (default: demo)")
     parser.add_argument("--out", type=Path, help="folder to write; without it, `space` below the run's")
     parser.add_argument(
         "--examples", type=int, default=12, help="so many questions of the run's benchmark, with videos"
     )
     parser.add_argument("--models", nargs="*", default=[], help="such as nep/grpo; without it, all that are finished")
     options = parser.parse_args()
-    out = options.out or options.run / "space"
-    write_space(options.run, REPOSITORY, out, options.examples, tuple(options.models))
+    run = Path("results") / options.run
+    out = options.out or run / "space"
+    write_space(run, REPOSITORY, out, options.examples, tuple(options.models))
     print(f"page: {out}")
 
 

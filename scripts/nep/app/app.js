@@ -132,6 +132,7 @@
     video.pause();
     video.currentTime = lastShown();
     if (!by("still").hidden) showStill();
+    by("seen").classList.add("waits");
     clearTimeout(settling);
     settling = setTimeout(look, SETTLED_MS);
   }
@@ -142,7 +143,6 @@
     looking?.abort();
     looking = new AbortController();
     const seen = by("seen");
-    seen.classList.add("waits");
     try {
       const { frames, width, height } = await get(`video/${chosen.key}/seen?at=${cut.value}`, looking.signal);
       const figures = frames.map((frame) => make("figure", {}, make("img", { src: frame.uri, alt: `Frame at ${seconds(frame.seconds)}` }), make("figcaption", { textContent: seconds(frame.seconds) })));
@@ -401,7 +401,10 @@
     event.preventDefault();
     action();
   });
-  cut.addEventListener("input", moved);
+  cut.addEventListener("input", () => {
+    cut.value = Number(cut.value).toFixed(3);
+    moved();
+  });
   by("back").addEventListener("click", () => moveTo(example.cut));
   by("predict").addEventListener("click", predict);
   by("stop").addEventListener("click", stop);
@@ -413,6 +416,10 @@
     predict();
   });
   by("ask").addEventListener("input", mark);
+  // Several samples without a temperature would all be the same.
+  by("samples").addEventListener("input", () => {
+    if (Number(by("samples").value) > 1 && Number(by("temperature").value) === 0) by("temperature").value = 1;
+  });
   by("file").addEventListener("change", (event) => {
     if (event.target.files.length) upload(event.target.files[0]);
     // The same file again is a change, too.

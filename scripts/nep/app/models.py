@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from nep.predict.run_models import RunModel, RunModels
 
 if TYPE_CHECKING:
     from nep.model.clip import Clip
-    from nep.predict.predictor import Predictor
+    from nep.predict.opening import Opened
 
 # Parts that are kept beside the newest one: a cut that is dragged to and fro needs no second cutting.
 KEPT_PARTS = 64
@@ -37,7 +38,7 @@ class Models:
     listed: RunModels
     prompts: Path
     parts: Path
-    _reading: dict[str, "Future[Predictor]"] = field(default_factory=dict)
+    _reading: dict[str, "Future[Opened]"] = field(default_factory=dict)
     _asked: threading.Lock = field(default_factory=threading.Lock)
     _cutting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -60,19 +61,19 @@ class Models:
         ]
 
     def clip(self, ask: Ask) -> "Clip":
-        """What models see for a question; waits for the first of them. Raises UnusableVideoError."""
-        predictor = self._reading[self.listed.models[0].path].result()
+        """What models see for a question; waits for the first of them. Raises InputError."""
+        opened = self._reading[self.listed.models[0].path].result()
         with self._cutting:
-            clip = predictor.clip(ask)
+            clip = opened.predictor.clip(ask)
             self._drop_old_parts()
         return clip
 
     def answers(self, ask: Ask, paths: Sequence[str], samples: int) -> Iterator[Event]:
         """Ask models one after the other, each `samples` times with seeds that follow each other; events as they come.
 
-        Each event names `model` and `sample`, with a `state` (waits, reads), what is written so far (`reasoning`,
-        `prediction`, `letter`) and, at the end, `tokens` and `seconds` of the whole. An `error` ends all. Closed early,
-        nothing more is computed.
+        An answer is as long as the run's evaluation allows. Each event names `model` and `sample`, with a `state` in
+        words, what is written so far (`reasoning`, `prediction`, `letter`) and, at the end, the `text`, its `tokens`
+        and `seconds`. An `error` ends all. Closed early, nothing more is computed.
         """
         try:
             if not self._asked.acquire(blocking=False):
@@ -90,9 +91,10 @@ class Models:
     def _answer(self, ask: Ask, path: str, sample: int) -> Iterator[Event]:
         about = {"model": path, "sample": sample}
         yield {**about, "state": "is read from disk" if not self._reading[path].done() else "looks at the video"}
-        predictor = self._reading[path].result()
+        opened = self._reading[path].result()
         begun = time.monotonic()
-        stream, text = predictor.stream(ask), ""
+        ask = replace(ask, max_new_tokens=opened.most_tokens(ask.variant, ask.options))
+        stream, text = opened.predictor.stream(ask), ""
         try:
             for piece in stream:
                 text += piece
@@ -107,23 +109,17 @@ class Models:
             try:
                 self._reading[model.path].set_result(self._read(model))
             except Exception as error:
-                self._reading[model.path].set_exception(error)
+                if not isinstance(error, InputError):
+                    traceback.print_exc()
+                self._reading[model.path].set_exception(InputError(f"{model.title}: {error}"))
 
-    def _read(self, model: RunModel) -> "Predictor":
+    def _read(self, model: RunModel) -> "Opened":
         # Here, because it imports torch.
         from nep.predict.first_part import FirstParts
-        from nep.predict.local import LocalPredictor
-        from nep.predict.place import DTYPES, default_device, default_precision
+        from nep.predict.opening import Opened, open_local
 
-        device = default_device()
-        return LocalPredictor(
-            model.folder,
-            self.listed.vision,
-            load_prompts(self.prompts),
-            FirstParts(self.parts),
-            device,
-            DTYPES[default_precision(device)],
-        )
+        local = open_local(model.folder, self.listed.vision, load_prompts(self.prompts), FirstParts(self.parts))
+        return Opened(local, model.path, self.listed.max_new_tokens)
 
     def _drop_old_parts(self) -> None:
         parts = sorted(self.parts.rglob("*.mp4"), key=lambda part: part.stat().st_mtime)
@@ -136,6 +132,6 @@ def _read(text: str, ask: Ask) -> Event:
     return {"reasoning": said.reasoning, "prediction": said.prediction, "letter": said.letter}
 
 
-def _failure(reading: "Future[Predictor]") -> str | None:
+def _failure(reading: "Future[Opened]") -> str | None:
     problem = reading.exception() if reading.done() else None
     return None if problem is None else str(problem)

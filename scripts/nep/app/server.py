@@ -22,7 +22,6 @@ from nep.rows.quarantine import Rejection
 from nep.web.handler import ADDRESS, NAMES, PageHandler, new_token
 
 MOST_BYTES_OF_A_QUESTION = 64 * 1024
-DEFAULT_TOKENS = 512
 _VIDEO = re.compile(r"video/([0-9a-f]{16})/(facts|file|strip|poster|seen)(?:\?at=(\d{1,6}(?:\.\d{1,6})?))?")
 _UPLOAD = re.compile(r"upload\?name=([^&]{0,2000})")
 
@@ -69,7 +68,6 @@ class App:
             options=tuple(asked.options),
             variant=asked.variant,
             temperature=asked.temperature,
-            max_new_tokens=self.models.listed.max_new_tokens.get(asked.variant, DEFAULT_TOKENS),
         )
 
 

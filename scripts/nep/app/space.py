@@ -89,7 +89,7 @@ RUN pip install --no-cache-dir --no-deps --requirement requirements.txt
 COPY --chown=user . .
 USER user
 EXPOSE {PORT}
-CMD ["python", "{ENTRY}", "--run", "results/{run}", "--host", "0.0.0.0", "--port", "{PORT}", "--public"]
+CMD ["python", "{ENTRY}", "--run", "{run}", "--host", "0.0.0.0", "--port", "{PORT}", "--public"]
 """
 
 
@@ -112,5 +112,5 @@ short_description: Next-event prediction by the models of one run
 On this page, models of the run `{listed.run.name}` ({titles}) predict what happens after a moment of a video: choose
 a video, drag the cut, see what they see, read their predictions as they are written, then reveal what happened.
 
-Without Docker: `pip install -r requirements.txt`, then `python {ENTRY} --run results/{listed.run.name}`.
+Without Docker: `pip install -r requirements.txt`, then `python {ENTRY} --run {listed.run.name}`.
 """

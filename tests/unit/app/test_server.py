@@ -3,7 +3,7 @@
 import http.client
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ def test_models_answer_one_after_the_other_as_predict_does(client: Client) -> No
     for path in PATHS:
         written = [event for event in events if event["model"] == path and event["sample"] == 0]
         assert "state" in written[0] and len(written) > 3
-    ask = client.app.ask(_asked(client))
-    predictor = client.app.models._reading["base"].result()
+    ask = replace(client.app.ask(_asked(client)), max_new_tokens=TOKENS["reason"])
+    predictor = client.app.models._reading["base"].result().predictor
     assert {end["text"] for end in ends} == {"".join(predictor.stream(ask))}
     assert all(1 <= end["tokens"] <= TOKENS["reason"] for end in ends)
 
@@ -117,7 +117,7 @@ def test_an_upload_is_asked_about_and_its_name_stands_in_messages(client: Client
     response, said = client.post("upload?name=my%20cat.mp4", film, Content_Type="application/octet-stream")
     facts = json.loads(said)
     assert (response.status, facts["name"]) == (200, "my cat.mp4")
-    assert client.predict(video=facts["key"], options=[], question="")[-1]["text"]
+    assert client.predict(video=facts["key"], question="", models=["base"])[-1]["text"]
     (problem,) = [event["error"] for event in client.predict(video=facts["key"], at=900) if "error" in event]
     assert problem.startswith("my cat.mp4: ") and "split at 900 s" in problem
     response, said = client.post("upload?name=x", b"no film", Content_Type="application/octet-stream")

@@ -39,7 +39,7 @@ def test_its_readme_says_how_it_is_served(run: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(header)
     command = (tmp_path / "space" / "Dockerfile").read_text(encoding="utf-8").splitlines()[-1]
     assert values["sdk"] == "docker"
-    assert f'"--port", "{values["app_port"]}"' in command and '"results/mine"' in command and '"--public"' in command
+    assert f'"--port", "{values["app_port"]}"' in command and '"--run", "mine"' in command and '"--public"' in command
 
 
 def test_its_requirements_hold_what_it_imports_at_our_versions() -> None:
