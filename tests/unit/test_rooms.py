@@ -79,7 +79,8 @@ DECIDED_BY = {
     "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
     "report rows slurm stats train video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
-    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video web",
+    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video "
+    "web",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
