@@ -5,6 +5,7 @@ Videos that are chosen on the page lie in a folder that ends with it.
 
 import argparse
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from nep.app.examples import VIDEOS, examples_of
@@ -37,10 +38,8 @@ def main() -> None:
         with app_server(app, options.host, options.port) as server:
             models.start()
             print(f"page: {address_of(server, app.token)}\nCtrl-C ends it.", flush=True)
-            try:
+            with suppress(KeyboardInterrupt):
                 server.serve_forever()
-            except KeyboardInterrupt:
-                print("\nended")
 
 
 if __name__ == "__main__":

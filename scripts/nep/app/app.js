@@ -33,7 +33,9 @@
   }
 
   function fail(problem) {
-    if (problem.name !== "AbortError") by("error").textContent = problem.message;
+    if (problem.name === "AbortError") return;
+    by("error").textContent = problem.message;
+    by("error").scrollIntoView({ block: "nearest" });
   }
 
   // ---- the videos
@@ -100,7 +102,7 @@
     by("answers").replaceChildren();
     for (const element of document.querySelectorAll(".desk, nav")) element.hidden = false;
     by("unplayable").hidden = by("still").hidden = true;
-    video.hidden = false;
+    video.hidden = by("play").disabled = false;
     video.src = `video/${facts.key}/file`;
     by("length").textContent = `${facts.name ? `${facts.name} · ` : ""}${seconds(facts.duration)}`;
     cut.max = facts.duration;
@@ -438,7 +440,7 @@
   video.addEventListener("loadedmetadata", () => { video.currentTime = lastShown(); });
   video.addEventListener("error", () => {
     if (!chosen) return;
-    video.hidden = true;
+    video.hidden = by("play").disabled = true;
     by("unplayable").hidden = by("still").hidden = false;
     showStill();
   });

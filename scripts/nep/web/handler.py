@@ -156,7 +156,7 @@ class PageHandler(BaseHTTPRequestHandler):
         return (
             secrets.compare_digest((self.headers.get(TOKEN_HEADER) or "").encode(), self.token.encode())
             and self.headers.get("Content-Type") in self.bodies
-            and origin in (None, f"http://{host}", f"https://{host}")
+            and (self.is_public or origin in (None, f"http://{host}"))
         )
 
     def _range(self, size: int) -> tuple[int, int]:
