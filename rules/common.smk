@@ -11,6 +11,7 @@ from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
+from nep.layout.exports import EXPORTED_STAGES
 from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
 from nep.own_benchmark.steps import CHOOSING_KEYS, WRITING_KEYS, prompt_files
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
@@ -106,10 +107,6 @@ def selection(name, stage, training):
 def reward_files(grpo):
     """The user's own reward functions: files that a training waits for, and runs again with when they change."""
     return [path for path in grpo.reward_modules if Path(path).is_file()]
-
-
-# What other programs can train of an experiment.
-EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 
 
 def exported_stages(consumer, experiment):
