@@ -44,6 +44,7 @@ ROOMS = (
     "report",
     "web",
     "review",
+    "app",
     "plan",
     "watch",
 )
@@ -82,12 +83,15 @@ DECIDED_BY = {
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video "
     "web",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "serve_app.py": "annotate app ask benchmarks config data encode errors files fingerprint layout model predict "
+    "records report rows split stats video web",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
+    "write_space.py": "app benchmarks config data errors files layout predict records report rows stats video",
     "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",
 }

@@ -149,7 +149,7 @@
       const { frames, width, height } = await get(`video/${chosen.key}/seen?at=${cut.value}`, looking.signal);
       const figures = frames.map((frame) => make("figure", {}, make("img", { src: frame.uri, alt: `Frame at ${seconds(frame.seconds)}` }), make("figcaption", { textContent: seconds(frame.seconds) })));
       seen.replaceChildren(...figures);
-      by("facts").textContent = ` · ${frames.length} frames of ${width} × ${height} pixels`;
+      by("facts").textContent = ` · ${frames.length} frames, ${width} × ${height} px`;
       seen.classList.remove("waits");
     } catch (problem) {
       if (problem.name === "AbortError") return;
@@ -204,6 +204,7 @@
     by("told").textContent = example ? example.happened || example.options[example.answer] : "";
     by("happened").hidden = !example;
     mark();
+    video.parentElement.scrollIntoView({ block: "nearest" });
     video.pause();
     video.currentTime = Number(cut.value);
     play();

@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+import socket
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ADDRESS = "127.0.0.1"
+ADDRESS, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 # Names of this machine in its own browser.
 NAMES = frozenset({ADDRESS, "localhost"})
 CHUNK_BYTES = 1 << 16
@@ -175,6 +176,6 @@ class PageHandler(BaseHTTPRequestHandler):
 
 
 def address_of(server: ThreadingHTTPServer, token: str) -> str:
-    """Where the page of a server begins."""
+    """Where the page of a server begins: for one that listens at all addresses, by the machine's name."""
     host = server.server_address[0]
-    return f"http://{host}:{server.server_port}/{token}/"
+    return f"http://{socket.gethostname() if host == EVERYWHERE else host}:{server.server_port}/{token}/"
