@@ -49,7 +49,9 @@ class FirstParts:
         """MP4 of what is shown before `moment` seconds, of all for None. Raises UnusableVideoError."""
         if not video.is_file():
             raise UnusableVideoError(f"{video}: no such file")
-        identity = sha256_of_json({"video": sha256_of_file(video), "moment": moment, "cut": _cutting()})
+        state = video.stat()
+        digest = _digest(video.resolve(), state.st_size, state.st_mtime_ns)
+        identity = sha256_of_json({"video": digest, "moment": moment, "cut": _cutting()})
         part = self.folder / segment_path("first", identity)
         if not part.is_file():
             self._cut(identity, video, moment)
@@ -84,6 +86,12 @@ def first_part(video: Path, moment: float | None, vision: Vision, resizing: Resi
         return decode_clip(parts.file(video, moment), vision, resizing)
     except Rejection as rejection:
         raise UnusableVideoError(f"{video}: {rejection.reason} ({rejection.detail})") from None
+
+
+@cache
+def _digest(video: Path, size: int, changed: int) -> str:
+    """Hash of a file's bytes, once for each size and time of change."""
+    return sha256_of_file(video)
 
 
 @cache

@@ -1,6 +1,5 @@
 """How predictions are told: to people as they are written, to programs as rows."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,9 +8,6 @@ from typing import Any, TextIO
 from nep.predict.answer import Prediction, read_prediction
 from nep.predict.ask import Ask
 from nep.predict.predictor import Predictor
-
-# What may become a tag with the next piece.
-_BEGUN_TAG = re.compile(r"<[/a-z]*$")
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def answer(predictor: Predictor, ask: Ask, show: Callable[[Prediction], None]) -
     text = ""
     for piece in stream:
         text += piece
-        show(read_prediction(_BEGUN_TAG.sub("", text), ask))
+        show(read_prediction(text, ask, unfinished=True))
     return Told(text, read_prediction(text, ask), stream.tokens, time.perf_counter() - began)
 
 
