@@ -119,7 +119,7 @@ def one_round(run: str) -> tuple[dict[str, float], dict[str, str], dict[str, Any
         spent = server.cpu_times()
         times["CPU seconds"] = round(spent.user + spent.system, 2)
         times["memory, MB"] = round(server.memory_info().rss / 1e6)
-    return times, {event["model"]: event["text"] for event in answered if "seconds" in event}, example
+    return times, {event["model"]: event["completion"] for event in answered if "seconds" in event}, example
 
 
 def told_by_command(run: str, model: str, example: dict[str, Any], video: Path) -> str:
@@ -129,7 +129,7 @@ def told_by_command(run: str, model: str, example: dict[str, Any], video: Path) 
     for option in example["options"].values():
         command += ["--option", option]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout)["text"]
+    return json.loads(done.stdout)["completion"]
 
 
 def main() -> None:

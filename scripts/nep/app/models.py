@@ -1,6 +1,5 @@
 """The models of a run, read in the background, each once; one question is answered at a time."""
 
-import re
 import threading
 import time
 import traceback
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nep.data.prompts import load_prompts
 from nep.errors import InputError
 from nep.layout.models import experiment_and_stage
-from nep.predict.answer import read_prediction
+from nep.predict.answer import Prediction, read_prediction
 from nep.predict.ask import Ask
 from nep.predict.run_models import RunModel, RunModels
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 # Parts that are kept beside the newest one: a cut that is dragged to and fro needs no second cutting.
 KEPT_PARTS = 64
-_BEGUN_TAG = re.compile(r"</?[a-z]*$")
 
 Event = dict[str, Any]
 
@@ -72,7 +70,7 @@ class Models:
         """Ask models one after the other, each `samples` times with seeds that follow each other; events as they come.
 
         An answer is as long as the run's evaluation allows. Each event names `model` and `sample`, with a `state` in
-        words, what is written so far (`reasoning`, `prediction`, `letter`) and, at the end, the `text`, its `tokens`
+        words, what is written so far (`reasoning`, `prediction`, `letter`) and, at the end, the `completion`, its `tokens`
         and `seconds`. An `error` ends all. Closed early, nothing more is computed.
         """
         try:
@@ -98,9 +96,10 @@ class Models:
         try:
             for piece in stream:
                 text += piece
-                yield {**about, **_read(_BEGUN_TAG.sub("", text), ask)}
+                yield {**about, **_json(read_prediction(text, ask, unfinished=True))}
             seconds = round(time.monotonic() - begun, 2)
-            yield {**about, **_read(text, ask), "text": text, "tokens": stream.tokens, "seconds": seconds}
+            said = _json(read_prediction(text, ask))
+            yield {**about, **said, "completion": text, "tokens": stream.tokens, "seconds": seconds}
         finally:
             stream.close()
 
@@ -127,8 +126,7 @@ class Models:
             part.unlink()
 
 
-def _read(text: str, ask: Ask) -> Event:
-    said = read_prediction(text, ask)
+def _json(said: Prediction) -> Event:
     return {"reasoning": said.reasoning, "prediction": said.prediction, "letter": said.letter}
 
 

@@ -82,13 +82,13 @@ def test_models_answer_one_after_the_other_as_predict_does(client: Client) -> No
         assert "state" in written[0] and len(written) > 3
     ask = replace(client.app.ask(_asked(client)), max_new_tokens=TOKENS["reason"])
     predictor = client.app.models._reading["base"].result().predictor
-    assert {end["text"] for end in ends} == {"".join(predictor.stream(ask))}
+    assert {end["completion"] for end in ends} == {"".join(predictor.stream(ask))}
     assert all(1 <= end["tokens"] <= TOKENS["reason"] for end in ends)
 
 
 def test_samples_at_a_temperature_differ(client: Client) -> None:
     ends = [event for event in client.predict(samples=3, temperature=2, models=["base"]) if "seconds" in event]
-    assert len({end["text"] for end in ends}) == 3
+    assert len({end["completion"] for end in ends}) == 3
 
 
 def test_one_who_leaves_stops_the_model_and_the_next_one_is_answered(client: Client) -> None:
@@ -117,7 +117,7 @@ def test_an_upload_is_asked_about_and_its_name_stands_in_messages(client: Client
     response, said = client.post("upload?name=my%20cat.mp4", film, Content_Type="application/octet-stream")
     facts = json.loads(said)
     assert (response.status, facts["name"]) == (200, "my cat.mp4")
-    assert client.predict(video=facts["key"], question="", models=["base"])[-1]["text"]
+    assert client.predict(video=facts["key"], question="", models=["base"])[-1]["completion"]
     (problem,) = [event["error"] for event in client.predict(video=facts["key"], at=900) if "error" in event]
     assert problem.startswith("my cat.mp4: ") and "split at 900 s" in problem
     response, said = client.post("upload?name=x", b"no film", Content_Type="application/octet-stream")
