@@ -70,8 +70,8 @@ class Models:
         """Ask models one after the other, each `samples` times with seeds that follow each other; events as they come.
 
         An answer is as long as the run's evaluation allows. Each event names `model` and `sample`, with a `state` in
-        words, what is written so far (`reasoning`, `prediction`, `letter`) and, at the end, the `completion`, its `tokens`
-        and `seconds`. An `error` ends all. Closed early, nothing more is computed.
+        words, what is written so far (`reasoning`, `prediction`, `letter`) and, at the end, the `completion`, its
+        `tokens` and `seconds`. An `error` ends all. Closed early, nothing more is computed.
         """
         try:
             if not self._asked.acquire(blocking=False):
