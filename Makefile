@@ -61,7 +61,7 @@ test-matrix: setup-tests ## what `make test` leaves out of the matrices of confi
 	$(BIN)/python -m pytest $(TWO_WORKERS) -m matrix tests/unit tests/property
 	$(BIN)/python tests/support/matrix.py --note
 
-test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
+test-browser: setup-tests ## the pages in Chromium (Debian: chromium chromium-driver)
 	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
