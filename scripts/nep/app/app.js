@@ -1,7 +1,7 @@
 // The page: choose a video, move the cut, see what the model sees, ask, read as it is written, reveal.
 "use strict";
 (() => {
-  const { token } = document.body.dataset;
+  const { token, most } = document.body.dataset;
   const by = (id) => document.getElementById(id);
   const video = by("video");
   const cut = by("cut");
@@ -69,6 +69,10 @@
   function upload(file) {
     const request = new XMLHttpRequest();
     const status = by("upload");
+    if (file.size > Number(most)) {
+      fail(new Error(`${file.name}: ${Math.ceil(file.size / 1e6)} MB, at most ${most / 1e6} MB are taken`));
+      return;
+    }
     request.open("POST", `upload?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("X-Page-Token", token);
@@ -81,7 +85,7 @@
       if (request.status === 200) chooseOwn(request.response);
       else fail(new Error(request.response ? request.response.error : "the upload was refused"));
     });
-    request.addEventListener("error", () => fail(new Error(`${file.name}: not taken: too large, or no connection`)));
+    request.addEventListener("error", () => fail(new Error(`${file.name}: not taken: the server does not answer`)));
     by("error").textContent = "";
     status.textContent = `${file.name} …`;
     request.send(file);
@@ -395,7 +399,7 @@
     if (event.key === "Escape" && writes) target.blur();
     if (writes && event.key !== "Escape") return;
     // What is focused has these keys for itself.
-    if (["Enter", " "].includes(event.key) && target.closest("button, summary, input, label")) return;
+    if (["Enter", " "].includes(event.key) && target !== cut && target.closest("button, summary, input, label")) return;
     // These scroll the page, but where the cut is focused.
     if (["PageUp", "PageDown", "Home", "End"].includes(event.key) && target !== cut) return;
     if (event.key.startsWith("Arrow") && target.closest("#seen")) return;

@@ -3,7 +3,7 @@
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -66,7 +66,7 @@ class Models:
             self._drop_old_parts()
         return clip
 
-    def answers(self, ask: Ask, paths: Sequence[str], samples: int) -> Iterator[Event]:
+    def answers(self, ask: Ask, paths: Sequence[str], samples: int) -> Generator[Event, None, None]:
         """Ask models one after the other, each `samples` times with seeds that follow each other; events as they come.
 
         An answer is as long as the run's evaluation allows. Each event names `model` and `sample`, with a `state` in
@@ -86,7 +86,7 @@ class Models:
         except InputError as error:
             yield {"error": str(error)}
 
-    def _answer(self, ask: Ask, path: str, sample: int) -> Iterator[Event]:
+    def _answer(self, ask: Ask, path: str, sample: int) -> Generator[Event, None, None]:
         about = {"model": path, "sample": sample}
         yield {**about, "state": "is read from disk" if not self._reading[path].done() else "looks at the video"}
         opened = self._reading[path].result()

@@ -1,7 +1,7 @@
 """The server of the page: below a path that only its user knows, or for all who come where it is made public."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
@@ -171,7 +171,7 @@ class AppHandler(PageHandler):
             self.send_lines(_with_names(events, self.served.videos[asked.video]))
 
 
-def _with_names(events: Iterator[Event], video: ShownVideo) -> Iterator[Event]:
+def _with_names(events: Generator[Event, None, None], video: ShownVideo) -> Generator[Event, None, None]:
     with closing(events):
         for event in events:
             yield {**event, "error": _named(event["error"], video)} if "error" in event else event

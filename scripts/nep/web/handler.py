@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -104,8 +104,8 @@ class PageHandler(BaseHTTPRequestHandler):
         self.begin(status, kind, {**(headers or {}), "Content-Length": str(len(body))})
         self.wfile.write(body)
 
-    def send_lines(self, values: Iterator[Any]) -> None:
-        """JSON lines, each when it is made; the iterator is closed where nobody listens any more."""
+    def send_lines(self, values: Generator[Any, None, None]) -> None:
+        """JSON lines, each when it is made; the generator is closed where nobody listens any more."""
         self.begin(HTTPStatus.OK, "application/x-ndjson", {"X-Accel-Buffering": "no"})
         try:
             for value in values:
