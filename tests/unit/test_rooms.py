@@ -39,6 +39,7 @@ ROOMS = (
     "train",
     "train/rl",
     "evaluate",
+    "predict",
     "export",
     "slurm",
     "report",
@@ -79,6 +80,8 @@ DECIDED_BY = {
     "parse_records.py": "errors files records rows",
     "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
     "report rows slurm stats train video",
+    "predict.py": "annotate ask config data download encode errors files fingerprint layout model predict records rows "
+    "split stats video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video "
     "web",
