@@ -19,7 +19,7 @@ from nep.data.prompts import Variant
 from nep.errors import InputError
 from nep.predict.ask import Ask
 from nep.rows.quarantine import Rejection
-from nep.web.handler import ADDRESS, NAMES, PageHandler, new_token
+from nep.web.handler import ADDRESS, NAMES, PageHandler, new_token, page_server
 
 MOST_BYTES_OF_A_QUESTION = 64 * 1024
 _VIDEO = re.compile(r"video/([0-9a-f]{16})/(facts|file|strip|poster|seen)(?:\?at=(\d{1,6}(?:\.\d{1,6})?))?")
@@ -80,7 +80,7 @@ def app_server(app: App, host: str = ADDRESS, port: int = 0) -> ThreadingHTTPSer
         is_public = app.is_public
         names = NAMES if host == ADDRESS and not app.is_public else None
 
-    return ThreadingHTTPServer((host, port), Handler)
+    return page_server(Handler, host, port)
 
 
 class AppHandler(PageHandler):

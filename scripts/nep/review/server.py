@@ -11,7 +11,7 @@ from nep.review.page import render_question
 from nep.review.parts import PartName, Parts
 from nep.review.session import Refused, Session
 from nep.rows.quarantine import Rejection
-from nep.web.handler import ADDRESS, PageHandler, new_token, policy
+from nep.web.handler import PageHandler, new_token, page_server, policy
 
 MOST_BYTES = 64 * 1024
 _PAGE = re.compile(r"q/([1-9]\d{0,8})")
@@ -42,7 +42,7 @@ def review_server(review: Review, port: int = 0) -> ThreadingHTTPServer:
         served = review
         token = review.token
 
-    return ThreadingHTTPServer((ADDRESS, port), Handler)
+    return page_server(Handler, port=port)
 
 
 class ReviewHandler(PageHandler):

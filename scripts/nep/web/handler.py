@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from nep.errors import InputError
+
 ADDRESS, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 # Names of this machine in its own browser.
 NAMES = frozenset({ADDRESS, "localhost"})
@@ -173,6 +175,14 @@ class PageHandler(BaseHTTPRequestHandler):
             while count > 0 and (chunk := stream.read(min(CHUNK_BYTES, count))):
                 self.wfile.write(chunk)
                 count -= len(chunk)
+
+
+def page_server(handler: type[PageHandler], host: str = ADDRESS, port: int = 0) -> ThreadingHTTPServer:
+    """A server that answers each request by `handler`; port 0 takes a free one. Raises InputError for one in use."""
+    try:
+        return ThreadingHTTPServer((host, port), handler)
+    except OSError as error:
+        raise InputError(f"{host}, port {port}: {error.strerror}; name another one by --port") from None
 
 
 def address_of(server: ThreadingHTTPServer, token: str) -> str:

@@ -11,8 +11,9 @@ import pytest
 from support.app_run import CUT_S, MODELS, TOKENS, app_of, app_served, events_in, write_app_run
 from support.html_page import Page, runs_one_known_script
 
-from nep.app.server import App
+from nep.app.server import App, Asked, app_server
 from nep.app.videos import MOST_BYTES
+from nep.errors import InputError
 from nep.predict.ask import Ask
 
 PATHS = ["base", "nep/sft", "nep/grpo"]
@@ -193,7 +194,10 @@ def test_a_public_page_is_for_all_who_come(client: Client, tmp_path: Path) -> No
         assert len(MODELS) == len(PATHS)
 
 
-def _asked(client: Client) -> Any:
-    from nep.app.server import Asked
+def test_a_port_in_use_is_told(client: Client) -> None:
+    with pytest.raises(InputError, match=rf"^127\.0\.0\.1, port {client.port}: Address already in use; name another"):
+        app_server(client.app, port=client.port)
 
+
+def _asked(client: Client) -> Asked:
     return Asked.model_validate(client.question())
