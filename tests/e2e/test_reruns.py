@@ -44,6 +44,7 @@ CHANGES: dict[str, Any] = {
     "evaluate.variants": ["reason"],
     "evaluate.controls": ["shuffled_frames", "text_only"],
     "evaluate.model_args": {"use_cache": True},
+    "evaluate.quantize": "nf4",
     "evaluate.max_new_tokens": {"direct": 3, "reason": 12},
     "evaluate.limit": 3,
     "evaluate.benchmarks": "elsewhere",
