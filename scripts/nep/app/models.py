@@ -18,6 +18,7 @@ from nep.predict.run_models import RunModel, RunModels
 
 if TYPE_CHECKING:
     from nep.model.clip import Clip
+    from nep.predict.first_part import FirstParts
     from nep.predict.opening import Opened
 
 # Parts that are kept beside the newest one: a cut that is dragged to and fro needs no second cutting.
@@ -104,20 +105,22 @@ class Models:
             stream.close()
 
     def _read_all(self) -> None:
+        # Here, because it imports torch.
+        from nep.predict.first_part import FirstParts
+
+        parts = FirstParts(self.parts)
         for model in self.listed.models:
             try:
-                self._reading[model.path].set_result(self._read(model))
+                self._reading[model.path].set_result(self._read(model, parts))
             except Exception as error:
                 if not isinstance(error, InputError):
                     traceback.print_exc()
                 self._reading[model.path].set_exception(InputError(f"{model.title}: {error}"))
 
-    def _read(self, model: RunModel) -> "Opened":
-        # Here, because it imports torch.
-        from nep.predict.first_part import FirstParts
+    def _read(self, model: RunModel, parts: "FirstParts") -> "Opened":
         from nep.predict.opening import Opened, open_local
 
-        local = open_local(model.folder, self.listed.vision, load_prompts(self.prompts), FirstParts(self.parts))
+        local = open_local(model.folder, self.listed.vision, load_prompts(self.prompts), parts)
         return Opened(local, model.path, self.listed.max_new_tokens)
 
     def _drop_old_parts(self) -> None:

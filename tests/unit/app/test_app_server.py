@@ -14,6 +14,7 @@ from support.html_page import Page, runs_one_known_script
 from nep.app.server import App, Asked, app_server
 from nep.app.videos import MOST_BYTES
 from nep.errors import InputError
+from nep.predict import first_part
 from nep.predict.ask import Ask
 
 PATHS = ["base", "nep/sft", "nep/grpo"]
@@ -85,6 +86,16 @@ def test_models_answer_one_after_the_other_as_predict_does(client: Client) -> No
     predictor = client.app.models._reading["base"].result().predictor
     assert {end["completion"] for end in ends} == {"".join(predictor.stream(ask))}
     assert all(1 <= end["tokens"] <= TOKENS["reason"] for end in ends)
+
+
+def test_all_models_and_samples_share_one_reading_of_the_video(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    decode = first_part.decode_clip
+    monkeypatch.setattr(first_part, "decode_clip", lambda *task: read.append(task) or decode(*task))
+    for at in (1.5, 1.75):
+        client.get(f"video/{client.app.examples[0][0].key}/seen?at={at}")
+        client.predict(at=at, samples=2)
+    assert len(read) == 2
 
 
 def test_samples_at_a_temperature_differ(client: Client) -> None:
