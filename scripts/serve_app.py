@@ -4,6 +4,7 @@ Videos that are chosen on the page lie in a folder that ends with it.
 """
 
 import argparse
+import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ def main() -> None:
     options = parser.parse_args()
     run = Path("results") / options.run
     listed = models_of_run(run)
+    # A container is stopped so: the folder of uploads is removed then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="nep-app-") as folder:
         videos = Videos(Path(folder) / "uploads")
         examples = tuple(

@@ -242,7 +242,9 @@ def test_its_folder_is_served_by_itself(browser: WebDriver, run: Path, tmp_path:
     assert program == "python"
     arguments[arguments.index("--port") + 1] = "0"
     arguments[arguments.index("--host") + 1] = "127.0.0.1"
+    (tmp_path / "temporary").mkdir()
     environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    environment["TMPDIR"] = str(tmp_path / "temporary")
     with subprocess.Popen(
         [sys.executable, *arguments], cwd=tmp_path / "space", env=environment, stdout=subprocess.PIPE, text=True
     ) as server:
@@ -253,5 +255,9 @@ def test_its_folder_is_served_by_itself(browser: WebDriver, run: Path, tmp_path:
             select(browser, "#predict").click()
             wait_for(browser, ANSWERED, 3)
             assert problems(browser) == []
+            assert len(list((tmp_path / "temporary").glob("nep-app-*"))) == 1
+            server.terminate()
+            assert server.wait(PATIENCE_S) == 0
         finally:
             server.kill()
+    assert list((tmp_path / "temporary").glob("nep-app-*")) == []
