@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from nep.annotate.steps import prompt_file, steps_of
+from nep.config.frame_folders import FrameFolders
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.download.place import folder_state
@@ -149,8 +150,9 @@ def source_files():
 
 
 def plain_videos():
-    """Hash of the names, sizes and times of plain videos: a param, so that another file lists and links them anew."""
-    if CONFIG.source.kind != "videos" or CONFIG.source.path == f"{RUN}/plain":
+    """Hash of the names, sizes and times of plain videos, and of images that videos are made of: a param, so that another
+    file lists and links them anew."""
+    if not (CONFIG.source.kind == "videos" or CONFIG.source.frame_folders) or CONFIG.source.path == f"{RUN}/plain":
         return ""
     return folder_state(Path(CONFIG.source.path))
 

@@ -1,4 +1,5 @@
-"""The same videos and annotations as a plain folder with a table, and in the hub's layout: the same data sets."""
+"""The same videos and annotations as a plain folder with a table, and in the hub's layout: the same data sets; one of
+the videos as a folder of its frames."""
 
 import shutil
 import tarfile
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -57,6 +59,26 @@ def as_plain_folder(hub: Path, folder: Path) -> Path:
     return folder
 
 
+def first_as_images(plain: Path) -> float:
+    """Put a folder of the first video's frames into its place, and name it in table and questions; its rate."""
+    video = sorted(plain.rglob("*.mp4"))[0]
+    folder = video.with_suffix("")
+    folder.mkdir()
+    with av.open(str(video)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            frame.to_image().save(folder / f"frame_{number:06d}.png")
+        rate = container.streams.video[0].average_rate
+    video.unlink()
+    name = video.relative_to(plain).as_posix()
+    rows = pyarrow.parquet.read_table(plain / "clips.parquet").to_pylist()
+    named = [{**row, "file": row["file"].removesuffix(".mp4")} if row["file"] == name else row for row in rows]
+    assert named != rows
+    pyarrow.parquet.write_table(pa.Table.from_pylist(named), plain / "clips.parquet")
+    questions = plain / "futurebench.json"
+    questions.write_text(questions.read_text().replace(f'"{name}"', f'"{name.removesuffix(".mp4")}"'))
+    return float(rate)
+
+
 def test_a_table_gives_the_data_sets_of_the_hub_layout_and_a_replaced_video_is_cut_again(
     workplace: Workplace, hub: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -68,6 +90,7 @@ def test_a_table_gives_the_data_sets_of_the_hub_layout_and_a_replaced_video_is_c
     table = {
         "kind": "table",
         "path": str(folder),
+        "frame_folders": {"fps": first_as_images(folder), "shards": 1},
         "annotations": "clips.parquet",
         "columns": {"video_path": "file", "split_time": "cut_s"},
     }

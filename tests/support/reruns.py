@@ -82,6 +82,7 @@ TRAINING |= {
 }
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
+NOT_CHANGED |= {"source.frame_folders"}
 NOT_CHANGED |= {"annotate", "questions"}
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}
 

@@ -38,7 +38,7 @@ BLOCK_DECIDES = {
     "grpo": "train_grpo.py export_experiment.py",
     "evaluate": "evaluate_model.py",
     "tiny_model": "make_tiny_model.py",
-    "source": "list_source.py fetch_archive.py finish_download.py",
+    "source": "list_source.py fetch_archive.py frames_shard.py finish_download.py",
     "shots": "shots_shard.py merge_shots.py",
     "annotate": "annotate_shard.py merge_annotations.py",
     "own_benchmark": "write_questions_shard.py merge_questions.py choose_questions.py",

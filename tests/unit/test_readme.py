@@ -37,7 +37,7 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 TARGET = re.compile(r"^([a-z-]+):.*$", re.MULTILINE)
 VARIABLE = re.compile(r"^(\w+) \?=", re.MULTILINE)
 # What a block of the language `sh` is for: commands that ask for programs that tests do not have.
-NOT_RUN = ("conda", "apptainer")
+NOT_RUN = ("conda", "apptainer", "vllm")
 WIDTH = 120
 SLURM_WITHOUT_CONDA = ["--software-deployment-method", "env-modules"]
 

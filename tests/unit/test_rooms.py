@@ -44,7 +44,9 @@ ROOMS = (
     "slurm",
     "report",
     "publish",
+    "web",
     "review",
+    "app",
     "plan",
     "watch",
 )
@@ -61,6 +63,7 @@ DECIDED_BY = {
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
     "finish_download.py": "config download errors files records rows",
+    "frames_shard.py": "config download errors files fingerprint jobs records rows split video",
     "hash_shard.py": "dedup errors files fingerprint jobs rows video",
     "launch_training.py": "",
     "list_source.py": "config download errors files records rows",
@@ -84,14 +87,17 @@ DECIDED_BY = {
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "publish.py": "download errors export files layout publish records rows",
     "review_questions.py": "benchmarks data errors files layout own_benchmark records report review rows split stats "
-    "video",
+    "video web",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "serve_app.py": "annotate app ask benchmarks config data encode errors files fingerprint layout model predict "
+    "records report rows split stats video web",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs layout rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
+    "write_space.py": "app benchmarks config data errors files layout predict records report rows stats video",
     "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",
 }

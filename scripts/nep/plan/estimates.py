@@ -29,8 +29,9 @@ from nep.report.collect import Job as JobCost
 from nep.report.collect import read_benchmark
 
 # Seconds of a core: of a clip of 60 s, 720p, H.264 (benchmarks/results/data_split.json, data_read.json), and of one of
-# 33,000 records (data_scale.json).
+# 33,000 records (data_scale.json). Of an image of 720p, read and encoded: 17 ms on one core.
 PER_VIDEO = {
+    "frames_shard": (60 * 0.017, "its images (60 of 720p)"),
     "split_shard": (0.4, "cutting (60 s of 720p)"),
     "encode_shard": (READ_S, "reading its frames (60 s of 720p)"),
     "convert_datasets": (0.0012, "its rows"),
@@ -250,8 +251,11 @@ def checkpoint_bytes(jobs: Sequence[Job], facts: Facts, costs: Costs) -> int | N
 
 
 def _downloaded(facts: Facts) -> int | None:
-    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked."""
+    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked; how large
+    videos made of images will be, nobody knows."""
     source = facts.config.source
+    if source.frame_folders:
+        return None
     archives = 0 if source.kind in PLAIN_FILES else facts.archive_bytes
     if archives is None or facts.model_bytes is None:
         return None

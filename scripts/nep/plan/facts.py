@@ -7,8 +7,9 @@ from pathlib import Path
 from huggingface_hub import is_offline_mode
 
 from nep.config.model import Model
+from nep.config.source import Source
 from nep.config.whole import Config
-from nep.download.dataset import PLAIN_FILES, list_source, plain_videos
+from nep.download.dataset import PLAIN_FILES, frame_folders, list_source, plain_videos
 from nep.download.model import wanted_files
 from nep.download.open_place import open_place
 from nep.download.table import read_table
@@ -145,13 +146,18 @@ def _count(config: Config) -> int | None:
     if config.source.kind == "hub":
         return None
     if config.source.kind == "videos":
-        return len(plain_videos(open_place(config.source, "dataset"))) if Path(config.source.path).is_dir() else None
+        return _plain_count(config.source) if Path(config.source.path).is_dir() else None
     annotations = Path(config.source.path) / config.source.annotations
     if not annotations.is_file():
         return None
     if config.source.kind == "table":
         return len(read_table(annotations, config.source.columns))
     return len(read_list(annotations))
+
+
+def _plain_count(source: Source) -> int:
+    place = open_place(source, "dataset")
+    return len(plain_videos(source, place)) + len(frame_folders(source, place))
 
 
 def _model(root: Path, model: Model, scratch: Path) -> tuple[Path | None, int | None]:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -40,10 +40,12 @@ class UnusableVideoError(InputError):
 class FirstParts:
     """First parts of videos in `folder`, by the content of the file, the moment and the code that cuts.
 
-    Each is cut once; it is in no other process's way, and may be deleted at any time.
+    Each is cut once; it is in no other process's way, and may be deleted at any time. The last clip that was read is
+    kept in `last`, by all that decides it: models and samples that are asked the same share it.
     """
 
     folder: Path
+    last: dict[str, Clip] = field(default_factory=dict, compare=False, repr=False)
 
     def file(self, video: Path, moment: float | None) -> Path:
         """MP4 of what is shown before `moment` seconds, of all for None. Raises UnusableVideoError."""
@@ -83,9 +85,14 @@ def first_part(video: Path, moment: float | None, vision: Vision, resizing: Resi
     Raises UnusableVideoError.
     """
     try:
-        return decode_clip(parts.file(video, moment), vision, resizing)
+        part = parts.file(video, moment)
+        key = sha256_of_json({"part": part.name, "vision": vision.model_dump(), "resizing": resizing.recipe})
+        clip = parts.last.get(key) or decode_clip(part, vision, resizing)
     except Rejection as rejection:
         raise UnusableVideoError(f"{video}: {rejection.reason} ({rejection.detail})") from None
+    parts.last.clear()
+    parts.last[key] = clip
+    return clip
 
 
 @cache

@@ -15,7 +15,7 @@ from nep.split.task import SplitTask, split_video
 
 PartName = Literal["first", "second"]
 # As the split stage cuts by default; without sound, as models see the parts.
-RECIPE = Recipe(crf=18, preset="veryfast")
+RECIPE = Recipe(crf=18, preset="veryfast", for_browsers=True)
 LIMIT_S = 300
 
 

@@ -24,8 +24,11 @@ from av.video.stream import VideoStream
 
 from nep.split.cut_plan import CutPlan, plan_cut, plan_first, plan_whole
 from nep.split.mp4 import create_mp4, decode_times
+from nep.split.recipe import Recipe
+from nep.video.h264_headers import demand
 from nep.video.orientation import orientation_of
 from nep.video.packets import (
+    RGB,
     IrregularStreamError,
     PacketList,
     is_reference,
@@ -59,20 +62,20 @@ class Copied:
     encoded: int = 0
 
 
-def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf: int) -> Copied:
+def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, recipe: Recipe) -> Copied:
     """Write the frames before `split_time` and the others to two MP4 files, each starting at 0, and check both.
 
     Raises IrregularStreamError where that cannot be done exactly or did not come out as planned, Rejection
     (split_outside_video) where one part would be empty.
     """
     with _copying(source) as (container, stream):
-        packets = read_packets(container, stream)
+        packets = _packets(container, stream, recipe)
         cut = cut_pts(packets.timeline, split_time)
         plan = plan_cut(packets, cut)
         container.seek(packets.timeline.pts[0], stream=stream)
         with (
-            _Part(first, stream, plan.first_pts, plan, crf) as head,
-            _Part(second, stream, plan.second_pts, plan, crf) as tail,
+            _Part(first, stream, plan.first_pts, plan, recipe.crf) as head,
+            _Part(second, stream, plan.second_pts, plan, recipe.crf) as tail,
         ):
             first_copied = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
         made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
@@ -84,17 +87,17 @@ def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf:
     return made
 
 
-def cut_first_by_copy(source: Path, split_time: float, first: Path, crf: int) -> Copied:
+def cut_first_by_copy(source: Path, split_time: float, first: Path, recipe: Recipe) -> Copied:
     """Write the frames before `split_time` as `cut_by_copy` does, to the same bytes, and no others.
 
     Of the pictures from then on, those alone are decoded that earlier ones refer to. Raises as `cut_by_copy`.
     """
     with _copying(source) as (container, stream):
-        packets = read_packets(container, stream)
+        packets = _packets(container, stream, recipe)
         cut = cut_pts(packets.timeline, split_time)
         plan = plan_first(packets, cut)
         container.seek(packets.timeline.pts[0], stream=stream)
-        with _Part(first, stream, plan.first_pts, plan, crf) as head:
+        with _Part(first, stream, plan.first_pts, plan, recipe.crf) as head:
             read = itertools.islice(video_packets(container, stream), plan.tail_start)
             _write(read, stream.codec_context, plan, head, None)
         made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
@@ -114,6 +117,11 @@ def copy_whole(source: Path, target: Path) -> Copied:
         made = _described(container, packets, stream)
     _check(target, plan.first_pts, packets.timeline, [range(1)])
     return made
+
+
+def _packets(container: InputContainer, stream: VideoStream, recipe: Recipe) -> PacketList:
+    demand(not (recipe.for_browsers and stream.codec_context.pix_fmt == RGB), f"pixel format {RGB}, for browsers")
+    return read_packets(container, stream)
 
 
 @contextmanager
@@ -189,7 +197,8 @@ class _Part:
 
     def __init__(self, path: Path, template: VideoStream, pts: Sequence[int], plan: CutPlan, crf: int = 0) -> None:
         self._container = create_mp4(path, template.time_base)
-        self._stream = self._container.add_stream_from_template(template)
+        # PyAV opens an encoder for what it copies, and x264's has no RGB; `opaque` is a decoder in its place.
+        self._stream = self._container.add_stream_from_template(template, opaque=template.codec_context.pix_fmt == RGB)
         self._template = template
         self._start = min(pts)
         self._planned = iter(zip(pts, decode_times(pts), strict=True))

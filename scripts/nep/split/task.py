@@ -67,9 +67,9 @@ def _cut(task: SplitTask, workspace: Path) -> Cut:
     first, second = workspace / "first.mp4", None if task.first_alone else workspace / "second.mp4"
     try:
         if second is None:
-            made = cut_first_by_copy(task.source, task.split_time, first, task.recipe.crf)
+            made = cut_first_by_copy(task.source, task.split_time, first, task.recipe)
         else:
-            made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
+            made = cut_by_copy(task.source, task.split_time, first, second, task.recipe)
     except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
     row = _described(task, made, made.timeline, way="copy", encoded=made.encoded, lacks=_lacks_of_copied(task, made))
