@@ -104,7 +104,8 @@ def selections(by_training):
 def selection(name, stage, training):
     """One of them: a `Selection` of nep.encode.selected."""
     keys = training.model_dump(include={"datasets", "balance_sources", "validation_samples"})
-    return json.dumps({"name": name, "stage": stage, **keys}, sort_keys=True)
+    second_parts = stage == "grpo" and training.shows_second_parts
+    return json.dumps({"name": name, "stage": stage, "second_parts": second_parts, **keys}, sort_keys=True)
 
 
 def reward_files(grpo):

@@ -39,10 +39,14 @@ ROOMS = (
     "train",
     "train/rl",
     "evaluate",
+    "predict",
     "export",
     "slurm",
     "report",
+    "publish",
+    "web",
     "review",
+    "app",
     "plan",
     "watch",
 )
@@ -54,7 +58,7 @@ DECIDED_BY = {
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
     "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
-    "export_hf.py": "errors export files rows",
+    "export_hf.py": "errors export files layout rows",
     "fetch_archive.py": "config download errors files records rows",
     "fetch_benchmark.py": "benchmarks download errors files",
     "fetch_model.py": "config download errors files model_manifest",
@@ -74,19 +78,26 @@ DECIDED_BY = {
     "merge_hashes.py": "dedup errors files jobs rows video",
     "merge_shots.py": "config dedup errors files jobs records rows shots video",
     "merge_questions.py": "annotate ask config data errors files jobs own_benchmark records rows stats video",
-    "merge_split.py": "config errors files jobs rows split video",
+    "merge_split.py": "config errors files jobs layout rows split video",
     "parse_records.py": "errors files records rows",
     "plan_run.py": "annotate ask benchmarks config download errors files layout model model_manifest plan records "
     "report rows slurm stats train video",
+    "predict.py": "annotate ask config data download encode errors files fingerprint layout model predict records rows "
+    "split stats video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
-    "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
+    "publish.py": "download errors export files layout publish records rows",
+    "review_questions.py": "benchmarks data errors files layout own_benchmark records report review rows split stats "
+    "video web",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "serve_app.py": "annotate app ask benchmarks config data encode errors files fingerprint layout model predict "
+    "records report rows split stats video web",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
-    "split_shard.py": "config errors files fingerprint jobs rows split video",
+    "split_shard.py": "config errors files fingerprint jobs layout rows split video",
     "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
     "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
     "watch_run.py": "errors evaluate files layout watch",
+    "write_space.py": "app benchmarks config data errors files layout predict records report rows stats video",
     "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",
 }

@@ -49,7 +49,9 @@ class Source(Origin):
         {}, description="Kind `table`: names of its columns where they differ from ours (ours: the table's)."
     )
     archives: list[str] = Field(
-        ["video_data_part*.tar.gz"], description="Archives of videos, as patterns of file names below the source."
+        ["video_data_part*.tar.gz"],
+        description="Archives of videos, as patterns of file names below the source: tar files, or parquet files with "
+        "a column `video`, as a published data set has them.",
     )
     frame_folders: FrameFolders | None = Field(
         None,

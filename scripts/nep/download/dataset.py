@@ -17,6 +17,7 @@ from nep.config.source import Source
 from nep.download.archive import extract_archive
 from nep.download.frame_folders import FrameFolder, folders_of_images, folders_of_rows, is_image
 from nep.download.open_place import open_place
+from nep.download.parquet_videos import extract_parquet
 from nep.download.place import Place, RemoteFile, some_of
 from nep.download.table import link_videos, read_table, table_rows
 from nep.errors import InputError
@@ -120,7 +121,8 @@ def fetch_archive(source: Source, listing: dict[str, Any], name: str, run_dir: P
     archive = _place_of_listing(source, listing).fetch(file, run_dir / "download" / "archives" / file.name)
     sha256 = file.sha256 or sha256_of_file(archive)
     work = run_dir / "work" / "download" / sha256_of_json([name, sha256])[:16]
-    members = extract_archive(archive, run_dir / "download" / "videos", work)
+    extract = extract_parquet if PurePosixPath(name).suffix == ".parquet" else extract_archive
+    members = extract(archive, run_dir / "download" / "videos", work)
     return {"name": name, "sha256": sha256, "members": [asdict(member) for member in members]}
 
 

@@ -125,7 +125,7 @@ def _work(recipe: Mapping[str, Any]) -> float:
     """What a training's time grows with: epochs of SFT, sampled tokens of GRPO; 0 for other recipes."""
     if "completions" in recipe:
         return recipe["steps"] * recipe["prompts_per_step"] * recipe["completions"] * recipe["max_new_tokens"]
-    return recipe.get("epochs", 0)
+    return recipe.get("epochs", 0) + recipe.get("text_only_epochs", 0)
 
 
 def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
@@ -189,7 +189,7 @@ def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[st
         if isinstance(training, Sft):
             times[job.name] = sft_seconds(training, cost, samples, held_out)
         else:
-            times[job.name] = grpo_seconds(training, cost, held_out)
+            times[job.name] = grpo_seconds(training, cost, samples, held_out)
     share = f"{TRAINING_SHARE:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s"
     decoding = f", decoding at {DECODE_SHARE:.0%} of {BANDWIDTH / 1e12:g} TB/s, answers of full length"
     source = f"arithmetic: {share} assumed{decoding if jobs[0].stage == 'grpo' else ''}; with validation"

@@ -68,8 +68,10 @@ class Facts:
 
     @property
     def clips(self) -> int | None:
-        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once."""
+        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once, and
+        another one where the second part is shown, too."""
         rows: dict[str, int] = {}
+        seconds: dict[str, int] = {}
         for name, body in self.config.experiments.items():
             for stage in TRAINING_STAGES:
                 if (training := getattr(body, stage)) is None:
@@ -78,7 +80,13 @@ class Facts:
                 if samples is None:
                     return self.videos
                 rows[f"{stage} {training.datasets}"] = samples + self.held_out(stage, name)
-        return min(number for number in (sum(rows.values()), self.videos) if number is not None)
+                if stage == "grpo" and training.shows_second_parts:
+                    seconds[str(training.datasets)] = samples
+        return self._one_a_video(sum(rows.values())) + self._one_a_video(sum(seconds.values()))
+
+    def _one_a_video(self, clips: int) -> int:
+        """So many clips, but no more than there are videos."""
+        return clips if self.videos is None else min(clips, self.videos)
 
     def _held_out_of(self, rows: int) -> int:
         return math.ceil(rows * self.config.convert.validation_fraction)

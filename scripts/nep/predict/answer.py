@@ -7,6 +7,8 @@ from nep.predict.ask import Ask
 from nep.stats.answers import parse_answer
 
 _THOUGHTS = re.compile(r"<think>(.*?)(?:</think>|$)", re.DOTALL)
+# What may become a tag with the next piece.
+_BEGUN_TAG = re.compile(r"<[/a-z]*$")
 _ANSWER = re.compile(r"<answer>(.*?)(?:</answer>|$)", re.DOTALL)
 
 
@@ -25,8 +27,9 @@ class Prediction:
     letter: str | None
 
 
-def read_prediction(text: str, ask: Ask) -> Prediction:
-    """Read a completion, or the part of it that is written so far; letters are read as the evaluation reads them."""
+def read_prediction(text: str, ask: Ask, unfinished: bool = False) -> Prediction:
+    """Read a completion, or, `unfinished`, what is written so far; letters are read as the evaluation reads them."""
+    text = _BEGUN_TAG.sub("", text) if unfinished else text
     thoughts = _THOUGHTS.search(text)
     said = text[thoughts.end() :] if thoughts else text
     answers = _ANSWER.findall(said)

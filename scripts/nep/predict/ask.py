@@ -1,5 +1,6 @@
 """A question about what happens in a video after a moment, and the messages that put it as training does."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +38,14 @@ class Ask:
 
     def __post_init__(self) -> None:
         """Raise InputError naming a value that cannot be asked with."""
-        if self.moment is not None and not self.moment > 0:
+        if self.moment is not None and not 0 < self.moment < math.inf:
             raise InputError(f"{self.video}: moment {self.moment:g} s, should be after the video's first picture (> 0)")
         if self.options and not FEWEST_OPTIONS <= len(self.options) <= MOST_OPTIONS:
             raise InputError(
                 f"{self.video}: {len(self.options)} options, should be {FEWEST_OPTIONS} to {MOST_OPTIONS}, as models "
                 f"are trained and read with the letters {LETTERS[0]} to {LETTERS[-1]}"
             )
-        if not 0 <= self.temperature < float("inf"):
+        if not 0 <= self.temperature < math.inf:
             raise InputError(f"{self.video}: temperature {self.temperature:g}, should be 0 or more")
         if self.max_new_tokens < 1:
             raise InputError(f"{self.video}: max_new_tokens {self.max_new_tokens}, should be 1 or more")

@@ -25,7 +25,9 @@ class EndpointPredictor:
     def __init__(self, endpoint: Endpoint, vision: Vision, prompts: Prompts, parts: FirstParts) -> None:
         self._endpoint = endpoint
         self._key = endpoint.key()
-        self._client = openai.OpenAI(base_url=endpoint.url, api_key=self._key, timeout=endpoint.timeout_s)
+        self._client = openai.OpenAI(
+            base_url=endpoint.url, api_key=self._key, timeout=endpoint.timeout_s, max_retries=0
+        )
         self._vision = vision
         self._prompts = prompts
         self._parts = parts

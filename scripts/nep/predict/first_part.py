@@ -1,7 +1,8 @@
 """What a model sees of a video: the part before a moment, as the split stage cuts it, and its sampled frames."""
 
+import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,11 @@ RECIPE = Recipe(crf=18, preset="veryfast")
 LIMIT_S = 300.0
 
 
+def default_cache() -> Path:
+    """Folder of first parts: `nep/first_parts` in the user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nep" / "first_parts"
+
+
 class UnusableVideoError(InputError):
     """A video that no model can be asked about at this moment; the message says why. Others may be."""
 
@@ -34,16 +40,20 @@ class UnusableVideoError(InputError):
 class FirstParts:
     """First parts of videos in `folder`, by the content of the file, the moment and the code that cuts.
 
-    Each is cut once; it is in no other process's way, and may be deleted at any time.
+    Each is cut once; it is in no other process's way, and may be deleted at any time. The last clip that was read is
+    kept in `last`, by all that decides it: models and samples that are asked the same share it.
     """
 
     folder: Path
+    last: dict[str, Clip] = field(default_factory=dict, compare=False, repr=False)
 
     def file(self, video: Path, moment: float | None) -> Path:
         """MP4 of what is shown before `moment` seconds, of all for None. Raises UnusableVideoError."""
         if not video.is_file():
             raise UnusableVideoError(f"{video}: no such file")
-        identity = sha256_of_json({"video": sha256_of_file(video), "moment": moment, "cut": _cutting()})
+        state = video.stat()
+        digest = _digest(video.resolve(), state.st_size, state.st_mtime_ns)
+        identity = sha256_of_json({"video": digest, "moment": moment, "cut": _cutting()})
         part = self.folder / segment_path("first", identity)
         if not part.is_file():
             self._cut(identity, video, moment)
@@ -75,9 +85,20 @@ def first_part(video: Path, moment: float | None, vision: Vision, resizing: Resi
     Raises UnusableVideoError.
     """
     try:
-        return decode_clip(parts.file(video, moment), vision, resizing)
+        part = parts.file(video, moment)
+        key = sha256_of_json({"part": part.name, "vision": vision.model_dump(), "resizing": resizing.recipe})
+        clip = parts.last.get(key) or decode_clip(part, vision, resizing)
     except Rejection as rejection:
         raise UnusableVideoError(f"{video}: {rejection.reason} ({rejection.detail})") from None
+    parts.last.clear()
+    parts.last[key] = clip
+    return clip
+
+
+@cache
+def _digest(video: Path, size: int, changed: int) -> str:
+    """Hash of a file's bytes, once for each size and time of change."""
+    return sha256_of_file(video)
 
 
 @cache

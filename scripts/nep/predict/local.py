@@ -14,6 +14,7 @@ from nep.config.vision import Vision
 from nep.data.prompts import Prompts
 from nep.model.chat import ChatModel
 from nep.model.clip import Clip
+from nep.model.quantized import Quantization
 from nep.predict.ask import Ask, messages_of
 from nep.predict.first_part import FirstParts, first_part
 from nep.predict.predictor import Pieces, Stream
@@ -29,9 +30,16 @@ class LocalPredictor:
     """
 
     def __init__(
-        self, folder: Path, vision: Vision, prompts: Prompts, parts: FirstParts, device: str, dtype: torch.dtype
+        self,
+        folder: Path,
+        vision: Vision,
+        prompts: Prompts,
+        parts: FirstParts,
+        device: torch.device,
+        dtype: torch.dtype,
+        quantize: Quantization | None = None,
     ) -> None:
-        self._chat = ChatModel(folder, vision, torch.device(device), dtype)
+        self._chat = ChatModel(folder, vision, device, dtype, quantize=quantize)
         self._vision = vision
         self._prompts = prompts
         self._parts = parts

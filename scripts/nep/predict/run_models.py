@@ -12,7 +12,7 @@ from nep.data.prompts import Variant
 from nep.errors import InputError, did_you_mean
 from nep.files import read_json
 from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
-from nep.model.vision_cache import METADATA_KEY
+from nep.rows.clip import METADATA_KEY
 
 STAGE_TITLES = {"sft": "SFT", "grpo": "GRPO"}
 

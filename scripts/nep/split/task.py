@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nep.files import sha256_of_file
+from nep.layout.segments import segment_path
 from nep.rows.cut import Cut, LostVideo, Segment
 from nep.rows.quarantine import Reason, Rejection
 from nep.split.audio import add_audio
@@ -40,11 +41,6 @@ class SplitTask:
     recipe: Recipe
     limit_s: float
     first_alone: bool = False
-
-
-def segment_path(part: str, identity: str) -> str:
-    """Where a part ("first" or "second") of a video lies, relative to the run's folder."""
-    return f"segments/{part}/{identity}.mp4"
 
 
 def split_video(task: SplitTask) -> Cut | LostVideo:

@@ -214,13 +214,22 @@ def test_what_cannot_be_said_in_a_consumers_words_is_an_error(
     assert not (job.run / job.folder).exists()
 
 
-@pytest.mark.parametrize("change", [{"ratio": "sequence"}, {"refill_rounds": 2}, {"rewards": {"similarity": 1.0}}])
+@pytest.mark.parametrize(
+    "change", [{"ratio": "sequence"}, {"refill_rounds": 2}, {"rewards": {"similarity": 1.0}}, {"order": "by_hops"}]
+)
 def test_another_algorithm_or_reward_is_refused_and_not_lost(change: dict[str, Any], make_job: Make) -> None:
     experiment = make_job("swift").experiment
     changed = experiment.model_copy(update={"grpo": experiment.grpo.model_copy(update=change)})
     job = make_job("swift", experiment=changed)
-    with pytest.raises(InputError, match=r"grpo: (ratio|refill_rounds|rewards\.similarity) cannot be exported"):
+    with pytest.raises(InputError, match=r"grpo: (ratio|refill_rounds|rewards\.similarity|order) cannot be exported"):
         job.grpo_rows()
+
+
+def test_a_warm_up_is_refused_and_not_lost(make_job: Make) -> None:
+    experiment = make_job("llamafactory").experiment
+    changed = experiment.model_copy(update={"sft": experiment.sft.model_copy(update={"text_only_epochs": 1})})
+    with pytest.raises(InputError, match=r"\.sft: text_only_epochs cannot be exported"):
+        export(make_job("llamafactory", experiment=changed))
 
 
 def test_questions_with_another_instruction_are_not_asked_twice(make_job: Make, tmp_path: Path) -> None:
