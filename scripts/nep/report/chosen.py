@@ -1,6 +1,6 @@
 """What the configuration's `report.tables` and `report.curves` ask for: chosen models laid out as a paper has them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 
 from nep.benchmarks.shown import shown
@@ -19,11 +19,10 @@ TICK_DISTANCE = 34
 
 @dataclass(frozen=True)
 class ChosenColumn:
-    """A column: its two lines, and what was published for models of this size, by short name; None for nothing."""
+    """A column: a benchmark or a kind of question, and the number of questions."""
 
     title: str
     count: int
-    published: str | None
 
 
 @dataclass(frozen=True)
@@ -111,23 +110,41 @@ def _table(run: Run, table: ChosenTable, leading: list[ResultTable]) -> LaidOutT
         )
         for name, model in models.items()
     ]
-    columns = []
-    for place, (one, split) in enumerate(places):
-        has_published = any(row.cells[place][1] is not None for row in rows)
-        source = reference_table(run.config, one.task) if has_published else None
-        title = shown(one.task).title if table.columns == "benchmarks" else split_name(split)
-        columns.append(ChosenColumn(title, one.counts[one.splits.index(split)], source.short if source else None))
-    sources = dict.fromkeys(
+    columns = [
+        ChosenColumn(
+            shown(one.task).title if table.columns == "benchmarks" else split_name(split),
+            one.counts[one.splits.index(split)],
+        )
+        for one, split in places
+    ]
+    published = (reference_table(run.config, one.task) for one in shown_tables)
+    sources = [
         f"{shown(one.task).title}: {source.source}, {source.model}"
-        for (one, _), column in zip(places, columns, strict=True)
-        if column.published and (source := reference_table(run.config, one.task))
-    )
-    return LaidOutTable(table.title, shown_tables[0].variant, columns, rows, list(sources))
+        for one, source in zip(shown_tables, published, strict=True)
+        if source
+    ]
+    return LaidOutTable(table.title, shown_tables[0].variant, columns, _with_best(rows), sources)
 
 
 def _cell(table: ResultTable, model: ModelName, split: str) -> Cell | None:
     place = table.splits.index(split)
     return next((row.cells[place] for row in table.rows if (row.experiment, row.stage) == model), None)
+
+
+def _with_best(rows: list[ChosenRow]) -> list[ChosenRow]:
+    """The rows with the best of each column marked, among these rows."""
+    columns = zip(*([cell and round(cell.score.accuracy, 1) for cell, _ in row.cells] for row in rows), strict=True)
+    best = [max((value for value in column if value is not None), default=None) for column in columns]
+    return [
+        replace(
+            row,
+            cells=[
+                (cell and replace(cell, best=round(cell.score.accuracy, 1) == highest), figure)
+                for (cell, figure), highest in zip(row.cells, best, strict=True)
+            ],
+        )
+        for row in rows
+    ]
 
 
 def _panel(run: Run, curve: SampleCurve, table: ResultTable) -> SamplePanel | None:

@@ -2,8 +2,10 @@
 
 Questions come in clusters (those about one video), and each seed's model answers all of them. A statement about the
 recipe has to hold for other videos and for other seeds: both are random effects of a crossed design. The variance of
-the mean is that of its analysis of variance (Searle, Casella and McCulloch, Variance Components, 1992), the degrees of
-freedom are Satterthwaite's (1946).
+the mean is the sum of the mean squares of both over the number of answers (Searle, Casella and McCulloch, Variance
+Components, 1992), the degrees of freedom are Satterthwaite's (1946). The exact variance is less by the mean square of
+the interaction. With three seeds taking it off found a difference between equal recipes in up to 10 of 100 cases in
+the place of 5, without it in 1 to 7: it stays.
 """
 
 from collections.abc import Sequence
@@ -42,25 +44,19 @@ class MeanVariance:
 def mean_variance(values: NDArray[np.floating], clusters: Sequence[str]) -> MeanVariance:
     """The mean of `values` (seeds × questions) as an estimate for other seeds and other clusters of questions.
 
-    Its variance is that between the clusters' means over seeds, and what the seeds' means differ by beyond what their
-    disagreement about single clusters explains. With one seed it is that between clusters alone, and other seeds are
-    not covered. Raises ValueError without two clusters, or where `clusters` does not name each question's.
+    Its variance is that of the clusters' means over seeds and that of the seeds' means over questions. With one seed it
+    is that between clusters alone, and other seeds are not covered. Raises ValueError without two clusters, or where `clusters` does not name each question's.
     """
     seeds, questions = values.shape
     names, place = np.unique(np.asarray(clusters), return_inverse=True)
     if len(clusters) != questions or len(names) < 2:
         raise ValueError(f"need a cluster of each of {questions} questions, and two clusters; found {len(names)}")
     sizes = np.bincount(place)
-    sums = np.stack([np.bincount(place, row) for row in values])
     mean = float(values.mean())
+    sums = np.bincount(place, values.mean(axis=0))
     scale = len(names) / (len(names) - 1) / questions**2
-    of_clusters = scale * float(((sums.mean(axis=0) - mean * sizes) ** 2).sum())
-    of_seeds = 0.0
-    if seeds > 1:
-        means = values.mean(axis=1)
-        rest = sums - sums.mean(axis=0) - np.outer(means - mean, sizes)
-        of_both = scale * float((rest**2).sum()) / (seeds * (seeds - 1))
-        of_seeds = max(0.0, float(means.var(ddof=1)) / seeds - of_both)
+    of_clusters = scale * float(((sums - mean * sizes) ** 2).sum())
+    of_seeds = float(values.mean(axis=1).var(ddof=1)) / seeds if seeds > 1 else 0.0
     variance = of_clusters + of_seeds
     freedom = of_clusters**2 / (len(names) - 1) + (of_seeds**2 / (seeds - 1) if of_seeds else 0.0)
     # Without any variance the clusters' degrees of freedom remain.
