@@ -88,6 +88,15 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
         ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),
+        ("experiments.nep.seeds", [], "experiments.nep.seeds: List should have at least 1 item"),
+        ("experiments.nep.seeds", [0, -1], "experiments.nep.seeds.1: Input should be greater than or equal to 0"),
+        ("experiments.nep.seeds", [1, 2, 1], "a seed stands twice; name each once"),
+        (
+            "report.tables",
+            {"a": {"title": "A", "models": {"SFT": "nep-stf"}}},
+            "report.tables.a.models: no model 'nep-stf'",
+        ),
+        ("report.curves", {"a": {"title": "A", "models": ["nep-grpo"]}}, "'nep-grpo' is no model of SFT"),
         ("run", "../demo", "run: String should match pattern"),
         ("sft.freeze", ["towr"], "sft.freeze.0: Input should be 'vision_tower'"),
     ],
@@ -116,6 +125,17 @@ def test_experiments_change_the_blocks_of_their_stages() -> None:
     assert config.experiments["a"].grpo is None
     assert config.experiments["b"].sft == config.sft
     assert (config.experiments["b"].grpo.completions, config.experiments["b"].grpo.kl_coef) == (4, 0)
+
+
+def test_an_experiment_is_trained_once_or_with_each_of_its_seeds() -> None:
+    values = {**MINIMAL, "seed": 5, "experiments": {"a": {"sft": {}}, "b": {"sft": {}, "grpo": {}, "seeds": [7, 0]}}}
+    config = load_config(values)
+    assert {name: config.seed_of(name) for name in config.trainings} == {"a": 5, "b@7": 7, "b@0": 0}
+    assert config.trained_models == ["a-sft", "b@7-sft", "b@7-grpo", "b@0-sft", "b@0-grpo"]
+    assert config.trainings["b@7"] is config.experiments["b"]
+    # An experiment cannot have the name of another's training.
+    with pytest.raises(InputError, match=r"experiments\.b@7"):
+        load_config({**MINIMAL, "experiments": {"b@7": {"sft": {}}}})
 
 
 @pytest.mark.parametrize("block", [Source(kind="folder", path="x"), Sft(), Grpo(), Experiment(sft=Sft())])

@@ -45,7 +45,8 @@ def mean_variance(values: NDArray[np.floating], clusters: Sequence[str]) -> Mean
     """The mean of `values` (seeds × questions) as an estimate for other seeds and other clusters of questions.
 
     Its variance is that of the clusters' means over seeds and that of the seeds' means over questions. With one seed it
-    is that between clusters alone, and other seeds are not covered. Raises ValueError without two clusters, or where `clusters` does not name each question's.
+    is that between clusters alone, and other seeds are not covered. Raises ValueError without two clusters, or where
+    `clusters` does not name each question's.
     """
     seeds, questions = values.shape
     names, place = np.unique(np.asarray(clusters), return_inverse=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,9 @@ def test_what_a_training_takes_is_selected_and_nothing_else(stage: str, tmp_path
         parts = list(select_grpo(file, recipe, 3, 4).values())
     assert [len(part) for part in parts] == [5, 3]
     assert found == {row.video_id for part in parts for row in part}
+    # A training with a seed of its own draws with that one.
+    assert found == {row.video_id for _, row in replace(selection, seed=4).rows(tmp_path, seed=0)}
+    assert found != {row.video_id for _, row in replace(selection, seed=5).rows(tmp_path, seed=4)}
     with pytest.raises(InputError, match=rf"{stage}\.datasets: no data set 'other'"):
         list(Selection("", stage, {"other": None}, False, 0).rows(tmp_path, seed=4))
 
