@@ -48,5 +48,6 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
     counts = [planned[rule] for rule in ("encode_shard", "train_sft", "train_grpo", "evaluate_model", "make_report")]
     assert counts == [2, 2, 2, 5, 1]
     folder = "results/small/nep@8"
-    assert f"--model {folder}/sft/model --model-manifest {folder}/sft/manifest.json" in " ".join(outcome.text.split())
+    commands = " ".join(outcome.text.replace("\\", " ").split())
+    assert f"--model {folder}/sft/model --model-manifest {folder}/sft/manifest.json" in commands
     assert outcome.text.count("--experiment nep@8") == 2
