@@ -2,7 +2,7 @@
 
     PYTHONPATH=scripts .venv/bin/python benchmarks/study.py
 
-reads the finished run of config/study.yaml, writes `benchmarks/results/study.json` and `study.svg`, and prints the
+reads the finished run of config/recipes/study.yaml, writes `benchmarks/results/study.json` and `study.svg`, and prints the
 tables for docs/experiments.md; `--show` prints the recorded ones again. In each of the report's tables the first row is
 what the others are compared with, by question and seed; Holm's correction is over the rows of a table. Rollouts are the
 completions that GRPO sampled, those for replaced groups and of shuffled frames included.
@@ -31,7 +31,7 @@ from nep.stats.accuracy import OVERALL
 from nep.stats.paired import Paired
 from plots import MET, MISSED, TARGET, new_figure, save
 
-FILES = ["config/config.yaml", "config/study.yaml"]
+FILES = ["config/config.yaml", "config/recipes/study.yaml"]
 NAME = "study"
 HEADS = ("recipe", "mean", "95 % interval", "seeds", "against the first", "p, Holm", "samples or rollouts", "CPU-s", "")
 SAME = "no difference shown"
