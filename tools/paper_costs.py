@@ -7,7 +7,8 @@ Each file is planned alone, in a folder of its own, with the Slurm profile; all 
 """
 
 import argparse
-import multiprocessing
+import contextlib
+import json
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from tempfile import TemporaryDirectory
 
 import yaml
 from snakemake.utils import update_config
-from support.qwen_7b import config as config_7b
+from support.qwen_7b import SIZES, TOWER
+from transformers import Qwen2_5_VLConfig
 
 from nep.config.whole import load_config
 from nep.files import write_json, write_text
@@ -30,7 +32,7 @@ PUBLISHED = "config/v1_33k.yaml"
 PAPER = tuple(f"config/paper/{name}.yaml" for name in ("table1", "table2", "table3", "table4", "scaling"))
 SMALL = "config/paper/with/base_3b.yaml"
 # As Qwen2.5-VL-3B-Instruct was released, where it differs from the 7B model.
-TEXT_3B = {
+SIZES_3B = {
     "vocab_size": 151_936,
     "hidden_size": 2048,
     "num_hidden_layers": 36,
@@ -38,6 +40,7 @@ TEXT_3B = {
     "num_key_value_heads": 2,
     "intermediate_size": 11_008,
 }
+FEW_SHARDS = {"split": {"shards": 1}, "encode": {"shards": 1}}
 VIDEOS, QUESTIONS = 33_206, 1056
 GPUS, HOUR_S = 8, 3600
 RULES = ("encode_shard", "train_sft", "train_grpo", "evaluate_model")
@@ -59,8 +62,8 @@ def main() -> None:
 
 def planned(files: Sequence[str]) -> dict[str, tuple[int, float]]:
     """Rule → jobs and GPU-hours of a run of these configuration files, laid over one another."""
-    with TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_planned, (list(files), Path(folder)))
+    with TemporaryDirectory() as folder, contextlib.chdir(folder):
+        return _planned(files, Path(folder))
 
 
 def row(name: str, size: str, jobs: dict[str, tuple[int, float]]) -> str:
@@ -71,20 +74,22 @@ def row(name: str, size: str, jobs: dict[str, tuple[int, float]]) -> str:
     return f"| {' | '.join([*cells, f'{sum(hours):.0f}', f'{sum(hours) / GPUS:.1f}'])} |"
 
 
-def _planned(files: list[str], folder: Path) -> dict[str, tuple[int, float]]:
+def _planned(files: Sequence[str], folder: Path) -> dict[str, tuple[int, float]]:
     for part in ("Snakefile", "rules", "scripts", "config", "profiles", "envs"):
         (folder / part).symlink_to(ROOT / part)
-    os.chdir(folder)
     values: dict = {}
     for file in files:
         update_config(values, yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+    # Into how many jobs clips are dealt changes no estimate of GPUs, and much of the time that a plan takes.
+    update_config(values, FEW_SHARDS)
     config = load_config(values)
     run = Path("results") / config.run
     write_json(run / "download/videos.json", {"count": VIDEOS, "bytes": 0})
     write_json(run / "convert/manifest.json", {"files": {"futurebench.jsonl": {"rows": QUESTIONS}}})
     _write_model(run / "models/base", small=SMALL in files)
     command = ["--profile", "profiles/slurm", "plan", "--software-deployment-method", "env-modules"]
-    dry = dry_run([*command, "--configfile", *files], {"all"})
+    few = [f"{block}={json.dumps(keys)}" for block, keys in FEW_SHARDS.items()]
+    dry = dry_run([*command, "--configfile", *files, "--config", *few], {"all"})
     plan = plan_run(dry, config, run)
     rows = [rule for stage in plan.stages for rule in stage.rules if rule.rule in RULES and rule.to_run]
     if unknown := [rule.rule for rule in rows if rule.cost.gpu_seconds is None]:
@@ -94,13 +99,10 @@ def _planned(files: list[str], folder: Path) -> dict[str, tuple[int, float]]:
 
 def _write_model(folder: Path, small: bool) -> None:
     """A base model's config, with which its cost is known."""
-    config = config_7b()
-    if small:
-        for key, value in TEXT_3B.items():
-            setattr(config.text_config, key, value)
-        config.vision_config.out_hidden_size = TEXT_3B["hidden_size"]
-        config.tie_word_embeddings = config.text_config.tie_word_embeddings = True
-    config.save_pretrained(folder)
+    sizes, tower = (
+        (SIZES | SIZES_3B, {**TOWER, "out_hidden_size": SIZES_3B["hidden_size"]}) if small else (SIZES, TOWER)
+    )
+    Qwen2_5_VLConfig(text_config=sizes, vision_config=tower, tie_word_embeddings=small).save_pretrained(folder)
 
 
 if __name__ == "__main__":
