@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from nep.annotate.steps import prompt_file, steps_of
+from nep.config.frame_folders import FrameFolders
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.download.place import folder_state
@@ -11,6 +12,7 @@ from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
+from nep.layout.exports import EXPORTED_STAGES
 from nep.layout.models import (
     BASE,
     TRAINING_STAGES,
@@ -111,6 +113,7 @@ def selection(name, stage, training):
     """One of them: a `Selection` of nep.encode.selected."""
     block, (_, seed) = getattr(CONFIG.trainings[training], stage), experiment_and_seed(training)
     keys = block.model_dump(include={"datasets", "balance_sources", "validation_samples"})
+    keys["second_parts"] = stage == "grpo" and block.shows_second_parts
     own_seed = {} if seed is None else {"seed": seed}
     return json.dumps({"name": name, "stage": stage, **keys, **own_seed}, sort_keys=True)
 
@@ -118,10 +121,6 @@ def selection(name, stage, training):
 def reward_files(grpo):
     """The user's own reward functions: files that a training waits for, and runs again with when they change."""
     return [path for path in grpo.reward_modules if Path(path).is_file()]
-
-
-# What other programs can train of an experiment.
-EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 
 
 def exported_stages(consumer, experiment):
@@ -163,8 +162,9 @@ def source_files():
 
 
 def plain_videos():
-    """Hash of the names, sizes and times of plain videos: a param, so that another file lists and links them anew."""
-    if CONFIG.source.kind != "videos" or CONFIG.source.path == f"{RUN}/plain":
+    """Hash of the names, sizes and times of plain videos, and of images that videos are made of: a param, so that another
+    file lists and links them anew."""
+    if not (CONFIG.source.kind == "videos" or CONFIG.source.frame_folders) or CONFIG.source.path == f"{RUN}/plain":
         return ""
     return folder_state(Path(CONFIG.source.path))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from nep.config.training import Training
-from nep.data.selection import dataset_files, select_grpo, select_sft, select_sft_validation
+from nep.data.selection import dataset_files, second_part, select_grpo, select_sft, select_sft_validation
 from nep.rows.dataset import DatasetRow
 
 
@@ -15,6 +15,7 @@ from nep.rows.dataset import DatasetRow
 class Selection:
     """What decides which rows the training `name` of a stage takes: keys of its block, and the seed.
 
+    `second_parts`: whether it also shows the second parts of its videos, to measure what they add to a question.
     `seed`: the training's own, None where it draws with the run's.
     """
 
@@ -23,6 +24,7 @@ class Selection:
     datasets: dict[str, int | None]
     balance_sources: bool
     validation_samples: int
+    second_parts: bool = False
     seed: int | None = None
 
     def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, DatasetRow]]:
@@ -37,7 +39,8 @@ class Selection:
             else:
                 parts = select_grpo(file, training, self.validation_samples, seed)
                 taken, held_out = parts["train"], parts["validation"]
-            yield from ((path, row) for row in (*taken, *held_out))
+            measured = [second_part(row) for row in taken if row.view == "first"] if self.second_parts else []
+            yield from ((path, row) for row in (*taken, *held_out, *measured))
 
 
 def read_selections(text: str) -> Sequence[Selection]:

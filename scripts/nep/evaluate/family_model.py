@@ -8,18 +8,12 @@ import torch
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
-from PIL.Image import Image
-from transformers import AutoModelForImageTextToText
-from transformers.video_utils import VideoMetadata
 
 from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.evaluate.requests import messages_of, settings_of
-from nep.model.clip import Clip
-from nep.model.family import load_processor, resizing_of
-from nep.model.plain_text import PlainText
-from nep.model.resizing import WithinBudget
-from nep.model.samples import end_tokens
+from nep.model.chat import ChatModel
+from nep.model.quantized import Quantization
 
 
 class FamilyModel(lmms):
@@ -39,22 +33,19 @@ class FamilyModel(lmms):
         batch_size: int = 1,
         dtype: str = "bfloat16",
         attn_implementation: str = "sdpa",
+        quantize: Quantization | None = None,
     ) -> None:
         super().__init__()
         self.accelerator = Accelerator(cpu=device == "cpu")
         self.device = self.accelerator.device if self.accelerator.num_processes > 1 else torch.device(device)
-        self.processor = load_processor(Path(pretrained))
-        model = AutoModelForImageTextToText.from_pretrained(
-            pretrained, dtype=getattr(torch, dtype), attn_implementation=attn_implementation, local_files_only=True
-        )
-        self.model = model.eval().to(self.device)
-        self._plain = PlainText(self.processor.tokenizer)
-        self.batch_size = int(batch_size)
         self._vision = Vision(sampling=sampling, frames=frames, fps=fps, min_pixels=min_pixels, max_pixels=max_pixels)
-        self._resizing = resizing_of(self.processor)
-        self._ends = sorted(end_tokens(model, self.processor))
+        self._chat = ChatModel(
+            Path(pretrained), self._vision, self.device, getattr(torch, dtype), attn_implementation, quantize
+        )
+        self.processor = self._chat.processor
+        self.model = self._chat.model
+        self.batch_size = int(batch_size)
 
-    @torch.no_grad()
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One completion for each request, `batch_size` at a time."""
         starts = range(0, len(requests), self.batch_size)
@@ -69,64 +60,12 @@ class FamilyModel(lmms):
         raise NotImplementedError
 
     def _complete(self, requests: Sequence[Instance]) -> list[str]:
-        inputs = self._inputs([messages_of(request, self.task_dict) for request in requests]).to(
-            self.device, self.model.dtype
-        )
-        made = self.model.generate(
-            **inputs,
-            do_sample=False,
-            max_new_tokens=settings_of(requests[0])["max_new_tokens"],
-            eos_token_id=self._ends,
-            pad_token_id=self.processor.tokenizer.pad_token_id,
-        )
-        completions = made[:, inputs["input_ids"].shape[1] :]
-        return self.processor.batch_decode(completions, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        inputs = self._inputs([messages_of(request, self.task_dict) for request in requests])
+        return self._chat.texts(self._chat.generate(inputs, settings_of(requests[0])["max_new_tokens"]))
 
     def _inputs(self, conversations: Sequence[list[dict[str, Any]]]) -> Any:
-        texts = [
-            self.processor.apply_chat_template(
-                [
-                    {**turn, "content": [self._for_the_template(part) for part in turn["content"]]}
-                    for turn in conversation
-                ],
-                tokenize=False,
-                add_generation_prompt=True,
-            )
-            for conversation in conversations
-        ]
         parts = [part for conversation in conversations for turn in conversation for part in turn["content"]]
-        images: list[Image] = [part["url"] for part in parts if part["type"] == "image"]
-        clips = [
-            decode_clip(Path(part["url"]), self._vision, self._resizing) for part in parts if part["type"] == "video"
-        ]
-        videos = {"videos": [torch.from_numpy(clip.frames).permute(0, 3, 1, 2) for clip in clips]} if clips else {}
-        return self.processor(
-            text=texts,
-            **videos,
-            **({"images": images} if images else {}),
-            text_kwargs={"padding": True, "padding_side": "left", "return_tensors": "pt"},
-            images_kwargs={"return_tensors": "pt", **self._image_budget()},
-            videos_kwargs={
-                "do_resize": False,
-                "do_sample_frames": False,
-                "return_tensors": "pt",
-                "video_metadata": [_metadata(clip) for clip in clips],
-            },
-        )
-
-    def _image_budget(self) -> dict[str, int]:
-        if not isinstance(self._resizing, WithinBudget):
-            return {}
-        return {"min_pixels": self._vision.min_pixels, "max_pixels": self._vision.max_pixels}
-
-    def _for_the_template(self, part: dict[str, Any]) -> dict[str, Any]:
-        return {**part, "text": self._plain(part["text"])[0]} if part["type"] == "text" else {"type": part["type"]}
-
-
-def _metadata(clip: Clip) -> VideoMetadata:
-    return VideoMetadata(
-        total_num_frames=clip.total,
-        fps=clip.source_fps,
-        duration=clip.total / clip.source_fps,
-        frames_indices=list(clip.indices),
-    )
+        images = [part["url"] for part in parts if part["type"] == "image"]
+        videos = [Path(part["url"]) for part in parts if part["type"] == "video"]
+        clips = [decode_clip(path, self._vision, self._chat.resizing) for path in videos]
+        return self._chat.inputs(conversations, clips, images)
