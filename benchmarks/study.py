@@ -2,10 +2,11 @@
 
     PYTHONPATH=scripts .venv/bin/python benchmarks/study.py
 
-reads the finished run of config/recipes/study.yaml, writes `benchmarks/results/study.json` and `study.svg`, and prints the
-tables for docs/experiments.md; `--show` prints the recorded ones again. In each of the report's tables the first row is
-what the others are compared with, by question and seed; Holm's correction is over the rows of a table. Rollouts are the
-completions that GRPO sampled, those for replaced groups and of shuffled frames included.
+reads the finished run of config/recipes/study.yaml, writes `benchmarks/results/study.json` and `study.svg`, and prints
+the tables for docs/experiments.md; `--show` prints the recorded ones again. In each of the report's tables the first
+row is what the others are compared with, by question and seed; Holm's correction is over the rows of a table. Rollouts
+are the completions that GRPO sampled, those for replaced groups, for a choice of questions, and of shuffled frames
+included.
 """
 
 import argparse
@@ -132,7 +133,9 @@ def _sampled(run: Run, model: ModelName) -> float:
     grpo = experiment.grpo
     each = grpo.completions + (grpo.completions // 2 if grpo.shuffled_bonus else 0)
     replaced = [sum(row.get("refilled_groups", 0) for row in log.metrics) for log in logs]
-    return mean(grpo.steps * grpo.prompts_per_step + number for number in replaced) * each
+    manifests = [read_json(run.root / log.experiment / log.stage / "manifest.json") for log in logs]
+    before = mean(manifest.get("samples_to_choose", 0) for manifest in manifests)
+    return mean(grpo.steps * grpo.prompts_per_step + number for number in replaced) * each + before
 
 
 def _cpu_seconds(run: Run, model: ModelName) -> float:
@@ -230,6 +233,8 @@ def _draw_curve(axes: Axes, curve: dict[str, Any]) -> None:
     ]
     axes.errorbar([point["samples"] for point in points], accuracies, yerr=ends, marker="o", color=MET, capsize=2)
     axes.set_xscale("log")
+    axes.set_xticks([point["samples"] for point in points], [f"{point['samples']:,}" for point in points])
+    axes.minorticks_off()
     axes.set_title(curve["title"])
     axes.set_xlabel("samples")
     axes.set_ylabel("right answers, %")
