@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from snakemake.utils import update_config
 from support.entry_points import run_tool
 
 from nep.config.base import load_block
@@ -15,6 +16,7 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.source import Source
 from nep.config.whole import Config, load_config
+from nep.data.catalog import check_datasets
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint, local_imports, syntax_of
 
@@ -143,6 +145,18 @@ def test_an_experiment_is_trained_once_or_with_each_of_its_seeds() -> None:
     # An experiment cannot have the name of another's training.
     with pytest.raises(InputError, match=r"experiments\.b@7"):
         load_config({**MINIMAL, "experiments": {"b@7": {"sft": {}}}})
+
+
+def test_every_recipe_of_the_study_has_three_seeds_and_is_compared() -> None:
+    values: dict = {}
+    for file in ("config.yaml", "recipes/study.yaml"):
+        update_config(values, yaml.safe_load((CONFIG_DIR / file).read_text(encoding="utf-8")))
+    config = load_config(values)
+    check_datasets(config)
+    assert {tuple(experiment.seeds) for experiment in config.experiments.values()} == {(0, 1, 2)}
+    shown = {name for names in config.report.named_models.values() for name in names}
+    last = {f"{name}-{'grpo' if body.grpo else 'sft'}" for name, body in config.experiments.items()}
+    assert last <= shown
 
 
 @pytest.mark.parametrize("block", [Source(kind="folder", path="x"), Sft(), Grpo(), Experiment(sft=Sft())])
