@@ -102,10 +102,7 @@ def trainings():
 
 def selections(by_training):
     """What decides which rows trainings take, as JSON: of each training; or each choice once, whoever makes it."""
-    chosen = {
-        selection(model_name(name, stage) if by_training else "", stage, name)
-        for name, stage in trainings()
-    }
+    chosen = {selection(model_name(name, stage) if by_training else "", stage, name) for name, stage in trainings()}
     return f"[{', '.join(sorted(chosen))}]"
 
 
@@ -130,9 +127,7 @@ def exported_stages(consumer, experiment):
 
 def exports_for(consumer):
     """The exports of all experiments that the consumer can train."""
-    return [
-        f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.trainings if exported_stages(consumer, name)
-    ]
+    return [f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.trainings if exported_stages(consumer, name)]
 
 
 def planned_targets():
