@@ -33,7 +33,7 @@ demo: setup ## run the whole workflow with CONFIG, print the result table and th
 # Trainings that recipes share are made once, by way of a store of its own.
 study: setup-tests ## train and compare the recipes of config/recipes/study.yaml (hours; goes on where it was stopped)
 	@mkdir -p results/study-store
-	@NEP_STORE="$(CURDIR)/results/study-store" $(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile config/config.yaml config/recipes/study.yaml
+	@NEP_STORE="$(CURDIR)/results/study-store" $(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --keep-going --cores $(CORES) --configfile config/config.yaml config/recipes/study.yaml
 	PYTHONPATH=scripts $(BIN)/python benchmarks/study.py
 
 watch: setup ## show how the run RUN, or the newest one, stands, until it has ended
