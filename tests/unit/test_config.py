@@ -31,7 +31,7 @@ MINIMAL = {
 }
 # They read the whole configuration. What is run by hand is no stage.
 WHOLE = ("make_report.py",)
-NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py"}
+NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py", "predict.py"}
 BLOCK_DECIDES = {
     "report": "",
     "split": "split_shard.py merge_split.py",
