@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
+from nep.evaluate.family_model import FamilyModel
 from nep.evaluate.frame_counts import sampled_frames
 from nep.evaluate.ledger import PROGRESS, Answer, Ledger
 from nep.evaluate.requests import batches, first_video, key_of, messages_of
@@ -22,7 +23,7 @@ from nep.workflow.bf16 import say_what_bf16_costs
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
-FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_model.FamilyModel")
+FAMILY_MODEL = ModelManifest("nep_family", chat_class_path=f"{FamilyModel.__module__}.{FamilyModel.__name__}")
 _ERROR_LENGTH = 500
 
 
