@@ -9,7 +9,8 @@ rule make_report:
         trained=[below_run(model_manifest(model)) for model in checkpoints_to_evaluate()],
         rejected=f"{RUN}/records/rejected.jsonl",
         split=f"{RUN}/split/manifest.jsonl",
-        cache=f"{RUN}/encode/index.jsonl",
+        # Without a training nothing is encoded.
+        cache=f"{RUN}/encode/index.jsonl" if CONFIG.trained_models else [],
         shown=[f"scripts/nep/benchmarks/{task}.yaml" for task in CONFIG.evaluate.tasks],
         layout=[f"scripts/nep/report/{name}" for name in ("report.html", "parts.html", "style.css", "page.js")],
     output:

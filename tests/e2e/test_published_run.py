@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from huggingface_hub import HfApi
 from support.workflow import Workplace
 from support.writable_hub import WRITER, Account, WritableHub
@@ -17,6 +19,7 @@ from nep.publish.stage import Order, publish
 pytestmark = pytest.mark.e2e
 
 READ = ("records/records.jsonl", "models/base.manifest.json")
+SCORES = "results/alone/evaluate/base/scores.json"
 LOAD = """
 import json
 from datasets import get_dataset_config_names, load_dataset
@@ -55,7 +58,18 @@ def test_a_published_run_is_loaded_and_continued_by_its_name(
         )
         outcome = workplace.run(again, *(f"results/again/{name}" for name in READ))
         plan = workplace.run(again, "results/again/nep/sft/manifest.json", "--dry-run")
+        alone = workplace.configure(
+            "small",
+            run="alone",
+            source={**records["benchmark"]["configuration"]["source"], "path": None},
+            model={**records["model-nep-grpo"]["configuration"]["model"], "path": None},
+            evaluate={"variants": ["reason"], "controls": []},
+        )
+        alone.write_text(yaml.safe_dump(yaml.safe_load(alone.read_text()) | {"experiments": {}}))
+        evaluated = workplace.run(alone, SCORES)
     assert outcome.status == 0, outcome.text
+    assert evaluated.status == 0, evaluated.text
+    assert scores(workplace.root / SCORES) == scores(run / "evaluate/nep-grpo/scores.json")
     assert plan.status == 0 and plan.planned()["train_sft"] == 1, plan.text
     assert "parse_records" not in plan.planned()
     assert loaded["rows"] == read_json(run / "convert/sft/next_event.json")
@@ -73,3 +87,8 @@ def test_a_published_run_is_loaded_and_continued_by_its_name(
     assert read_json(made / "models/base.manifest.json") == {
         key: read_json(run / "nep/grpo/manifest.json")[key] for key in ("files", "fingerprint", "parameters")
     }
+
+
+def scores(path: Path) -> list[dict[str, Any]]:
+    """What a model scored with reasoning."""
+    return [row for row in read_json(path)["scores"] if row["variant"] == "reason"]

@@ -87,7 +87,6 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("source", {"kind": "hub", "repo": "a/b"}, "needs 'repo' and a pinned 'revision'"),
         ("source", {"kind": "ftp"}, "source.kind: Input should be 'folder', 'hub', 'table' or 'videos'"),
         ("model", {"kind": "folder"}, "kind 'folder' needs 'path'"),
-        ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
         ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),
         ("experiments.nep.seeds", [], "experiments.nep.seeds: List should have at least 1 item"),

@@ -63,7 +63,7 @@ class Config(Block):
     convert: Convert = Convert()
     sft: Sft = Sft()
     grpo: Grpo = Grpo()
-    experiments: dict[Name, Experiment] = Field(description="What is trained, by name.")
+    experiments: dict[Name, Experiment] = Field(description="What is trained, by name; `{}`: nothing, the base model is evaluated alone.")
     references: dict[Name, Endpoint] = Field({}, description="Models behind an API to evaluate besides, by name.")
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
@@ -73,8 +73,6 @@ class Config(Block):
     def _base_is_taken(cls, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
         if BASE in experiments:
             raise ValueError(f"{BASE!r} names the untrained model; call the experiment something else")
-        if not experiments:
-            raise ValueError("name at least one experiment")
         return experiments
 
     @model_validator(mode="after")

@@ -83,12 +83,12 @@ def select_examples(run: Run) -> list[Example]:
 
 def compared_models(models: list[ModelName]) -> tuple[int, int]:
     """Indices of the two models whose answers decide the order: SFT and GRPO of the first experiment that has both,
-    otherwise base and the first trained model."""
+    otherwise base and the first trained model; the base twice where nothing is trained."""
     places = {model: index for index, model in enumerate(models)}
     for experiment, stage in models:
         if stage == "grpo" and (experiment, "sft") in places:
             return places[ModelName(experiment, "sft")], places[ModelName(experiment, "grpo")]
-    return 0, 1
+    return 0, min(1, len(models) - 1)
 
 
 def outcome_of(before: bool, after: bool) -> str:
