@@ -63,7 +63,9 @@ class Config(Block):
     convert: Convert = Convert()
     sft: Sft = Sft()
     grpo: Grpo = Grpo()
-    experiments: dict[Name, Experiment] = Field(description="What is trained, by name; `{}`: nothing, the base model is evaluated alone.")
+    experiments: dict[Name, Experiment] = Field(
+        description="What is trained, by name; `{}`: nothing, the base model is evaluated alone."
+    )
     references: dict[Name, Endpoint] = Field({}, description="Models behind an API to evaluate besides, by name.")
     evaluate: Evaluate = Evaluate()
     report: Report = Report()
