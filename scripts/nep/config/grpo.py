@@ -37,6 +37,18 @@ class Grpo(Training):
     prompts_per_step: int = Field(16, ge=1, description="Questions in a step, over all processes.")
     completions: int = Field(8, ge=2, description="Completions sampled for each question: the size of a group.")
     temperature: float = Field(1.0, gt=0, description="Temperature of sampling.")
+    rollout: Literal["own", "vllm"] = Field(
+        "own", description="What writes completions: the trainer itself, or vLLM in an environment of its own."
+    )
+    rollout_environment: str = Field(".venv-vllm", description="Folder of the environment that vLLM is installed in.")
+    rollout_gpus: Literal["shared", "own"] = Field(
+        "shared",
+        description="GPUs of vLLM: each trainer shares its own with it and has it sleep during updates, or a node has "
+        "as many more (vLLM then has the second half of them).",
+    )
+    rollout_timeout_s: int = Field(
+        1800, ge=1, description="Seconds in which vLLM must have started, and must answer; later the run ends."
+    )
     max_prompt_tokens: int = Field(4096, ge=16, description="Most tokens of a question; a longer one ends the run.")
     max_new_tokens: int = Field(2048, ge=1, description="Most tokens of a completion.")
     advantages: AdvantageName = Field(
@@ -114,6 +126,11 @@ class Grpo(Training):
                 f"overlong_buffer ({self.overlong_buffer}) must not exceed max_new_tokens ({self.max_new_tokens})"
             )
         return self
+
+    @property
+    def engine_environment(self) -> str | None:
+        """Folder of the environment of an engine that writes the completions; None where the trainer does."""
+        return self.rollout_environment if self.rollout == "vllm" else None
 
     @property
     def reward_modules(self) -> list[str]:
