@@ -77,6 +77,7 @@ class Grpo(Training):
         description="Where the advantage is negative, the loss is at most this many times its size (dual-clip PPO; "
         "null: no bound).",
     )
+    rollout: Literal["own", "vllm"] = Field("own", description="PLACEHOLDER until h_vllm.")
     mismatch: Mismatch | None = Field(
         None,
         description="Importance weights for an engine whose log-probs differ from the trainer's (null: none).",

@@ -23,6 +23,7 @@ from nep.workflow.bf16 import say_what_bf16_costs
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
 FAMILY_MODEL = ModelManifest("nep_family", chat_class_path="nep.evaluate.family_model.FamilyModel")
+VLLM_MODEL = ModelManifest("nep_vllm", chat_class_path="nep.evaluate.vllm_model.VllmModel")
 _ERROR_LENGTH = 500
 
 
@@ -32,7 +33,8 @@ def register(name: str, ledger: Path, chunk: int, frames: int | None, exact: boo
     `chunk` questions are asked at a time, where `frames` is a number only such of whose clips the wrapper takes as many
     frames, `frames` at most. Before the first one, `check` is made, by one process. With `exact` the weights are fp32.
     """
-    MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
+    for own in (FAMILY_MODEL, VLLM_MODEL):
+        MODEL_REGISTRY_V2.register_manifest(own)
     model = get_model(name)
     globals()["Recorded"] = recorded(model, ledger, chunk, frames, exact, check)
     kind = "simple_class_path" if model.is_simple else "chat_class_path"

@@ -88,7 +88,7 @@ def faults(family: str) -> list[Fault]:
     policy = (
         "`logprobs_mode: processed_logprobs`, its temperature (grpo.temperature) and the tokens that it may not say"
     )
-    weights = "the transfer of the weights after each step, and whether its prefix cache is dropped with the old ones"
+    weights = "the transfer of the weights after each step, and whether its prefix cache is dropped with the old"
     return [
         *(Fault(f"has lost {name} of the prompt", tokens, _recounted(places, 0)) for name, places in PLACES.items()),
         *(Fault(f"has {name} of the prompt twice", tokens, _recounted(places, 2)) for name, places in PLACES.items()),
@@ -146,7 +146,7 @@ def _recounted(places_of: Callable[[Tensor], list[int]], count: int) -> Change:
 
 
 def recounted(tree: Tree, counts: Tensor) -> Tree:
-    """The tree with each token of its prefix `counts` (P,) times; all that follows moves with it by as many positions."""
+    """The tree with each token of its prefix `counts` (P,) times; what follows moves by as many positions."""
     more = counts - 1
     before = more.cumsum(0) - more
     copies = torch.cat([torch.arange(count) for count in counts.tolist()])

@@ -8,7 +8,7 @@ the one that gives the engine's log-probs is named.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -17,8 +17,6 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
 from nep.errors import InputError
-from nep.model.vision_cache import VisionCache
-from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext
 from nep.train.rl.decoding import Decoding, uniforms
 from nep.train.rl.experience import Question
@@ -109,7 +107,6 @@ class Gate:
         rollout: RolloutEngine,
         decoding: Decoding,
         processor: ProcessorMixin,
-        cache: VisionCache,
         distributed: DistributedContext,
         scoring: Scoring,
     ) -> None:
@@ -120,64 +117,55 @@ class Gate:
         self._rollout = rollout
         self._decoding = decoding
         self._processor = processor
-        self._cache = cache
         self._distributed = distributed
         self._scoring = scoring
-        self._passed: tuple[int, Gap] | None = None
+        self._visuals = scoring.resources.visuals_of(scoring.resources.cache)
 
-    def gap(self, model: PreTrainedModel, step: int) -> Gap:
-        """The gap of all processes together after `step`; measured once. All processes must call it.
+    def gap(self, model: PreTrainedModel) -> Gap:
+        """The gap of all processes together. All processes must call it.
 
         Raises InputError where that of a process is above the bound, with the likely fault.
         """
-        if self._passed is None or self._passed[0] != step:
-            self._passed = (step, self._measured(model, step))
-        return self._passed[1]
-
-    def _measured(self, model: PreTrainedModel, step: int) -> Gap:
-        said = self._completions(model, step)
+        said = self._completions(model)
         views = [self._view(model, *pair) for pair in zip(self._questions, said, strict=True)]
         engine = [completion.log_probs.float() for completion in said]
         trainer = [view.log_probs(self._scoring.packs) for view in views]
         own = gap_between(trainer, engine)
         (failures,) = self._distributed.all_reduce_sum([not own.within(self._grpo.gap_bound)])
         if failures:
-            self._end(own, step, views, trainer, engine)
+            self._end(own, views, trainer, engine)
         tokens, apart = self._distributed.all_reduce_sum([own.tokens, own.mean * own.tokens])
         gap = Gap(int(tokens), apart / tokens, max(self._distributed.of_all(own.largest)))
         if self._distributed.is_main_process:
-            tqdm.write(f"grpo: {_apart(gap, step)}", file=sys.stderr)
+            tqdm.write(f"grpo: {_apart(gap)}", file=sys.stderr)
         return gap
 
-    def _completions(self, model: PreTrainedModel, step: int) -> list[Completion]:
+    def _completions(self, model: PreTrainedModel) -> list[Completion]:
         prompts, limit = [question.prompt for question in self._questions], self._grpo.max_new_tokens
-        draws = [uniforms(self._seed, step, "gate", prompt, 1, limit) for prompt in prompts]
-        groups = self._rollout(model, prompts, self._visuals(self._cache), torch.stack(draws))
+        # The same numbers at each validation, so that gaps differ by the weights alone.
+        draws = [uniforms(self._seed, 0, "gate", prompt, 1, limit) for prompt in prompts]
+        groups = self._rollout(model, prompts, self._visuals, torch.stack(draws))
         return [completion for (completion,) in groups]
 
     def _view(self, model: PreTrainedModel, question: Question, completion: Completion) -> View:
         prompt = question.prompt
-        visual = {self._cache.placeholder(key).token_id(self._processor) for key in prompt.video_keys}
+        cache = self._scoring.resources.cache
+        visual = {cache.placeholder(key).token_id(self._processor) for key in prompt.video_keys}
         return View(
             tree=completion_tree(prompt, completion.tokens),
             visual=torch.isin(prompt.input_ids, torch.tensor(sorted(visual), dtype=torch.int64)),
             text_only=question.text_only,
-            visuals=self._visuals(self._cache),
+            visuals=self._visuals,
             decoding=self._decoding,
             model=model,
         )
 
-    def _visuals(self, clips: Any) -> Visuals:
-        return self._scoring.resources.visuals_of(clips)
-
-    def _end(
-        self, gap: Gap, step: int, views: Sequence[View], trainer: Sequence[Tensor], engine: Sequence[Tensor]
-    ) -> NoReturn:
+    def _end(self, gap: Gap, views: Sequence[View], trainer: Sequence[Tensor], engine: Sequence[Tensor]) -> NoReturn:
         """End the run. All processes wait for those that look for the fault: the first one to end ends them all."""
         bound = self._grpo.gap_bound
         reason = "the engine of another process is apart from its trainer; see that one's message"
         if not gap.within(bound):
-            said = f"{_apart(gap, step)}, above grpo.engine_gap = {bound:g}"
+            said = f"{_apart(gap)}, above grpo.engine_gap = {bound:g}"
             # Now: what is computed next may run out of memory.
             print(f"grpo: {said}; looking for the fault", file=sys.stderr)
             found = likely_fault(views, trainer, engine, bound, self._scoring)
@@ -186,8 +174,8 @@ class Gate:
         raise InputError(f"grpo: {reason}")
 
 
-def _apart(gap: Gap, step: int) -> str:
+def _apart(gap: Gap) -> str:
     return (
-        f"log-probs of {gap.tokens} tokens by engine and trainer after step {step} differ by {gap.mean:.2g} nats in the "
-        f"mean, {gap.largest:.2g} at most"
+        f"log-probs of {gap.tokens} tokens by engine and trainer differ by {gap.mean:.2g} nats on "
+        f"average, {gap.largest:.2g} at most"
     )

@@ -18,7 +18,7 @@ from nep.model.samples import Sample
 class Group:
     """One prompt, its completions (each (R,) int64 with R ≥ 1) and their advantages, (G,) fp32.
 
-    `engine_log_probs` are those of the engine that sampled, each (R,) fp32, where it is another program than the trainer.
+    `engine_log_probs` are those of the engine that sampled, (R,) fp32 each, where that is another program.
     """
 
     prompt: Sample

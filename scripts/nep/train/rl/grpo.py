@@ -4,6 +4,7 @@ Settings and formulas: FACTS of the published system; DeepSeekMath, arXiv 2402.0
 the old log-probs are the detached current ones.
 """
 
+import functools
 import itertools
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from tqdm import tqdm
-from transformers import AutoProcessor, PreTrainedModel
+from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
 from nep.data.selection import dataset_files, select_grpo
@@ -31,6 +32,8 @@ from nep.train.rl.advantages import advantages_of, zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.diagnostics import EntropyWatch
 from nep.train.rl.experience import Collector, Experience, Question
+from nep.train.rl.faults import Resources
+from nep.train.rl.gate import Gap, Gate, Scoring
 from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.mismatch import Tally, figures
@@ -94,10 +97,26 @@ class GrpoTrainer(Trainer):
         self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._distributed.device.type == "cuda")
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._reference = load_reference(paths.model, grpo, engine)
+        self._gate = None if grpo.rollout == "own" else self._gate_for(seed, train, processor, cache, paths.model)
+        self._gap: Gap | None = None
+
+    def _gate_for(
+        self, seed: int, questions: list[Question], processor: ProcessorMixin, cache: VisionCache, model: Path
+    ) -> Gate:
+        grpo, engine, device = self._grpo, self._engine, self._distributed.device
+        resources = Resources(
+            cache=cache,
+            visuals_of=lambda clips: Visuals(clips, processor, grpo.freeze, device),
+            start_model=functools.cache(lambda: load_model(model, grpo, device).eval()),
+        )
+        scoring = Scoring(engine.model.config.model_type, resources, engine.packs)
+        return Gate(grpo, seed, questions, self._rollout, self._decoding, processor, self._distributed, scoring)
 
     def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
         """Take the steps, and warn of an entropy that collapses."""
         watch = EntropyWatch(self._grpo.entropy_floor, [row["entropy"] for row in past if row["entropy"] is not None])
+        if start < self.steps:
+            self._engine_gap()
         for step in range(start, self.steps):
             row, timing = self.step(step)
             if (warning := watch.warning(row["entropy"])) and self._distributed.is_main_process:
@@ -123,6 +142,7 @@ class GrpoTrainer(Trainer):
         rate = learning_rate(step, grpo.steps, grpo.lr, grpo.warmup_ratio, grpo.schedule)
         sums, tally = self._accumulate(self._groups(kept), tokens)
         norm = self._engine.step(rate)
+        self._gap = None
         loss, divergence = distributed.all_reduce_sum(sums)
         ended = time.monotonic()
 
@@ -158,6 +178,7 @@ class GrpoTrainer(Trainer):
         `text_only_accuracy` is that of the same questions without their video: what the texts alone give away.
         """
         grpo, distributed = self._grpo, self._distributed
+        gap = self._engine_gap()
         model = self._decoding_model()
         rewards, accurate, guessed = 0.0, 0, 0
         own = self._validation[distributed.rank :: distributed.size]
@@ -175,7 +196,19 @@ class GrpoTrainer(Trainer):
         self._engine.model.train()
         *sums, count = distributed.all_reduce_sum([rewards, accurate, guessed, len(own)])
         means = [value / count if count else None for value in sums]
-        return dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True))
+        return {**dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True)), **gap}
+
+    def _engine_gap(self) -> Row:
+        """How far engine and trainer are apart, measured once under the same weights; nothing where both are one.
+
+        Raises InputError where that is too far.
+        """
+        if self._gate is None:
+            return {}
+        if self._gap is None:
+            self._gap = self._gate.gap(self._decoding_model())
+            self._engine.model.train()
+        return {"engine_gap": self._gap.mean, "engine_gap_max": self._gap.largest}
 
     def results(self, final: Row) -> Row:
         """How many completions were sampled, and the last step's reward."""

@@ -1,8 +1,8 @@
 """What is left between the engine that samples and the trainer that learns: ratios, weights that correct it, metrics.
 
 The same weights give two programs different log-probs, so that tokens are drawn from another policy than the one whose
-gradient is taken. r = π_trainer / π_engine of the sampled tokens, both under the weights that sampled, is the importance
-ratio that makes up for it. Each function takes and gives (N,) tensors unless it says otherwise.
+gradient is taken. The importance ratio r = π_trainer / π_engine of the sampled tokens, both under the weights that
+sampled, makes up for it. Each function takes and gives (N,) tensors unless it says otherwise.
 """
 
 from collections.abc import Callable
@@ -96,13 +96,15 @@ class Tally:
             self.corrected += (weights(sampled, mismatch) != ratios).sum().item()
 
 
-def figures(sums: Tally) -> dict[str, float]:
-    """The step's figures by their names in the log."""
+def figures(sums: Tally) -> dict[str, float | None]:
+    """The step's figures by their names in the log; null where no token was scored, as no group had an advantage."""
+    values = (sums.ratios, sums.corrected, sums.divergence)
+    mean, corrected, divergence = (value / sums.tokens if sums.tokens else None for value in values)
     return {
-        "engine_ratio": sums.ratios / sums.tokens,
-        "engine_ratio_max": sums.largest,
-        "engine_corrected": sums.corrected / sums.tokens,
-        "engine_kl": sums.divergence / sums.tokens,
+        "engine_ratio": mean,
+        "engine_ratio_max": sums.largest if sums.tokens else None,
+        "engine_corrected": corrected,
+        "engine_kl": divergence,
     }
 
 

@@ -1,0 +1,254 @@
+"""The gate in front of rollouts: right engines pass, and each kind of broken one is named.
+
+A broken engine here is the trainer's own decoding on wrong inputs: the real model, its real passes, another prompt,
+other positions, other videos, other weights. What it says is then scored by the trainer as it is.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from nep.config.grpo import Grpo
+from nep.errors import InputError
+from nep.model.samples import Sample, SampleBuilder
+from nep.model.visual import Visuals
+from nep.train.distributed import DistributedContext
+from nep.train.rl.decoding import Decoding, decoding_for
+from nep.train.rl.experience import Question
+from nep.train.rl.faults import Resources
+from nep.train.rl.gate import Gap, Gate, Scoring
+from nep.train.rl.rollout import Completion, Rollout
+
+LIMIT, TEMPERATURE = 12, 0.7
+CPU = torch.device("cpu")
+
+
+class Alone(DistributedContext):
+    """One process."""
+
+    def all_reduce_sum(self, values):
+        return list(values)
+
+    def barrier(self) -> None:
+        """Nobody to wait for."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an engine decodes from."""
+
+    model: PreTrainedModel
+    prompts: list[Sample]
+    visuals: Visuals
+    decoding: Decoding
+
+
+class Engine:
+    """The trainer's own decoding after `change`; `say` changes what it says."""
+
+    def __init__(
+        self,
+        decoding: Decoding,
+        change: Callable[[Asked], Asked] = lambda asked: asked,
+        say: Callable[[Completion], Completion] = lambda completion: completion,
+    ) -> None:
+        self._decoding, self._change, self._say = decoding, change, say
+
+    def __call__(self, model, prompts, visuals, draws) -> list[list[Completion]]:
+        asked = self._change(Asked(model, list(prompts), visuals, self._decoding))
+        groups = Rollout(asked.decoding, captured=False)(asked.model, asked.prompts, asked.visuals, draws)
+        return [[self._say(completion) for completion in group] for group in groups]
+
+
+@pytest.fixture(scope="module")
+def moved(parts) -> PreTrainedModel:
+    """The model under training: some steps away from the start model."""
+    model = deepcopy(parts.model)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "visual" not in name:
+                weight += 0.02 * torch.randn(weight.shape, generator=noise)
+    return model
+
+
+@pytest.fixture(scope="module")
+def check(parts, moved) -> Callable[..., Gap]:
+    """Runs the gate on an engine."""
+    builder = SampleBuilder(parts.processor, parts.model, parts.cache)
+    words = [{"role": "user", "content": "What happens next?\nA. A cup falls.\nB. The door opens."}]
+    questions = [
+        Question(prompt, builder.prompt(prompt.id, words, []), {"answer": "A"}) for prompt in parts.prompts[:2]
+    ]
+    resources = Resources(
+        cache=parts.cache,
+        visuals_of=lambda cache: Visuals(cache, parts.processor, Grpo().freeze, CPU),
+        start_model=lambda: parts.model,
+    )
+    decoding = decoding_for(moved, parts.processor, TEMPERATURE, LIMIT)
+
+    def run(make: Callable[[Decoding], Engine], **settings) -> Gap:
+        grpo = Grpo(temperature=TEMPERATURE, max_new_tokens=LIMIT, **settings)
+        scoring = Scoring("qwen2_5_vl", resources, packs=True)
+        gate = Gate(grpo, 0, questions, make(decoding), decoding, parts.processor, Alone(0, 1, CPU), scoring)
+        return gate.gap(moved)
+
+    return run
+
+
+def on_prompts(change: Callable[[Sample], Sample]) -> Callable[[Asked], Asked]:
+    return lambda asked: replace(asked, prompts=[change(prompt) for prompt in asked.prompts])
+
+
+def picked(prompt: Sample, places: list[int], moved_by: list[int]) -> Sample:
+    """The tokens at these places, whose positions move by so many."""
+    positions = prompt.position_ids[:, places] + torch.tensor(moved_by)
+    return replace(prompt, input_ids=prompt.input_ids[places], position_ids=positions, prompt_length=len(places))
+
+
+def without(*lost: int) -> Callable[[Asked], Asked]:
+    def change(prompt: Sample) -> Sample:
+        gone = {place % len(prompt) for place in lost}
+        kept = [place for place in range(len(prompt)) if place not in gone]
+        return picked(prompt, kept, [-sum(one < place for one in gone) for place in kept])
+
+    return on_prompts(change)
+
+
+def around_video(prompt: Sample, counts: int) -> Sample:
+    """The tokens before and behind the visual ones `counts` times."""
+    (first, *_, last) = (prompt.input_ids == prompt.input_ids[prompt.visual_end - 1]).nonzero()[:, 0].tolist()
+    places, by, shift = [], [], 0
+    for place in range(len(prompt)):
+        times = counts if place in (first - 1, last + 1) else 1
+        places += [place] * times
+        by += [shift + copy for copy in range(times)]
+        shift += times - 1
+    return picked(prompt, places, by)
+
+
+def as_text(prompt: Sample) -> Sample:
+    return replace(prompt, position_ids=torch.arange(len(prompt)).expand(3, -1))
+
+
+def temporal_row(prompt: Sample) -> Sample:
+    return replace(prompt, position_ids=prompt.position_ids[:1].expand(3, -1))
+
+
+def by_count(prompt: Sample) -> Sample:
+    """The whole prompt where its completion's first position is its number of tokens; rotations are relative."""
+    behind = int(prompt.position_ids.max()) + 1
+    return replace(prompt, position_ids=torch.cat([prompt.position_ids[:, :-1], torch.full((3, 1), behind)], dim=1))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Clips whose features an engine changes."""
+
+    cache: object
+    change: Callable[[Tensor], Tensor]
+    has_features = True
+
+    def features(self, key: str) -> Tensor:
+        steps = self.cache.placeholder(key).grid[0]
+        features = self.cache.features(key)
+        return self.change(features.reshape(steps, -1, features.shape[-1])).reshape(features.shape)
+
+    def placeholder(self, key: str):
+        return self.cache.placeholder(key)
+
+
+def shown(parts, change: Callable[[Tensor], Tensor]) -> Callable[[Asked], Asked]:
+    visuals = Visuals(Shown(parts.cache, change), parts.processor, Grpo().freeze, CPU)
+    return lambda asked: replace(asked, visuals=visuals)
+
+
+def under(**changes) -> Callable[[Asked], Asked]:
+    return lambda asked: replace(asked, decoding=replace(asked.decoding, **changes))
+
+
+def test_right_engines_pass_and_are_asked_once_a_step(check) -> None:
+    asked = []
+
+    def watched(asked_for: Asked) -> Asked:
+        asked.append(asked_for)
+        return asked_for
+
+    gap = check(lambda decoding: Engine(decoding, watched))
+    assert gap.tokens > 10
+    assert 0 < gap.largest < 1e-4
+    assert gap.mean <= gap.largest
+    assert len(asked) == 1
+
+
+BROKEN: list[tuple[str, str, Callable]] = [
+    ("lost the first token", "token ids", lambda parts: without(0)),
+    ("lost the last token", "token ids", lambda parts: without(-1)),
+    ("lost the first two tokens", "index.jsonl", lambda parts: without(0, 1)),
+    ("lost the last two tokens", "index.jsonl", lambda parts: without(-2, -1)),
+    ("lost the two tokens around the video", "token ids", lambda parts: on_prompts(lambda p: around_video(p, 0))),
+    ("two tokens around the video of the prompt twice", "ids", lambda parts: on_prompts(lambda p: around_video(p, 2))),
+    ("positions as in a text", "M-RoPE for the family 'qwen2_5_vl'", lambda parts: on_prompts(as_text)),
+    ("temporal row alone", "M-RoPE", lambda parts: on_prompts(temporal_row)),
+    ("frames in reverse order", "frames_indices", lambda parts: shown(parts, lambda steps: steps.flip(0))),
+    ("frames one step late", "video_embeds", lambda parts: shown(parts, lambda steps: steps.roll(1, 0))),
+    ("features of zero", "enable_mm_embeds", lambda parts: shown(parts, torch.zeros_like)),
+    ("temperature 1:", "processed_logprobs", lambda parts: under(temperature=1.0)),
+    ("banned tokens have a share", "may not say", lambda parts: lambda asked: raw(asked, asked.decoding.temperature)),
+    ("stale weights", "transfer", lambda parts: lambda asked: replace(asked, model=parts.model)),
+]
+
+
+def raw(asked: Asked, temperature: float) -> Asked:
+    return replace(asked, decoding=replace(asked.decoding, banned=torch.zeros_like(asked.decoding.banned)))
+
+
+@pytest.mark.parametrize(("name", "look", "broken"), BROKEN, ids=[name for name, *_ in BROKEN])
+def test_each_fault_is_named_with_where_to_look(parts, check, name: str, look: str, broken: Callable) -> None:
+    with pytest.raises(InputError) as refused:
+        check(lambda decoding: Engine(decoding, broken(parts)))
+    assert name in str(refused.value)
+    assert "the trainer does the same within" in str(refused.value)
+
+
+def shifted(completion: Completion, by: int) -> Completion:
+    return replace(completion, log_probs=completion.log_probs.roll(by))
+
+
+def one_lost(completion: Completion) -> Completion:
+    """Without its sixth token, and that one's log-prob."""
+    kept = [place for place in range(len(completion.tokens)) if place != 5]
+    return replace(completion, tokens=completion.tokens[kept], log_probs=completion.log_probs[kept])
+
+
+SAID_WRONGLY: list[tuple[str, Callable[[Completion], Completion]]] = [
+    ("each log-prob stands one token late", lambda completion: shifted(completion, 1)),
+    ("each log-prob stands one token early", lambda completion: shifted(completion, -1)),
+    ("the first 5 tokens of each completion agree: tokens of completions are lost", one_lost),
+    ("no known fault explains it", lambda completion: replace(completion, log_probs=completion.log_probs - 1)),
+    ("no known fault explains it", lambda completion: replace(completion, log_probs=completion.log_probs * torch.nan)),
+]
+
+
+@pytest.mark.parametrize(("name", "say"), SAID_WRONGLY, ids=["late", "early", "lost", "unknown", "not-a-number"])
+def test_what_is_said_wrongly_is_named_or_said_to_be_unknown(check, name: str, say: Callable) -> None:
+    with pytest.raises(InputError) as refused:
+        check(lambda decoding: Engine(decoding, say=say))
+    assert name in str(refused.value)
+
+
+def test_the_bound_is_the_configured_one(check) -> None:
+    def apart(completion: Completion) -> Completion:
+        return replace(completion, log_probs=completion.log_probs + 0.05)
+
+    assert check(lambda decoding: Engine(decoding, say=apart), engine_gap=0.06).mean == pytest.approx(0.05, abs=1e-4)
+    with pytest.raises(
+        InputError, match=r"differ by 0\.05 nats on average, 0\.05 at most, above grpo\.engine_gap = 0\.04"
+    ):
+        check(lambda decoding: Engine(decoding, say=apart), engine_gap=0.04)
+    assert (Grpo().gap_bound, Grpo(precision="bf16").gap_bound) == (0.01, 0.1)
