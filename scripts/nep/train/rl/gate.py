@@ -60,7 +60,7 @@ def shift_of(trainer: Sequence[Tensor], engine: Sequence[Tensor], bound: float) 
 
 def agreeing_tokens(trainer: Sequence[Tensor], engine: Sequence[Tensor], bound: float) -> int:
     """How many tokens, from the first one of each completion, have the same log-probs within `bound`."""
-    apart = [(ours - theirs).abs() > bound for ours, theirs in zip(trainer, engine, strict=True)]
+    apart = [~((ours - theirs).abs() <= bound) for ours, theirs in zip(trainer, engine, strict=True)]
     return min(int(far.int().argmax()) if far.any() else len(far) for far in apart)
 
 
@@ -77,6 +77,11 @@ def likely_fault(
     views: Sequence[View], trainer: Sequence[Tensor], engine: Sequence[Tensor], bound: float, scoring: Scoring
 ) -> str:
     """What the engine seems to do otherwise, and where to look."""
+    for name, log_probs in (("trainer", trainer), ("engine", engine)):
+        if not torch.cat(list(log_probs)).isfinite().all():
+            return (
+                f"some log-probs of the {name} are no numbers: look at its weights and at the precision it computes in"
+            )
     if shifted := shift_of(trainer, engine, bound):
         return f"{shifted}: look at how the client reads the engine's log-probs (one for each token that it has said)"
     tried = []

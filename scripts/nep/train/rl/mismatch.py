@@ -5,6 +5,7 @@ gradient is taken. The importance ratio r = π_trainer / π_engine of the sample
 sampled, makes up for it. Each function takes and gives (N,) tensors unless it says otherwise.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -96,13 +97,13 @@ class Tally:
             self.corrected += (weights(sampled, mismatch) != ratios).sum().item()
 
 
-def figures(sums: Tally) -> dict[str, float | None]:
-    """The step's figures by their names in the log; null where no token was scored, as no group had an advantage."""
+def figures(sums: Tally) -> dict[str, float]:
+    """The step's figures by their names in the log; not a number where no token was scored, as no group had signal."""
     values = (sums.ratios, sums.corrected, sums.divergence)
-    mean, corrected, divergence = (value / sums.tokens if sums.tokens else None for value in values)
+    mean, corrected, divergence = (value / sums.tokens if sums.tokens else math.nan for value in values)
     return {
         "engine_ratio": mean,
-        "engine_ratio_max": sums.largest if sums.tokens else None,
+        "engine_ratio_max": sums.largest if sums.tokens else math.nan,
         "engine_corrected": corrected,
         "engine_kl": divergence,
     }

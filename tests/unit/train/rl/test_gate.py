@@ -7,17 +7,21 @@ other positions, other videos, other weights. What it says is then scored by the
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
+from support import training_run
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.model.samples import Sample, SampleBuilder
+from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext
+from nep.train.rl import kv_cache
 from nep.train.rl.decoding import Decoding, decoding_for
 from nep.train.rl.experience import Question
 from nep.train.rl.faults import Resources
@@ -66,6 +70,16 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
+def long_clips(parts, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> VisionCache:
+    """Clips of four steps in time: with two, reversed is one step late."""
+    folder = tmp_path_factory.mktemp("gate")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_run, "FRAMES", 8)
+        training_run.write_cache(folder, tiny_checkpoint, [f"video-{number}" for number in range(2)])
+    return VisionCache(folder)
+
+
+@pytest.fixture(scope="module")
 def moved(parts) -> PreTrainedModel:
     """The model under training: some steps away from the start model."""
     model = deepcopy(parts.model)
@@ -78,15 +92,17 @@ def moved(parts) -> PreTrainedModel:
 
 
 @pytest.fixture(scope="module")
-def check(parts, moved) -> Callable[..., Gap]:
+def check(parts, long_clips, moved) -> Callable[..., Gap]:
     """Runs the gate on an engine."""
-    builder = SampleBuilder(parts.processor, parts.model, parts.cache)
-    words = [{"role": "user", "content": "What happens next?\nA. A cup falls.\nB. The door opens."}]
-    questions = [
-        Question(prompt, builder.prompt(prompt.id, words, []), {"answer": "A"}) for prompt in parts.prompts[:2]
-    ]
+    builder = SampleBuilder(parts.processor, parts.model, long_clips)
+    words = "What happens next?\nA. A cup falls.\nB. The door opens."
+
+    def prompt(mark: str, keys: list[str]) -> Sample:
+        return builder.prompt("question", [{"role": "user", "content": mark + words}], keys)
+
+    questions = [Question(prompt("<video>", [key]), prompt("", []), {"answer": "A"}) for key in long_clips]
     resources = Resources(
-        cache=parts.cache,
+        cache=long_clips,
         visuals_of=lambda cache: Visuals(cache, parts.processor, Grpo().freeze, CPU),
         start_model=lambda: parts.model,
     )
@@ -140,12 +156,6 @@ def temporal_row(prompt: Sample) -> Sample:
     return replace(prompt, position_ids=prompt.position_ids[:1].expand(3, -1))
 
 
-def by_count(prompt: Sample) -> Sample:
-    """The whole prompt where its completion's first position is its number of tokens; rotations are relative."""
-    behind = int(prompt.position_ids.max()) + 1
-    return replace(prompt, position_ids=torch.cat([prompt.position_ids[:, :-1], torch.full((3, 1), behind)], dim=1))
-
-
 @dataclass(frozen=True)
 class Shown:
     """Clips whose features an engine changes."""
@@ -163,13 +173,17 @@ class Shown:
         return self.cache.placeholder(key)
 
 
-def shown(parts, change: Callable[[Tensor], Tensor]) -> Callable[[Asked], Asked]:
-    visuals = Visuals(Shown(parts.cache, change), parts.processor, Grpo().freeze, CPU)
+def shown(parts, clips, change: Callable[[Tensor], Tensor]) -> Callable[[Asked], Asked]:
+    visuals = Visuals(Shown(clips, change), parts.processor, Grpo().freeze, CPU)
     return lambda asked: replace(asked, visuals=visuals)
 
 
 def under(**changes) -> Callable[[Asked], Asked]:
     return lambda asked: replace(asked, decoding=replace(asked.decoding, **changes))
+
+
+def nothing_banned(asked: Asked) -> Asked:
+    return replace(asked, decoding=replace(asked.decoding, banned=torch.zeros_like(asked.decoding.banned)))
 
 
 def test_right_engines_pass_and_are_asked_once_a_step(check) -> None:
@@ -187,33 +201,49 @@ def test_right_engines_pass_and_are_asked_once_a_step(check) -> None:
 
 
 BROKEN: list[tuple[str, str, Callable]] = [
-    ("lost the first token", "token ids", lambda parts: without(0)),
-    ("lost the last token", "token ids", lambda parts: without(-1)),
-    ("lost the first two tokens", "index.jsonl", lambda parts: without(0, 1)),
-    ("lost the last two tokens", "index.jsonl", lambda parts: without(-2, -1)),
-    ("lost the two tokens around the video", "token ids", lambda parts: on_prompts(lambda p: around_video(p, 0))),
-    ("two tokens around the video of the prompt twice", "ids", lambda parts: on_prompts(lambda p: around_video(p, 2))),
-    ("positions as in a text", "M-RoPE for the family 'qwen2_5_vl'", lambda parts: on_prompts(as_text)),
-    ("temporal row alone", "M-RoPE", lambda parts: on_prompts(temporal_row)),
-    ("frames in reverse order", "frames_indices", lambda parts: shown(parts, lambda steps: steps.flip(0))),
-    ("frames one step late", "video_embeds", lambda parts: shown(parts, lambda steps: steps.roll(1, 0))),
-    ("features of zero", "enable_mm_embeds", lambda parts: shown(parts, torch.zeros_like)),
-    ("temperature 1:", "processed_logprobs", lambda parts: under(temperature=1.0)),
-    ("banned tokens have a share", "may not say", lambda parts: lambda asked: raw(asked, asked.decoding.temperature)),
-    ("stale weights", "transfer", lambda parts: lambda asked: replace(asked, model=parts.model)),
+    ("lost the first token", "token ids", lambda parts, clips: without(0)),
+    ("lost the last token", "token ids", lambda parts, clips: without(-1)),
+    ("lost the first two tokens", "index.jsonl", lambda parts, clips: without(0, 1)),
+    ("lost the last two tokens", "index.jsonl", lambda parts, clips: without(-2, -1)),
+    (
+        "lost the two tokens around the video",
+        "token ids",
+        lambda parts, clips: on_prompts(lambda p: around_video(p, 0)),
+    ),
+    (
+        "two tokens around the video of the prompt twice",
+        "ids",
+        lambda parts, clips: on_prompts(lambda p: around_video(p, 2)),
+    ),
+    ("positions as in a text", "M-RoPE for the family 'qwen2_5_vl'", lambda parts, clips: on_prompts(as_text)),
+    ("temporal row alone", "M-RoPE", lambda parts, clips: on_prompts(temporal_row)),
+    (
+        "frames in reverse order",
+        "frames_indices",
+        lambda parts, clips: shown(parts, clips, lambda steps: steps.flip(0)),
+    ),
+    ("frames one step late", "video_embeds", lambda parts, clips: shown(parts, clips, lambda steps: steps.roll(1, 0))),
+    ("features of zero", "enable_mm_embeds", lambda parts, clips: shown(parts, clips, torch.zeros_like)),
+    ("log-probs of temperature 1 (", "processed_logprobs", lambda parts, clips: under(temperature=1.0)),
+    ("in which banned tokens have a share", "may not say", lambda parts, clips: nothing_banned),
+    ("stale weights", "transfer", lambda parts, clips: lambda asked: replace(asked, model=parts.model)),
 ]
 
 
-def raw(asked: Asked, temperature: float) -> Asked:
-    return replace(asked, decoding=replace(asked.decoding, banned=torch.zeros_like(asked.decoding.banned)))
-
-
 @pytest.mark.parametrize(("name", "look", "broken"), BROKEN, ids=[name for name, *_ in BROKEN])
-def test_each_fault_is_named_with_where_to_look(parts, check, name: str, look: str, broken: Callable) -> None:
+def test_each_fault_is_named_with_where_to_look(
+    parts, long_clips, check, name: str, look: str, broken: Callable
+) -> None:
     with pytest.raises(InputError) as refused:
-        check(lambda decoding: Engine(decoding, broken(parts)))
+        check(lambda decoding: Engine(decoding, broken(parts, long_clips)), engine_gap=1e-3)
     assert name in str(refused.value)
     assert "the trainer does the same within" in str(refused.value)
+
+
+def test_a_completion_at_the_wrong_positions_is_named(check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kv_cache, "next_position", len)
+    with pytest.raises(InputError, match="goes on at the number of tokens, not behind the highest position"):
+        check(Engine)
 
 
 def shifted(completion: Completion, by: int) -> Completion:
@@ -231,7 +261,7 @@ SAID_WRONGLY: list[tuple[str, Callable[[Completion], Completion]]] = [
     ("each log-prob stands one token early", lambda completion: shifted(completion, -1)),
     ("the first 5 tokens of each completion agree: tokens of completions are lost", one_lost),
     ("no known fault explains it", lambda completion: replace(completion, log_probs=completion.log_probs - 1)),
-    ("no known fault explains it", lambda completion: replace(completion, log_probs=completion.log_probs * torch.nan)),
+    ("log-probs of the engine are no numbers", lambda said: replace(said, log_probs=said.log_probs * torch.nan)),
 ]
 
 
