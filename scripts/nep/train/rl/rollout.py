@@ -29,7 +29,8 @@ class Completion:
     Attributes:
         tokens: (R,) int64, R ≥ 1, with the end token where there is one.
         log_probs: (R,) fp32, of the distribution sampled from (temperature and banned tokens applied).
-        entropies: (R,) fp32, nats, of that distribution.
+        entropies: (R,) fp32, nats, of that distribution; of an engine without them, `-log_probs`, whose mean
+            estimates it.
         finished: whether it ends with an end token, and not at the limit.
     """
 
@@ -46,6 +47,15 @@ class RolloutEngine(Protocol):
         self, model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, draws: Tensor | None
     ) -> list[list[Completion]]:
         """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
+
+    def renew(self, version: int) -> None:
+        """The model that is handed over has the weights of this version from now on."""
+
+    def rest(self) -> None:
+        """No rollouts for a while: what only they need of a shared GPU is given back."""
+
+    def close(self) -> None:
+        """No more rollouts."""
 
 
 class Rollout:
@@ -71,6 +81,15 @@ class Rollout:
             completions = _decode(rows, self._decoding, None if draws is None else draws[index][:, None])
             groups.append([completion for (completion,) in completions])
         return groups
+
+    def renew(self, version: int) -> None:
+        """The weights are read where they are."""
+
+    def rest(self) -> None:
+        """Buffers are kept: the next rollout takes them as they are."""
+
+    def close(self) -> None:
+        """Nothing outlives it."""
 
     def _shared_rows(
         self, model: PreTrainedModel, prompts: Sequence[Sample], width: int, visuals: Visuals
