@@ -11,6 +11,7 @@ from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.frame_counts import count_frames, sampled_frames
 from nep.files import read_json
+from nep.rollouts.environment import find_environment
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
 # run in `nep.evaluate.family_model`, which takes them for every family.
@@ -18,6 +19,8 @@ LMMS_EVAL_WRAPPERS = frozenset({"qwen2_5_vl"})
 FAMILY_WRAPPER = "nep_family"
 VLLM_WRAPPER = "nep_vllm"
 OPENAI_KEY = "OPENAI_API_KEY"
+# What lmms-eval is, and reads videos with, in an environment of vLLM's.
+READ_BY_LMMS_EVAL = ("lmms_eval", "av")
 # Questions that are asked at once of an engine which makes batches of its own.
 ENGINE_CHUNK = 256
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -39,6 +42,8 @@ class Backend:
         processes: processes that share the questions.
         exact: whether the weights are loaded in fp32, by a wrapper that cannot be told so.
         environment: variables of the process.
+        python: interpreter of the environment that it runs in; None: that of the stage.
+        versions: packages there that decide the answers, by name; empty where it is that of the stage.
         remote: whether the model runs elsewhere, behind an API.
         comparable: whether the model's logits can be compared with those of the vision cache.
         seen: what the report says about frames and pixels.
@@ -52,6 +57,8 @@ class Backend:
     processes: int = 1
     exact: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: Path | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     remote: bool = False
     comparable: bool = False
     seen: Mapping[str, Any] = field(default_factory=dict)
@@ -175,11 +182,14 @@ def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
 
 
 def _vllm(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
+    found = find_environment(evaluate.vllm_environment, "evaluate.vllm_environment", READ_BY_LMMS_EVAL)
     return Backend(
         model=VLLM_WRAPPER,
         arguments={"pretrained": model_dir.resolve(), **vision.model_dump(), **evaluate.model_args},
         batch_size=ENGINE_CHUNK,
         chunk=ENGINE_CHUNK,
+        python=found.python,
+        versions=found.versions,
         # One process, which is killed with ours.
         environment={"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"},
         seen=vision.model_dump(),
