@@ -246,6 +246,11 @@ def training_resources(stage):
     }
 
 
+def engine_code(grpo):
+    """Fingerprint of the engine that writes a training's completions; nothing where the trainer does."""
+    return code("serve_rollouts.py") if grpo.engine_environment else ""
+
+
 def of_training(stage, value):
     """What `value` makes of the block `stage` of a job's experiment."""
     return lambda wildcards: value(getattr(CONFIG.experiments[wildcards.experiment], stage))

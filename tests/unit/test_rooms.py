@@ -22,6 +22,7 @@ ROOMS = (
     "workflow",
     "cli",
     "jobs",
+    "rollouts",
     "ask",
     "records",
     "video",
@@ -80,11 +81,13 @@ DECIDED_BY = {
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
+    "serve_rollouts.py": "errors rollouts",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
-    "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
-    "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
+    "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rollouts rows stats "
+    "train train/rl",
+    "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rollouts rows train",
     "watch_run.py": "errors evaluate files layout watch",
     "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "
     "rows stats video",

@@ -52,6 +52,18 @@ class Grpo(Training):
     prompts_per_step: int = Field(16, ge=1, description="Questions in a step, over all processes.")
     completions: int = Field(8, ge=2, description="Completions sampled for each question: the size of a group.")
     temperature: float = Field(1.0, gt=0, description="Temperature of sampling.")
+    rollout: Literal["own", "vllm"] = Field(
+        "own", description="What writes completions: the trainer itself, or vLLM in an environment of its own."
+    )
+    rollout_environment: str = Field(".venv-vllm", description="Folder of the environment that vLLM is installed in.")
+    rollout_gpus: Literal["shared", "own"] = Field(
+        "shared",
+        description="GPUs of vLLM: each trainer shares its own with it and has it sleep during updates, or a node has "
+        "as many more (vLLM then has the second half of them).",
+    )
+    rollout_timeout_s: int = Field(
+        1800, ge=1, description="Seconds in which vLLM must have started, and must answer; later the run ends."
+    )
     max_prompt_tokens: int = Field(4096, ge=16, description="Most tokens of a question; a longer one ends the run.")
     max_new_tokens: int = Field(2048, ge=1, description="Most tokens of a completion.")
     advantages: AdvantageName = Field(
@@ -77,7 +89,6 @@ class Grpo(Training):
         description="Where the advantage is negative, the loss is at most this many times its size (dual-clip PPO; "
         "null: no bound).",
     )
-    rollout: Literal["own", "vllm"] = Field("own", description="PLACEHOLDER until h_vllm.")
     mismatch: Mismatch | None = Field(
         None,
         description="Importance weights for an engine whose log-probs differ from the trainer's (null: none).",
@@ -141,10 +152,25 @@ class Grpo(Training):
             )
         return self
 
+    @model_validator(mode="after")
+    def _an_engine_is_there_to_differ(self) -> "Grpo":
+        given = [key for key in ("mismatch", "engine_gap") if getattr(self, key) is not None]
+        if given and self.rollout == "own":
+            raise ValueError(
+                f"{given[0]} is for an engine that is another program than the trainer; take it out, or set rollout to "
+                "'vllm'"
+            )
+        return self
+
     @property
     def gap_bound(self) -> float:
         """Largest mean difference of log-probs, in nats, with which an engine may go on."""
         return self.engine_gap or {"fp32": 0.01, "bf16": 0.1}[self.precision]
+
+    @property
+    def engine_environment(self) -> str | None:
+        """Folder of the environment of an engine that writes the completions; None where the trainer does."""
+        return self.rollout_environment if self.rollout == "vllm" else None
 
     @property
     def reward_modules(self) -> list[str]:

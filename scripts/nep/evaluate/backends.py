@@ -11,7 +11,7 @@ from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.frame_counts import count_frames, sampled_frames
 from nep.files import read_json
-from nep.rollouts.environment import find_environment
+from nep.rollouts.environment import EVALUATIONS, find_environment
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
 # run in `nep.evaluate.family_model`, which takes them for every family.
@@ -19,8 +19,6 @@ LMMS_EVAL_WRAPPERS = frozenset({"qwen2_5_vl"})
 FAMILY_WRAPPER = "nep_family"
 VLLM_WRAPPER = "nep_vllm"
 OPENAI_KEY = "OPENAI_API_KEY"
-# What lmms-eval is, and reads videos with, in an environment of vLLM's.
-READ_BY_LMMS_EVAL = ("lmms_eval", "av")
 # Questions that are asked at once of an engine which makes batches of its own.
 ENGINE_CHUNK = 256
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
@@ -182,7 +180,7 @@ def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
 
 
 def _vllm(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
-    found = find_environment(evaluate.vllm_environment, "evaluate.vllm_environment", READ_BY_LMMS_EVAL)
+    found = find_environment(evaluate.vllm_environment, EVALUATIONS)
     return Backend(
         model=VLLM_WRAPPER,
         arguments={"pretrained": model_dir.resolve(), **vision.model_dump(), **evaluate.model_args},

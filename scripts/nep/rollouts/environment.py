@@ -1,6 +1,5 @@
 """The environment that vLLM is installed in: its Python, and the versions that decide what the engine writes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -13,28 +12,37 @@ DECIDE = (*BUILDS, "torch", "transformers")
 
 
 @dataclass(frozen=True)
+class Use:
+    """What an environment is for: the setting that asks for it, the key of its folder, packages beside vLLM."""
+
+    setting: str
+    key: str
+    packages: tuple[str, ...] = ()
+
+
+ROLLOUTS = Use("grpo.rollout", "grpo.rollout_environment")
+# With what lmms-eval reads videos with.
+EVALUATIONS = Use("evaluate.backend", "evaluate.vllm_environment", ("lmms_eval", "av"))
+
+
+@dataclass(frozen=True)
 class Environment:
-    """Attributes: `python`, its interpreter; `versions` of the packages in `DECIDE`, by name."""
+    """Attributes: `python`, its interpreter; `versions` of the packages that decide what the engine writes, by name."""
 
     python: Path
     versions: dict[str, str]
 
 
-def find_environment(folder: str, key: str, others: Sequence[str] = ()) -> Environment:
-    """The environment in `folder` (a virtual one, or one of conda), which `key` of the configuration names.
-
-    Raises InputError where it lacks vLLM, or one of the `others` among packages.
-    """
+def find_environment(folder: str, use: Use = ROLLOUTS) -> Environment:
+    """The environment in `folder` (a virtual one, or one of conda). Raises InputError where it lacks a package."""
     python = Path(folder) / "bin" / "python"
     packages = sorted(map(str, Path(folder).glob("lib/python3*/site-packages")))
-    found = {item.name: item.version for item in distributions(path=packages) if item.name in (*DECIDE, *others)}
-    missing = sorted(set(others) - found.keys())
-    if not python.is_file() or not found.keys() & set(BUILDS):
-        missing.insert(0, "vLLM")
-    if missing:
+    wanted = (*DECIDE, *use.packages)
+    found = {item.name: item.version for item in distributions(path=packages) if item.name in wanted}
+    if not python.is_file() or not found.keys() & set(BUILDS) or set(use.packages) - found.keys():
         raise InputError(
-            f"{key}: '{folder}' has no {', '.join(missing)}; make an environment with vLLM "
-            "(docs/training.md, 'Rollouts by vLLM'), or name the folder of one"
+            f"{use.setting}: 'vllm' needs an environment of its own with {', '.join(('vLLM', *use.packages))}, and "
+            f"'{folder}' has none; make it (docs/training.md, 'Rollouts by vLLM'), or name its folder in {use.key}"
         )
     # Not resolved: the link in a virtual environment is how Python finds its packages.
     return Environment(python.absolute(), dict(sorted(found.items())))

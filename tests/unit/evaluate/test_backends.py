@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.evaluation_run import write_clip
+from support.vllm_environment import make_environment
 
 from nep.config.endpoint import Endpoint
 from nep.config.evaluate import Evaluate
@@ -77,8 +78,14 @@ def test_sglang_gets_arguments_that_its_wrapper_takes(vision: Vision, checkpoint
         assert backend.arguments["nframes"] == 4
 
 
-def test_vllm_is_told_of_the_frames_and_pixels_of_training(checkpoint: Path):
-    backend = backend_for(checkpoint, UNIFORM_8, Evaluate(backend="vllm", model_args={"max_model_len": 2048}), [])
+def test_vllm_is_told_of_the_frames_and_pixels_of_training(checkpoint: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="vllm_environment"):
+        backend_for(checkpoint, UNIFORM_8, Evaluate(backend="vllm", vllm_environment="absent"), [])
+    folder = make_environment(tmp_path / "e", vllm="0.32.0", lmms_eval="0.7.3", av="15.1.0")
+    settings = Evaluate(backend="vllm", vllm_environment=str(folder), model_args={"max_model_len": 2048})
+    backend = backend_for(checkpoint, UNIFORM_8, settings, [])
+    assert backend.python == folder / "bin/python"
+    assert backend.versions["lmms_eval"] == "0.7.3"
     assert backend.model == "nep_vllm"
     assert backend.seen == UNIFORM_8.model_dump()
     parameters = parameters_of("nep.evaluate.vllm_model", "VllmModel")

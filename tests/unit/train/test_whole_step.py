@@ -19,12 +19,12 @@ from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
 from nep.train.engine import load_model
-from nep.train.rl import grpo as trainer_module
+from nep.train.rl import start_rollouts
 from nep.train.rl.decoding import Decoding, pick
 from nep.train.rl.experience import Experience
 from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.rewards import Rewards
-from nep.train.rl.rollout import Completion
+from nep.train.rl.rollout import Completion, RolloutEngine
 
 STEP = {
     "prompts_per_step": 3,
@@ -55,7 +55,7 @@ def log_distribution(logits: Tensor, decoding: Decoding) -> Tensor:
     return (logits / decoding.temperature).masked_fill(decoding.banned, -1e30).log_softmax(-1)
 
 
-class PlainRollout:
+class PlainRollout(RolloutEngine):
     """Another engine: each completion alone, the whole sequence again for each token."""
 
     def __init__(self, decoding: Decoding, captured: bool) -> None:
@@ -165,13 +165,13 @@ def test_another_engine_can_write_the_completions(trainer_of, monkeypatch: pytes
     grpo = Grpo(**STEP)
     trainer = trainer_of(grpo)
     expected = [trainer.validate(lambda: None), trainer.step(0)[0]]
-    monkeypatch.setattr(trainer_module, "Rollout", PlainRollout)
+    monkeypatch.setattr(start_rollouts, "Rollout", PlainRollout)
     trainer = trainer_of(grpo)
     for ours, plain in zip(expected, [trainer.validate(lambda: None), trainer.step(0)[0]], strict=True):
         assert plain == pytest.approx(ours, abs=1e-5)
 
 
-class Guesses:
+class Guesses(RolloutEngine):
     """An engine that gives the right letter where it sees no video, and always the same one where it sees one."""
 
     def __init__(self, tokenizer: Any, answers: dict[str, str]) -> None:

@@ -25,7 +25,7 @@ from nep.train.rl.decoding import Decoding
 from nep.train.rl.engine_process import EngineEndedError, EngineProcess
 from nep.train.rl.engine_weights import engine_weights, handles_of
 from nep.train.rl.groups import followed
-from nep.train.rl.rollout import Completion
+from nep.train.rl.rollout import Completion, RolloutEngine
 
 SERVER = Path(__file__).resolve().parents[3] / "serve_rollouts.py"
 # A draw in [0, 1) has 53 bits.
@@ -54,7 +54,7 @@ class EngineSettings:
     within_s: float
 
 
-class VllmRollout:
+class VllmRollout(RolloutEngine):
     """The engine behind the interface `RolloutEngine`. Attribute: `pid` of its process.
 
     What it writes is a function of weights, prompts and draws, up to rounding: each completion has a seed of its own,
@@ -160,7 +160,7 @@ class VllmRollout:
         self._held: int | None = None
         self._ready = False
         self._process = EngineProcess(
-            [str(self._environment.python), str(SERVER)],
+            engine_command(self._environment),
             process_environment(settings),
             self._log,
             settings.within_s,
@@ -195,6 +195,11 @@ class VllmRollout:
         self._process.receive()
         # Until here the engine has read them.
         del kept
+
+
+def engine_command(environment: Environment) -> list[str]:
+    """The engine's command line, up to the number of its socket."""
+    return [str(environment.python), str(SERVER)]
 
 
 def process_environment(settings: EngineSettings) -> dict[str, str]:

@@ -8,13 +8,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from nep.errors import InputError
 from nep.jobs.child import ends_with_parent, last_lines
 from nep.rollouts.wire import ClosedError, Message, receive, send
+
+Answer = TypeVar("Answer")
 
 STOP_WITHIN_S = 30.0
 # What torchrun and a scheduler tell a trainer of its own place among others; an engine is alone.
@@ -74,7 +77,7 @@ class EngineProcess:
         except subprocess.TimeoutExpired:
             self._kill()
 
-    def _guarded(self, call):
+    def _guarded(self, call: Callable[[], Answer]) -> Answer:
         try:
             return call()
         except ClosedError:
@@ -91,8 +94,7 @@ class EngineProcess:
 
     def _kill(self) -> None:
         """End whatever is left of it; its group is its own."""
-        try:
+        # Nothing may be left.
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            print(f"the rollout engine {self.pid} had ended by itself", file=sys.stderr)
         self._process.wait()

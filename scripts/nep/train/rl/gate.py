@@ -150,6 +150,7 @@ class Gate:
         # The same numbers at each validation, so that gaps differ by the weights alone.
         draws = [uniforms(self._seed, 0, "gate", prompt, 1, limit) for prompt in prompts]
         groups = self._rollout(model, prompts, self._visuals, torch.stack(draws))
+        self._rollout.rest()
         return [completion for (completion,) in groups]
 
     def _view(self, model: PreTrainedModel, question: Question, completion: Completion) -> View:

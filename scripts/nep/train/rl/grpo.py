@@ -38,7 +38,8 @@ from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.mismatch import Tally, figures
 from nep.train.rl.rewards import Rewards, is_accurate
-from nep.train.rl.rollout import Rollout, RolloutEngine
+from nep.train.rl.rollout import RolloutEngine
+from nep.train.rl.start_rollouts import start_rollouts
 from nep.train.runtime.options import RunPaths, TrainingOptions
 from nep.train.runtime.step_log import peak_memory_bytes
 from nep.train.schedule import learning_rate
@@ -94,7 +95,8 @@ class GrpoTrainer(Trainer):
         self.validates = bool(self._validation)
         self.steps = grpo.steps
         self._visuals.check(engine.model, [question.prompt for question in train])
-        self._rollout: RolloutEngine = Rollout(self._decoding, captured=self._distributed.device.type == "cuda")
+        prompts = [question.prompt for question in (*train, *self._validation)]
+        self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, prompts, paths)
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._reference = load_reference(paths.model, grpo, engine)
         self._gate = None if grpo.rollout == "own" else self._gate_for(seed, train, processor, cache, paths.model)
@@ -133,6 +135,7 @@ class GrpoTrainer(Trainer):
         grpo, distributed = self._grpo, self._distributed
         first, kept, replaced = self._collector.collect(self._decoding_model(), step)
         self._engine.model.train()
+        self._rollout.rest()
         rolled = time.monotonic()
 
         totals = self._totals(first)
@@ -194,6 +197,7 @@ class GrpoTrainer(Trainer):
                 accurate += is_accurate(text, question.answer)
                 guessed += is_accurate(guess, question.answer)
         self._engine.model.train()
+        self._rollout.rest()
         *sums, count = distributed.all_reduce_sum([rewards, accurate, guessed, len(own)])
         means = [value / count if count else None for value in sums]
         return {**dict(zip(("reward", "accuracy", "text_only_accuracy"), means, strict=True)), **gap}
@@ -211,7 +215,8 @@ class GrpoTrainer(Trainer):
         return {"engine_gap": self._gap.mean, "engine_gap_max": self._gap.largest}
 
     def results(self, final: Row) -> Row:
-        """How many completions were sampled, and the last step's reward."""
+        """The end of all rollouts: how many completions were sampled, and the last step's reward."""
+        self._rollout.close()
         grpo = self._grpo
         return {"samples": grpo.steps * grpo.prompts_per_step * grpo.completions, "final_reward": final["reward"]}
 
@@ -220,6 +225,7 @@ class GrpoTrainer(Trainer):
         return [self._collector.text(completion) for (completion,) in groups]
 
     def _decoding_model(self) -> PreTrainedModel:
+        self._rollout.renew(self._engine.version)
         # Gradient checkpointing switches the cache off in training mode.
         return self._engine.plain_model().eval()
 

@@ -6,9 +6,9 @@
    prompt), so that a completion depends neither on the batch around it nor on the number of processes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -40,25 +40,29 @@ class Completion:
     finished: bool
 
 
-class RolloutEngine(Protocol):
-    """All that a training run asks of what writes completions: prompts in; tokens and log-probs out."""
+class RolloutEngine(ABC):
+    """All that a training run asks of what writes completions: prompts in; tokens and log-probs out.
 
+    One that reads the weights where they are has nothing to do at `renew`, `rest` and `close`.
+    """
+
+    @abstractmethod
     def __call__(
         self, model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, draws: Tensor | None
     ) -> list[list[Completion]]:
         """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
 
-    def renew(self, version: int) -> None:
+    def renew(self, version: int) -> None:  # noqa: B027
         """The model that is handed over has the weights of this version from now on."""
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # noqa: B027
         """No rollouts for a while: what only they need of a shared GPU is given back."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027
         """No more rollouts."""
 
 
-class Rollout:
+class Rollout(RolloutEngine):
     """The engine on the trainer's own weights."""
 
     def __init__(self, decoding: Decoding, captured: bool) -> None:
@@ -81,15 +85,6 @@ class Rollout:
             completions = _decode(rows, self._decoding, None if draws is None else draws[index][:, None])
             groups.append([completion for (completion,) in completions])
         return groups
-
-    def renew(self, version: int) -> None:
-        """The weights are read where they are."""
-
-    def rest(self) -> None:
-        """Buffers are kept: the next rollout takes them as they are."""
-
-    def close(self) -> None:
-        """Nothing outlives it."""
 
     def _shared_rows(
         self, model: PreTrainedModel, prompts: Sequence[Sample], width: int, visuals: Visuals

@@ -233,17 +233,27 @@ def _longest_row(training: Sft | Grpo, processes: int) -> int:
 
 def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> list[Line]:
     item = BYTES[grpo.precision]
-    cache = _cached_tokens(grpo, processes) * model.layers * model.key_value
+    cache = cached_tokens(grpo, processes) * model.layers * model.key_value
     whole = model.parameters * item
     copied = grpo.kl_coef > 0 and not grpo.trains_adapters_only
+    engine = grpo.rollout == "vllm"
+    beside = engine and grpo.rollout_gpus == "shared"
     return [
         Line("reference model", whole * copied, "device", "kl_coef: 0 or lora, which need none"),
         Line("whole copy for decoding", whole * (stage == 3), "device", "ZeRO stage 2, which needs none"),
-        Line("KV cache of the rollout", cache * item, "device", "prompts_per_step, completions or max_new_tokens"),
+        Line("weights of vLLM", whole * beside, "device", "rollout_gpus: own, or rollout: own"),
+        # The file's content, and the shared memory that it is written to.
+        Line("weights on their way to it", 2 * whole * (engine and not beside), "host", "rollout_gpus: shared"),
+        Line(
+            "KV cache of the rollout",
+            cache * item * (beside or not engine),
+            "device",
+            "prompts_per_step, completions or max_new_tokens",
+        ),
     ]
 
 
-def _cached_tokens(grpo: Grpo, processes: int) -> int:
+def cached_tokens(grpo: Grpo, processes: int) -> int:
     """Tokens whose keys and values are held at a time: in a rollout, where completions share their prompt; in a
     validation, one completion of each prompt; or, in models whose completions cannot share it, in one prompt's own."""
     prompt, answer = grpo.max_prompt_tokens, grpo.max_new_tokens
