@@ -29,7 +29,7 @@ def test_an_environment_that_is_not_there_or_has_no_engine_is_named(tmp_path: Pa
 
 def test_evaluations_need_lmms_eval_there(tmp_path: Path) -> None:
     folder = make_environment(tmp_path / "e", vllm="0.32.0", av="15.1.0")
-    with pytest.raises(InputError, match="evaluate.backend: 'vllm' needs .* vLLM, lmms_eval, av, .*vllm_environment"):
+    with pytest.raises(InputError, match=r"evaluate\.backend: 'vllm' needs .* vLLM, lmms_eval, av, .*vllm_environment"):
         find_environment(str(folder), EVALUATIONS)
     assert find_environment(str(make_environment(folder, lmms_eval="0.7.3")), EVALUATIONS).versions["av"] == "15.1.0"
 
