@@ -80,7 +80,7 @@ DECIDED_BY = {
     "report rows slurm stats train video",
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
-    "run_lmms_eval.py": "config encode errors evaluate files model rollouts rows video",
+    "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "serve_rollouts.py": "errors rollouts",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
