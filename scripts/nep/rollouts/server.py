@@ -1,6 +1,6 @@
 """The rollout engine's side: vLLM in this process, asked by the trainer that started it over one socket.
 
-One request at a time, in the order of the calls: `start`, then `weights`, `complete`, `score` and `rest` in any. A
+One request at a time, in the order of the calls: `start`, then `weights`, `complete` and `rest` in any. A
 request that fails is answered by its reason, and the engine stays; it ends when its trainer has closed the socket.
 """
 
@@ -67,7 +67,7 @@ class Engine:
 
     def answer(self, message: Message) -> Message:
         """The answer to a request."""
-        calls = {"weights": self._weights, "complete": self._complete, "score": self._score, "rest": self._rest}
+        calls = {"weights": self._weights, "complete": self._complete, "rest": self._rest}
         header, tensors = calls[message.header["call"]](message)
         return Message({"version": self._version, **header}, tensors)
 
@@ -106,18 +106,6 @@ class Engine:
             "log_probs": torch.tensor(list(itertools.chain(*log_probs)), dtype=torch.float32),
             "lengths": torch.tensor([len(row) for row in tokens]),
         }
-
-    def _score(self, message: Message) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Log-probs of the last `scored` (prompts,) tokens of each prompt."""
-        counts = message.tensors["scored"].tolist()
-        sampling = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
-        outputs = self._run([(prompt, sampling) for prompt in self._prompts(message)])
-        log_probs = [
-            place[token].logprob
-            for output, count in zip(outputs, counts, strict=True)
-            for place, token in zip(output.prompt_logprobs[-count:], output.prompt_token_ids[-count:], strict=True)
-        ]
-        return {}, {"log_probs": torch.tensor(log_probs, dtype=torch.float32)}
 
     def _rest(self, message: Message) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Give the GPU's memory to the trainer until the next weights come."""
@@ -182,6 +170,8 @@ def engine_args(settings: dict[str, Any]) -> EngineArgs:
         limit_mm_per_prompt={"image": 0, "video": 1 if settings["tower"] else 0},
         enable_mm_embeds=True,
         skip_mm_profiling=True,
+        # Pixels come from the trainer's processor, which has done it.
+        mm_device_do_normalize=False,
         # It has lost step with the engine over weight updates (docs/training.md).
         mm_processor_cache_gb=0,
         logprobs_mode="processed_logprobs",

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save
@@ -24,7 +25,6 @@ from nep.rollouts.wire import Message
 from nep.train.rl.decoding import Decoding
 from nep.train.rl.engine_process import EngineEndedError, EngineProcess
 from nep.train.rl.engine_weights import engine_weights, handles_of
-from nep.train.rl.groups import followed
 from nep.train.rl.rollout import Completion, RolloutEngine
 
 SERVER = Path(__file__).resolve().parents[3] / "serve_rollouts.py"
@@ -95,24 +95,10 @@ class VllmRollout(RolloutEngine):
     ) -> list[list[Completion]]:
         """See `RolloutEngine`. The first draw of a completion is its seed."""
         seeds = torch.empty(len(prompts), 0).long() if draws is None else (draws[:, :, 0] * SEEDS).long()
-        asked = request("complete", prompts, visuals)
-        asked.header.update(temperature=self._decoding.temperature, limit=self._decoding.limit)
-        answer = self._ask(model, Message(asked.header, {**asked.tensors, "seeds": seeds}))
+        header, tensors = described(prompts, visuals)
+        header |= {"call": "complete", "temperature": self._decoding.temperature, "limit": self._decoding.limit}
+        answer = self._ask(model, Message(header, {**tensors, "seeds": seeds}))
         return completions(answer.tensors, len(prompts), self._decoding.ends.cpu())
-
-    def log_probs(
-        self, model: PreTrainedModel, prompts: Sequence[Sample], groups: Sequence[Sequence[Tensor]], visuals: Visuals
-    ) -> list[list[Tensor]]:
-        """Log-probs, each (R,) fp32, of given completions of each prompt, each (R,) int64, in one pass over both.
-
-        Of the distribution at temperature 1 with no token banned: vLLM gives no other one of a prompt's tokens.
-        """
-        pairs = [(prompt, tokens) for prompt, group in zip(prompts, groups, strict=True) for tokens in group]
-        asked = request("score", [prompt for prompt, _ in pairs], visuals, [tokens for _, tokens in pairs])
-        lengths = torch.tensor([len(tokens) for _, tokens in pairs])
-        answer = self._ask(model, Message(asked.header, {**asked.tensors, "scored": lengths}))
-        found = iter(answer.tensors["log_probs"].split(lengths.tolist()))
-        return [[next(found) for _ in group] for group in groups]
 
     def rest(self) -> None:
         """See `RolloutEngine`."""
@@ -225,8 +211,8 @@ def visible_device(index: int) -> str:
     return visible.split(",")[index] if visible else str(index)
 
 
-def request(call: str, prompts: Sequence[Sample], visuals: Visuals, behind: Sequence[Tensor] | None = None) -> Message:
-    """A request about prompts, each with the tokens of `behind` after it. A clip that several show is in it once.
+def described(prompts: Sequence[Sample], visuals: Visuals) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Prompts as header and tensors of a request. A clip that several of them show is in it once.
 
     Raises InputError for a family without a grid of patches.
     """
@@ -237,20 +223,19 @@ def request(call: str, prompts: Sequence[Sample], visuals: Visuals, behind: Sequ
         for number, (key, clip) in enumerate(clips.items())
         for name, value in clip_tensors(key, clip).items()
     }
-    described = []
+    shapes = []
     for number, prompt in enumerate(prompts):
-        whole = prompt if behind is None else followed(prompt, behind[number])
-        tensors |= {f"prompt.{number}": whole.input_ids, f"positions.{number}": whole.position_ids}
+        tensors |= {f"prompt.{number}": prompt.input_ids, f"positions.{number}": prompt.position_ids}
         shown = [clips[key] for key in prompt.video_keys]
         visual = shown[0].token if shown else None
-        described.append(
+        shapes.append(
             {
                 "clips": [keys.index(key) for key in prompt.video_keys],
                 "visual": visual,
                 "places": places(prompt.input_ids == visual, [clip.placeholder.tokens for clip in shown]),
             }
         )
-    return Message({"call": call, "clips": len(keys), "prompts": described}, tensors)
+    return {"clips": len(keys), "prompts": shapes}, tensors
 
 
 def places(visual: Tensor, counts: Sequence[int]) -> list[tuple[int, int]]:

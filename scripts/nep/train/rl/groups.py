@@ -5,7 +5,7 @@ G(P+R)/(P+GR) times fewer tokens than in separate sequences.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,25 +36,17 @@ class Group:
 
     def tree(self) -> Tree:
         """The prompt as prefix, every completion a branch whose tokens are all labelled."""
-        branches = tuple(Branch(tokens, positions_behind(self.prompt, len(tokens))) for tokens in self.completions)
+        start, dimensions = next_position(self.prompt), len(self.prompt.position_ids)
+        branches = tuple(
+            Branch(tokens, torch.arange(start, start + len(tokens)).expand(dimensions, -1))
+            for tokens in self.completions
+        )
         return Tree(self.prompt.input_ids, self.prompt.position_ids, self.prompt.video_keys, branches)
 
 
 def completion_numbers(lengths: Sequence[int]) -> Tensor:
     """(N,) int64: the number 0, 1, … of each token's completion."""
     return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
-
-
-def followed(prompt: Sample, tokens: Tensor) -> Sample:
-    """A prompt with a completion behind it, as one sequence."""
-    positions = torch.cat([prompt.position_ids, positions_behind(prompt, len(tokens))], dim=1)
-    return replace(prompt, input_ids=torch.cat([prompt.input_ids, tokens]), position_ids=positions)
-
-
-def positions_behind(prompt: Sample, count: int) -> Tensor:
-    """Rotary positions of `count` tokens after a prompt: (3, count) or (1, count) int64."""
-    start = next_position(prompt)
-    return torch.arange(start, start + count).expand(len(prompt.position_ids), -1)
 
 
 def next_position(prompt: Sample) -> int:
