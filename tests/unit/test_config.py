@@ -157,16 +157,19 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
         return found
 
     of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
+    of_rollouts = ("rollout_environment", "rollout_gpus", "rollout_timeout_s")
     places = {
         *(
             "shots.processes",
             "split.processes",
             "encode.processes",
             "evaluate.processes",
+            "evaluate.vllm_environment",
             "references.large.concurrent",
         ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
+        *(f"{block}.{key}" for block in ("grpo", "experiments.processes.grpo") for key in of_rollouts),
     }
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 
