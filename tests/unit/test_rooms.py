@@ -81,7 +81,7 @@ DECIDED_BY = {
     "print_results.py": "benchmarks config errors files layout report rows slurm stats",
     "review_questions.py": "benchmarks data errors files own_benchmark records report review rows split stats video",
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
-    "serve_rollouts.py": "errors rollouts",
+    "serve_rollouts.py": "rollouts",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs rows split video",
