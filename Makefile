@@ -10,7 +10,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -108,6 +108,10 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/checkpoint_copy.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py --toy
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
+
+bench-rollouts: setup-tests ## measure rollouts by the own engine and by vLLM on the CPU (ten minutes)
+	@PYTHON="$(PYTHON)" UV_OVERRIDE=requirements/vllm.override tools/setup_environment.sh .venv-vllm requirements/vllm.txt
+	PYTHONPATH=scripts $(BIN)/python benchmarks/rollout_engines.py
 
 bench-gpu: setup-tests ## measure the published training on one GPU of 141 GB (eight minutes; not run here)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py

@@ -157,7 +157,6 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
         return found
 
     of_trainings = ("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker")
-    of_rollouts = ("rollout_environment", "rollout_gpus", "rollout_timeout_s")
     places = {
         *(
             "shots.processes",
@@ -169,8 +168,9 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
         ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
-        *(f"{block}.{key}" for block in ("grpo", "experiments.processes.grpo") for key in of_rollouts),
     }
+    engine = ("rollout_environment", "rollout_gpus", "rollout_timeout_s")
+    places |= {f"{block}.{key}" for block in ("grpo", "experiments.processes.grpo") for key in engine}
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 
 

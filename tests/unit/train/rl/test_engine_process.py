@@ -22,41 +22,51 @@ PROGRAM = ROOT / "tests/support/small_engine.py"
 LIMIT = 6
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the small engine notes what it is told; it is what clients start."""
-    monkeypatch.setattr(
-        engine_client, "engine_command", lambda environment: [sys.executable, str(PROGRAM), str(tmp_path)]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the small engine, which clients start in this module, notes what it is told."""
+    folder = tmp_path_factory.mktemp("engine")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine_client, "engine_command", lambda environment: [sys.executable, str(PROGRAM), str(folder)])
+        patch.setenv("PYTHONPATH", str(ROOT / "scripts"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def client(parts, folder: Path) -> Iterator[VllmRollout]:
+    """One client for all tests: each leaves it with an engine that works."""
+    settings = EngineSettings(
+        model=parts.run / "models/base",
+        dtype="float32",
+        max_tokens=64,
+        sequences=4,
+        cache_bytes=1 << 20,
+        device=None,
+        shared=False,
+        threads=1,
+        within_s=120.0,
     )
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "scripts"))
-    return tmp_path
+    decoding = decoding_for(parts.model, parts.processor, 1.0, LIMIT)
+    client = VllmRollout(
+        Environment(Path(sys.executable), {}), settings, decoding, parts.visuals, folder / "engine.log"
+    )
+    yield client
+    client.close()
 
 
 @pytest.fixture
-def start(parts, folder: Path) -> Iterator[Callable[..., VllmRollout]]:
-    """Starts a client whose engine answers within the given time; all are closed in the end."""
-    started: list[VllmRollout] = []
+def behaves(folder: Path) -> Iterator[Callable[[str], None]]:
+    """Lets the small engine behave in a way of its, until the test ends."""
+    ways: list[Path] = []
 
-    def make(within_s: float = 120.0) -> VllmRollout:
-        settings = EngineSettings(
-            model=parts.run / "models/base",
-            dtype="float32",
-            max_tokens=64,
-            sequences=4,
-            cache_bytes=1 << 20,
-            device=None,
-            shared=False,
-            threads=1,
-            within_s=within_s,
-        )
-        decoding = decoding_for(parts.model, parts.processor, 1.0, LIMIT)
-        environment = Environment(Path(sys.executable), {})
-        started.append(VllmRollout(environment, settings, decoding, parts.visuals, folder / "engine.log"))
-        return started[-1]
+    def call(way: str) -> None:
+        ways.append(folder / way)
+        ways[-1].touch()
 
-    yield make
-    for client in started:
-        client.close()
+    (folder / "said.txt").write_text("")
+    yield call
+    for way in ways:
+        way.unlink(missing_ok=True)
 
 
 def ask(client: VllmRollout, parts, count: int = 2):
@@ -88,8 +98,7 @@ def wait_until(moment: Callable[[], bool], within_s: float = 60.0) -> bool:
     return moment()
 
 
-def test_weights_go_once_for_each_version_and_before_the_request(parts, start, folder: Path) -> None:
-    client = start()
+def test_weights_go_once_for_each_version_and_before_the_request(parts, client, folder: Path) -> None:
     groups = ask(client, parts)
     assert [[completion.log_probs.tolist() for completion in group] for group in groups] == [[[-1], [-2]], [[-3], [-4]]]
     assert all(completion.finished for group in groups for completion in group)
@@ -100,85 +109,77 @@ def test_weights_go_once_for_each_version_and_before_the_request(parts, start, f
     # A trainer that does not share its GPU keeps the engine awake.
     client.rest()
     assert said(folder) == ["start", "weights 0", "complete", "complete", "weights 6", "complete"]
+    # A signal of the terminal is not the engine's.
+    assert os.getpgid(client.pid) == client.pid != os.getpgid(os.getpid())
 
 
-def test_an_engine_that_dies_is_started_again_with_the_same_weights(parts, start, folder: Path, capsys) -> None:
-    client = start()
-    client.renew(3)
+def test_an_engine_that_dies_is_started_again_with_the_same_weights(parts, client, behaves, folder, capsys) -> None:
+    client.renew(13)
     expected = ask(client, parts)
     first = client.pid
-    (folder / "ends").touch()
+    behaves("ends")
     found = ask(client, parts)
     assert client.pid != first and not is_alive(first)
     assert [len(group) for group in found] == [len(group) for group in expected]
-    assert said(folder) == ["start", "weights 3", "complete", "complete", "start", "weights 3", "complete"]
+    assert said(folder) == ["weights 13", "complete", "complete", "start", "weights 13", "complete"]
     warned = capsys.readouterr().err
     assert "warning: the rollout engine ended with status 3" in warned
     assert "the small engine gives up" in warned and "is started again" in warned
     # Between two requests, by a signal.
     os.kill(client.pid, signal.SIGKILL)
     ask(client, parts)
-    assert said(folder)[-3:] == ["start", "weights 3", "complete"]
+    assert said(folder)[-3:] == ["start", "weights 13", "complete"]
     assert "ended with status -9" in capsys.readouterr().err
 
 
-def test_an_engine_that_dies_twice_over_one_request_ends_the_run(parts, start, folder: Path, monkeypatch) -> None:
-    client = start()
-    monkeypatch.setattr(engine_client, "engine_command", lambda environment: [sys.executable, "-c", "print('no room')"])
-    (folder / "ends").touch()
-    with pytest.raises(InputError, match=r"(?s)twice for one request, the rollout engine ended with status.*no room"):
+def test_what_an_engine_objects_to_ends_the_run_with_its_words(parts, client, behaves, folder: Path) -> None:
+    ask(client, parts)
+    behaves("fails")
+    with pytest.raises(InputError, match=rf"the rollout engine: ValueError: too long \({folder}/engine\.log"):
         ask(client, parts)
 
 
-def test_an_engine_that_says_nothing_is_killed_in_the_end(parts, start, folder: Path) -> None:
-    client = start(within_s=20.0)
+def test_completions_by_other_weights_are_refused(parts, client, behaves) -> None:
+    client.renew(24)
+    behaves("stale")
+    with pytest.raises(InputError, match=r"stale weights: .* version 25 of the weights, .* has version 24"):
+        ask(client, parts)
+
+
+def test_an_engine_that_says_nothing_is_killed_in_the_end(parts, client, behaves, monkeypatch) -> None:
+    client.renew(35)
     ask(client, parts)
-    (folder / "hangs").touch()
-    client._process._within_s = 0.1
+    behaves("hangs")
+    monkeypatch.setattr(client._process, "_within_s", 0.1)
     with pytest.raises(InputError, match=r"did not answer within 0\.1 s \(grpo\.rollout_timeout_s\)"):
         ask(client, parts)
     assert not is_alive(client.pid)
 
 
-def test_what_an_engine_objects_to_ends_the_run_with_its_words(parts, start, folder: Path) -> None:
-    client = start()
-    (folder / "fails").touch()
-    with pytest.raises(InputError, match=rf"the rollout engine: ValueError: too long \({folder}/engine\.log"):
-        ask(client, parts)
-
-
-def test_completions_by_other_weights_are_refused(parts, start, folder: Path) -> None:
-    client = start()
-    client.renew(4)
-    (folder / "stale").touch()
-    with pytest.raises(InputError, match=r"stale weights: .* version 5 of the weights, .* has version 4"):
+def test_an_engine_that_dies_twice_over_one_request_ends_the_run(parts, client, monkeypatch) -> None:
+    """It has been killed by the test before."""
+    monkeypatch.setattr(engine_client, "engine_command", lambda environment: [sys.executable, "-c", "print('no room')"])
+    with pytest.raises(InputError, match=r"(?s)twice for one request, the rollout engine ended with status.*no room"):
         ask(client, parts)
 
 
 TRAINER = """
-import socket, sys, time
+import sys, time
 from pathlib import Path
 from nep.train.rl.engine_process import EngineProcess
-process = EngineProcess({command!r}, {{}}, Path({log!r}), 60.0, ())
-print(process.pid, flush=True)
+waits = "import socket, sys; socket.socket(fileno=int(sys.argv[1])).recv(1)"
+works = "import time; time.sleep(600)"
+processes = [EngineProcess([sys.executable, "-c", code], {}, Path(sys.argv[1]), 60.0, ()) for code in (waits, works)]
+print(*(process.pid for process in processes), flush=True)
 time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("idle", [True, False])
-def test_no_engine_outlives_a_trainer_that_is_killed(folder: Path, idle: bool) -> None:
-    """While it waits for the trainer, and while it works on something else and would not notice a closed socket."""
-    waits = "import sys, socket; socket.socket(fileno=int(sys.argv[1])).recv(1)"
-    works = "import time; time.sleep(600)"
-    code = TRAINER.format(command=[sys.executable, "-c", waits if idle else works], log=str(folder / "engine.log"))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as trainer:
-        engine = int(trainer.stdout.readline())
-        assert is_alive(engine)
+def test_no_engine_outlives_a_trainer_that_is_killed(folder: Path) -> None:
+    """Neither while it waits for the trainer, nor while it works and would not notice a closed socket."""
+    command = [sys.executable, "-c", TRAINER, str(folder / "engine.log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as trainer:
+        engines = list(map(int, trainer.stdout.readline().split()))
+        assert len(engines) == 2 and all(map(is_alive, engines))
         trainer.kill()
-    assert wait_until(lambda: not is_alive(engine))
-
-
-def test_a_signal_of_the_terminal_is_not_the_engines(parts, start) -> None:
-    client = start()
-    ask(client, parts)
-    assert os.getpgid(client.pid) == client.pid != os.getpgid(os.getpid())
+    assert wait_until(lambda: not any(map(is_alive, engines)))
