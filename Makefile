@@ -67,7 +67,7 @@ test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every r
 test-interop: setup-tests ## LLaMA-Factory and verl on the exports (.venv-interop), servers and rollouts of vLLM (.venv-vllm)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
 	@PYTHON="$(PYTHON)" UV_OVERRIDE=requirements/vllm.override tools/setup_environment.sh .venv-vllm requirements/vllm.txt
-	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py tests/interop/test_servers.py tests/interop/test_rollouts.py
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py tests/interop/test_servers.py tests/interop/test_rollouts.py tests/interop/test_engine_gate.py tests/interop/test_evaluate_vllm.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt

@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 from support.entry_points import ROOT
 from support.evaluation_run import question, write_clip
-from support.tiny_checkpoint import tiny_checkpoint
 
 from nep.files import read_json, read_jsonl, write_json
 from nep.rows.base import write_rows
-
-__all__ = ["tiny_checkpoint"]
 
 BOTH = {"device": "cpu", "controls": ["text_only"], "max_new_tokens": {"direct": 2, "reason": 16}}
 HF = {**BOTH, "backend": "hf", "precision": "fp32", "batch_size": 1}

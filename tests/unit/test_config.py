@@ -163,6 +163,7 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
             "split.processes",
             "encode.processes",
             "evaluate.processes",
+            "evaluate.vllm_environment",
             "references.large.concurrent",
         ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),

@@ -10,14 +10,13 @@ from nep.config.evaluate import Evaluate
 from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.frame_counts import count_frames, sampled_frames
+from nep.evaluate.wrappers import FAMILY_WRAPPER, VLLM_WRAPPER
 from nep.files import read_json
 from nep.rollouts.environment import EVALUATIONS, find_environment
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
 # run in `nep.evaluate.family_model`, which takes them for every family.
 LMMS_EVAL_WRAPPERS = frozenset({"qwen2_5_vl"})
-FAMILY_WRAPPER = "nep_family"
-VLLM_WRAPPER = "nep_vllm"
 OPENAI_KEY = "OPENAI_API_KEY"
 # Questions that are asked at once of an engine which makes batches of its own.
 ENGINE_CHUNK = 256

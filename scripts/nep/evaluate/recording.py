@@ -14,10 +14,10 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
-from nep.evaluate.backends import FAMILY_WRAPPER, VLLM_WRAPPER
 from nep.evaluate.frame_counts import sampled_frames
 from nep.evaluate.ledger import PROGRESS, Answer, Ledger
 from nep.evaluate.requests import batches, first_video, key_of, messages_of
+from nep.evaluate.wrappers import FAMILY_WRAPPER, VLLM_WRAPPER
 from nep.files import write_json
 from nep.workflow.bf16 import say_what_bf16_costs
 

@@ -4,13 +4,22 @@ lmms-eval's own wrapper of vLLM shows the frames of a video as so many images: t
 of images, which no training here has seen.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from lmms_eval.api.instance import Instance
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
 from vllm import LLM, SamplingParams
+from vllm.multimodal.inputs import MultiModalFeatureSpec
 
 from nep.evaluate.family_model import CLIP_SETTINGS, Question, TrainedInputs, metadata_of
 from nep.evaluate.requests import settings_of
+from nep.model.samples import rotary_positions
+
+# What a model's function for positions is told of images and clips.
+GRIDS = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
 
 
 class VllmModel(TrainedInputs):
@@ -32,6 +41,11 @@ class VllmModel(TrainedInputs):
         """`engine`: more of vLLM's arguments. `device` and `batch_size` come from lmms-eval, and vLLM needs neither."""
         super().__init__(pretrained, sampling, frames, fps, min_pixels, max_pixels)
         self._llm = LLM(model=pretrained, dtype=dtype, seed=0, limit_mm_per_prompt={"image": 1, "video": 1}, **engine)
+        with torch.device("meta"):
+            model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(pretrained))
+        if rope_index := getattr(model.model, "get_rope_index", None):
+            positions = TrainedPositions(rope_index, self.processor)
+            self._llm.apply_model(positions.install)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One completion for each request. Raises RuntimeError where vLLM reads a prompt otherwise than training."""
@@ -60,3 +74,29 @@ class VllmModel(TrainedInputs):
             "multi_modal_data": {name: items for name, items in shown.items() if items},
             "mm_processor_kwargs": {"images_kwargs": self.image_settings(), "videos_kwargs": CLIP_SETTINGS},
         }
+
+
+class TrainedPositions:
+    """Rotary positions of prompts by the function of transformers, as in training, in the place of vLLM's own.
+
+    They differ: since 5.3 transformers lets the text behind a video go on from the larger side of its grid, vLLM 0.32
+    from its last moment; and where a moment is a whole number but for rounding, they round it otherwise.
+    """
+
+    def __init__(self, rope_index: Callable[..., Any], processor: ProcessorMixin) -> None:
+        self._rope_index = rope_index
+        self._processor = processor
+
+    def install(self, model: nn.Module) -> None:
+        """Have vLLM's model ask here."""
+        model.get_mrope_input_positions = self
+
+    def __call__(self, input_tokens: list[int], mm_features: Sequence[MultiModalFeatureSpec]) -> tuple[Tensor, int]:
+        """(3, L) int64 positions, and what is added to the place of a token behind the prompt to have its position."""
+        grids = {
+            name: torch.stack(values)
+            for name in GRIDS
+            if (values := [item.data[name].data for item in mm_features if item.data.get(name) is not None])
+        }
+        positions = rotary_positions(self._rope_index, self._processor, input_tokens, **grids)
+        return positions, int(positions.max()) + 1 - len(input_tokens)

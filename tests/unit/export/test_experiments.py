@@ -213,12 +213,22 @@ def test_what_cannot_be_said_in_a_consumers_words_is_an_error(
     assert not (job.run / job.folder).exists()
 
 
-@pytest.mark.parametrize("change", [{"ratio": "sequence"}, {"refill_rounds": 2}, {"rewards": {"similarity": 1.0}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ratio": "sequence"},
+        {"refill_rounds": 2},
+        {"rollout": "vllm", "mismatch": {}},
+        {"rewards": {"similarity": 1.0}},
+    ],
+)
 def test_another_algorithm_or_reward_is_refused_and_not_lost(change: dict[str, Any], make_job: Make) -> None:
     experiment = make_job("swift").experiment
     changed = experiment.model_copy(update={"grpo": experiment.grpo.model_copy(update=change)})
     job = make_job("swift", experiment=changed)
-    with pytest.raises(InputError, match=r"grpo: (ratio|refill_rounds|rewards\.similarity) cannot be exported"):
+    with pytest.raises(
+        InputError, match=r"grpo: (ratio|refill_rounds|mismatch|rewards\.similarity) cannot be exported"
+    ):
         job.grpo_rows()
 
 
