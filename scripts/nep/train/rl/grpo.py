@@ -95,8 +95,7 @@ class GrpoTrainer(Trainer):
         self.validates = bool(self._validation)
         self.steps = grpo.steps
         self._visuals.check(engine.model, [question.prompt for question in train])
-        prompts = [question.prompt for question in (*train, *self._validation)]
-        self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, prompts, paths)
+        self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, paths)
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._reference = load_reference(paths.model, grpo, engine)
         self._gate = None if grpo.rollout == "own" else self._gate_for(seed, train, processor, cache, paths.model)
