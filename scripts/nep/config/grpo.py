@@ -98,7 +98,7 @@ class Grpo(Training):
         None,
         gt=0,
         description="Largest mean difference, in nats, between an engine's and the trainer's log-probs of the same "
-        "tokens; above it the run ends and says which fault it looks like (null: 0.01 in fp32, 0.1 in bf16).",
+        "tokens; above it the run ends and says which fault it looks like (null: 0.0005 in fp32, 0.05 in bf16).",
     )
     kl: KlName = Field("k3", description="Estimator of the KL divergence from the start model.")
     kl_coef: float = Field(1e-2, ge=0, description="Weight of the KL divergence in the loss.")
@@ -196,7 +196,7 @@ class Grpo(Training):
     @property
     def gap_bound(self) -> float:
         """Largest mean difference of log-probs, in nats, with which an engine may go on."""
-        return self.engine_gap or {"fp32": 0.01, "bf16": 0.1}[self.precision]
+        return self.engine_gap or {"fp32": 5e-4, "bf16": 0.05}[self.precision]
 
     @property
     def engine_environment(self) -> str | None:
