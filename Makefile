@@ -4,17 +4,21 @@ CONFIG ?= config/config.yaml
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 RUN ?=
 REVIEWER ?= $(USER)
+WHAT ?= all
+TO ?=
+LICENSE ?=
+OPTIONS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo watch review slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests demo watch review app space publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
-	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN) REVIEWER=$(REVIEWER)"
+	@echo "  variables: CONFIG=$(CONFIG) CORES=$(CORES) PYTHON=$(PYTHON) RUN=$(RUN) REVIEWER=$(REVIEWER) WHAT=$(WHAT)"
 
 setup: ## make .venv with the pinned requirements; does nothing when it is current
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt
@@ -31,6 +35,15 @@ watch: setup ## show how the run RUN, or the newest one, stands, until it has en
 
 review: setup ## review the questions of the run RUN as REVIEWER, on a page of this machine
 	@$(BIN)/python scripts/review_questions.py --run "$(RUN)" --reviewer "$(REVIEWER)"
+
+publish: setup ## publish WHAT (model, data, benchmark, space, all) of the run RUN on the hub: TO=owner/name LICENSE=... OPTIONS=--dry-run
+	@$(BIN)/python scripts/publish.py --run "$(RUN)" --what "$(WHAT)" --to "$(TO)" --license "$(LICENSE)" $(OPTIONS)
+
+app: setup ## ask the models of the run RUN (demo) what happens next, on a page of this machine
+	@$(BIN)/python scripts/serve_app.py $(if $(RUN),--run $(RUN))
+
+space: setup ## write that page with its models as results/RUN/space, a folder that can be put up by itself
+	@$(BIN)/python scripts/write_space.py $(if $(RUN),--run $(RUN))
 
 slurm-demo: setup ## run CONFIG through a Slurm of its own on this machine (Debian: slurmctld slurmd slurm-client munge)
 	@PYTHONPATH=scripts $(BIN)/python tools/slurm_demo.py --configfile $(CONFIG)
@@ -55,7 +68,7 @@ test-matrix: setup-tests ## what `make test` leaves out of the matrices of confi
 	$(BIN)/python -m pytest $(TWO_WORKERS) -m matrix tests/unit tests/property
 	$(BIN)/python tests/support/matrix.py --note
 
-test-browser: setup-tests ## the report in Chromium (Debian: chromium chromium-driver)
+test-browser: setup-tests ## the pages in Chromium (Debian: chromium chromium-driver)
 	$(BIN)/python -m pytest tests/browser
 
 test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jobs stopped, lost and preempted
@@ -129,6 +142,7 @@ requirements: setup-tests ## pin the whole closure of each requirements/*.in and
 	$(PIN) requirements/main.in -o requirements/main.txt
 	PYTHONPATH=scripts $(BIN)/python tools/pin_environments.py
 	$(PIN) requirements/test.in -c requirements/main.txt -o requirements/test.txt
+	$(PIN) requirements/space.in -c requirements/main.txt -o requirements/space.txt
 	$(PIN) requirements/bench.in -o requirements/bench.txt
 	$(PIN) requirements/trl.in -o requirements/trl.txt
 	$(PIN) requirements/interop.in -o requirements/interop.txt

@@ -245,7 +245,7 @@ def cut_is_right(world: Scenario, told: Sequence[TimedEvent]) -> bool:
         return False
     last = len(told) - EVENTS_AFTER
     begins = world.event_time(last) - LIT_FRACTION * world.step_s
-    return world.event_time(last - 1) <= event_boundary(told, last) <= begins
+    return world.event_time(last - 1) <= event_boundary(told, last, world.duration / FRAMES) <= begins
 
 
 def tables(recorded: dict[str, Any]) -> str:

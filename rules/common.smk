@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from nep.annotate.steps import prompt_file, steps_of
+from nep.config.frame_folders import FrameFolders
 from nep.config.whole import load_config
 from nep.data.catalog import check_datasets, dataset_names
 from nep.download.place import folder_state
@@ -11,6 +12,7 @@ from nep.errors import InputError
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
+from nep.layout.exports import EXPORTED_STAGES
 from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
 from nep.own_benchmark.steps import CHOOSING_KEYS, WRITING_KEYS, prompt_files
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
@@ -100,16 +102,13 @@ def selections(by_training):
 def selection(name, stage, training):
     """One of them: a `Selection` of nep.encode.selected."""
     keys = training.model_dump(include={"datasets", "balance_sources", "validation_samples"})
-    return json.dumps({"name": name, "stage": stage, **keys}, sort_keys=True)
+    second_parts = stage == "grpo" and training.shows_second_parts
+    return json.dumps({"name": name, "stage": stage, "second_parts": second_parts, **keys}, sort_keys=True)
 
 
 def reward_files(grpo):
     """The user's own reward functions: files that a training waits for, and runs again with when they change."""
     return [path for path in grpo.reward_modules if Path(path).is_file()]
-
-
-# What other programs can train of an experiment.
-EXPORTED_STAGES = {"llamafactory": ["sft"], "easyr1": ["grpo"], "verl": ["grpo"], "swift": ["sft", "grpo"]}
 
 
 def exported_stages(consumer, experiment):
@@ -151,8 +150,9 @@ def source_files():
 
 
 def plain_videos():
-    """Hash of the names, sizes and times of plain videos: a param, so that another file lists and links them anew."""
-    if CONFIG.source.kind != "videos" or CONFIG.source.path == f"{RUN}/plain":
+    """Hash of the names, sizes and times of plain videos, and of images that videos are made of: a param, so that another
+    file lists and links them anew."""
+    if not (CONFIG.source.kind == "videos" or CONFIG.source.frame_folders) or CONFIG.source.path == f"{RUN}/plain":
         return ""
     return folder_state(Path(CONFIG.source.path))
 

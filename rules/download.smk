@@ -1,5 +1,5 @@
-# INPUTS   a hub repository, a local folder in its layout, or a table beside plain videos
-# OUTPUTS  RUN/download/{archives/*.json,benchmarks/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
+# INPUTS   a hub repository, a local folder in its layout, or a table beside plain videos or folders of images
+# OUTPUTS  RUN/download/{archives/*.json,frames/*.jsonl,benchmarks/*.json,manifest.json,videos.json}, RUN/models/base.manifest.json; videos, annotations, checkpoint beside
 
 
 localrules:
@@ -8,6 +8,16 @@ localrules:
     finish_download,
     fetch_model,
     fetch_benchmark,
+
+
+# What is said of folders of images; without them the rule below makes nothing.
+FRAME_FOLDERS = CONFIG.source.frame_folders or FrameFolders(fps=1)
+
+
+def frame_shards():
+    """What became of the folders of images, where there are such."""
+    shards = FRAME_FOLDERS.shards if CONFIG.source.frame_folders else 0
+    return [f"{RUN}/download/frames/{shard}-of-{shards}.jsonl" for shard in range(1, shards + 1)]
 
 
 checkpoint list_source:
@@ -63,10 +73,44 @@ rule fetch_archive:
         """
 
 
+rule frames_shard:
+    """Make the videos of one shard of the folders of images (source.frame_folders)."""
+    input:
+        f"{RUN}/download/archives.json",
+    output:
+        f"{RUN}/download/frames/{{shard}}-of-{FRAME_FOLDERS.shards}.jsonl",
+    log:
+        f"{RUN}/logs/frames_shard/{{shard}}.log",
+    benchmark:
+        f"{RUN}/benchmarks/frames_shard/{{shard}}.tsv"
+    conda:
+        "../envs/video.yaml"
+    threads: FRAME_FOLDERS.processes
+    params:
+        run=run_folder,
+        recipe=recipe(CONFIG.source),
+        images=plain_videos(),
+        code=code("frames_shard.py"),
+        shards=FRAME_FOLDERS.shards,
+    shell:
+        r"""
+        python scripts/frames_shard.py \
+            --source {params.recipe:q} \
+            --listing {input:q} \
+            --processes {threads:q} \
+            --shard {wildcards.shard:q} \
+            --shards {params.shards:q} \
+            --run-dir {params.run:q} \
+            --out {output:q} \
+            2>&1 | tee {log:q}
+        """
+
+
 rule finish_download:
     """Fetch the annotation files and write the manifest of the whole download."""
     input:
         archives=archive_manifests,
+        frames=frame_shards(),
         listing=f"{RUN}/download/archives.json",
     output:
         manifest=f"{RUN}/download/manifest.json",
@@ -86,6 +130,7 @@ rule finish_download:
         python scripts/finish_download.py \
             --source {params.recipe:q} \
             --listing {input.listing:q} \
+            --frames {input.frames:q} \
             --run-dir {params.run:q} \
             --out {output.manifest:q} \
             --videos {output.videos:q} \

@@ -7,13 +7,14 @@ from nep.cli import run_entry_point
 from nep.config.base import load_block
 from nep.config.experiment import Experiment
 from nep.config.vision import Vision
-from nep.export.consumers import CONSUMERS, export_experiment
+from nep.export.consumers import export_experiment
 from nep.export.experiment import ExperimentExport
+from nep.layout.exports import EXPORTED_STAGES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--consumer", choices=CONSUMERS, required=True)
+    parser.add_argument("--consumer", choices=EXPORTED_STAGES, required=True)
     parser.add_argument("--name", required=True, help="the experiment's name")
     parser.add_argument("--experiment", required=True, help="the experiment's config block as JSON")
     parser.add_argument("--vision", required=True, help="config block 'vision' as JSON")

@@ -10,8 +10,9 @@ from pathlib import Path
 from nep.cli import run_entry_point
 from nep.errors import InputError
 from nep.review.parts import Parts
-from nep.review.server import Review, address_of, review_server
+from nep.review.server import Review, review_server
 from nep.review.session import Session, read_questions
+from nep.web.handler import address_of
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -36,7 +37,7 @@ def main() -> None:
     )
     review = Review(session, Parts(root / "download" / "videos", root / "work" / "review"), options.run)
     with review_server(review, options.port) as server:
-        print(f"review: {address_of(server, review)}\ndecisions: {file}\nCtrl-C ends it.", flush=True)
+        print(f"review: {address_of(server, review.token)}\ndecisions: {file}\nCtrl-C ends it.", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

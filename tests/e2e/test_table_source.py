@@ -1,4 +1,5 @@
-"""The same videos and annotations as a plain folder with a table, and in the hub's layout: the same data sets."""
+"""The same videos and annotations as a plain folder with a table, and in the hub's layout: the same data sets; one of
+the videos as a folder of its frames."""
 
 import shutil
 import tarfile
@@ -6,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -57,23 +59,47 @@ def as_plain_folder(hub: Path, folder: Path) -> Path:
     return folder
 
 
-def test_a_table_gives_the_data_sets_of_the_hub_layout(
+def first_as_images(plain: Path) -> float:
+    """Put a folder of the first video's frames into its place, and name it in table and questions; its rate."""
+    video = sorted(plain.rglob("*.mp4"))[0]
+    folder = video.with_suffix("")
+    folder.mkdir()
+    with av.open(str(video)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            frame.to_image().save(folder / f"frame_{number:06d}.png")
+        rate = container.streams.video[0].average_rate
+    video.unlink()
+    name = video.relative_to(plain).as_posix()
+    rows = pyarrow.parquet.read_table(plain / "clips.parquet").to_pylist()
+    named = [{**row, "file": row["file"].removesuffix(".mp4")} if row["file"] == name else row for row in rows]
+    assert named != rows
+    pyarrow.parquet.write_table(pa.Table.from_pylist(named), plain / "clips.parquet")
+    questions = plain / "futurebench.json"
+    questions.write_text(questions.read_text().replace(f'"{name}"', f'"{name.removesuffix(".mp4")}"'))
+    return float(rate)
+
+
+def test_a_table_gives_the_data_sets_of_the_hub_layout_and_a_replaced_video_is_cut_again(
     workplace: Workplace, hub: Callable[..., Path], tmp_path: Path
 ) -> None:
     archives = hub()
     outcome = workplace.run(workplace.configure("small", source={"path": str(archives)}), CONVERTED)
     assert outcome.status == 0, outcome.text
     expected = read_json(workplace.root / CONVERTED)
+    folder = as_plain_folder(archives, tmp_path / "plain")
     table = {
         "kind": "table",
-        "path": str(as_plain_folder(archives, tmp_path / "plain")),
+        "path": str(folder),
+        "frame_folders": {"fps": first_as_images(folder), "shards": 1},
         "annotations": "clips.parquet",
         "columns": {"video_path": "file", "split_time": "cut_s"},
     }
-    outcome = workplace.run(workplace.configure("small", source=table), CONVERTED)
+    config = workplace.configure("small", source=table)
+    outcome = workplace.run(config, CONVERTED)
     assert outcome.status == 0, outcome.text
     assert read_json(workplace.root / CONVERTED) == expected
     assert expected["files"]["grpo/next_event_mc.jsonl"]["rows"] > 0 and expected["records"]["split"] == 8
+    a_replaced_video_is_cut_again_and_no_other(workplace, config, folder)
 
     without = workplace.configure("small", source={**table, "questions": None})
     assert "source.questions is null: there is nothing to evaluate on" in workplace.run(without, "-n").text
@@ -81,14 +107,7 @@ def test_a_table_gives_the_data_sets_of_the_hub_layout(
     assert outcome.status == 0 and outcome.planned()["finish_download"] == 1, outcome.text
 
 
-def test_a_video_replaced_under_its_name_is_cut_again_and_no_other(
-    workplace: Workplace, hub: Callable[..., Path], tmp_path: Path
-) -> None:
-    folder = as_plain_folder(hub(), tmp_path / "plain")
-    columns = {"video_path": "file", "split_time": "cut_s"}
-    table = {"kind": "table", "path": str(folder), "annotations": "clips.parquet", "columns": columns}
-    config = workplace.configure("small", source=table)
-    assert workplace.run(config, "segments").status == 0
+def a_replaced_video_is_cut_again_and_no_other(workplace: Workplace, config: Path, folder: Path) -> None:
     before = {row["id"]: row for row in read_jsonl(workplace.root / SEGMENTS)}
     replaced, other = sorted(folder.rglob("*.mp4"))[:2]
     replaced.unlink()

@@ -1,6 +1,6 @@
-"""Two real servers asked by our client: `vllm serve` on the CPU, which the job starts itself, and `transformers serve`,
-each with a tiny model of random weights. What it says is nonsense: it has the form that vLLM holds it to, or ends as
-Unanswered."""
+"""Two real servers asked by our client: `vllm serve` on the CPU, which the job starts itself, with a model that SFT has
+made, and `transformers serve` with a tiny model of random weights. What they say is nonsense: it has the form that vLLM
+holds it to, or ends as Unanswered."""
 
 import asyncio
 import os
@@ -89,7 +89,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_vllm_is_started_holds_answers_to_their_schema_and_counts_tokens(tmp_path: Path, tiny_checkpoint: Path) -> None:
+def test_vllm_serves_a_trained_model_holds_answers_to_their_schema_and_counts_tokens(tmp_path: Path, run: Path) -> None:
     options = {
         "dtype": "float32",
         "max-model-len": 1024,
@@ -99,7 +99,7 @@ def test_vllm_is_started_holds_answers_to_their_schema_and_counts_tokens(tmp_pat
         "structured-outputs-config": '{"backend": "xgrammar", "disable_any_whitespace": true}',
         "limit-mm-per-prompt": '{"image": 4, "video": 0}',
     }
-    serve = {"weights": str(tiny_checkpoint), "options": options}
+    serve = {"weights": str(run / "nep/sft/model"), "options": options}
     asked = AskedEndpoint(model="tiny", serve=serve, timeout_s=600, down_after_s=1200)
     held = [question(number, max_tokens=100) for number in range(4)]
     blind = [question(number, frames=0, max_tokens=100, step="blind") for number in range(4)]

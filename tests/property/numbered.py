@@ -1,7 +1,7 @@
 """Videos whose frames say their own number, in every codec, container and timing that the cut has to handle."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +83,13 @@ COPIED = {
 }
 
 
-def make(kind: Kind, folder: Path) -> Path:
-    """Write the video of a kind; its frames bear the numbers 0, 1, 2 …"""
+def make(kind: Kind, folder: Path, picture: Callable[[int], NDArray[np.uint8]] | None = None) -> Path:
+    """Write the video of a kind; its frames bear the numbers 0, 1, 2 …, or are what `picture` makes of these."""
     path = folder / kind.name
     target = folder / f"whole-{kind.name}" if kind.start else path
     command = [find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "gray"]
     command += ["-s", f"{WIDTH}x{HEIGHT}", "-r", kind.rate, "-i", "pipe:0", *kind.options, str(target)]
-    frames = b"".join(frame(number).tobytes() for number in range(kind.frames))
+    frames = b"".join((picture or frame)(number).tobytes() for number in range(kind.frames))
     subprocess.run(command, input=frames, check=True, timeout=300)
     if kind.start:
         # Copied from between two keyframes: the file keeps what comes before, hidden by an edit list.

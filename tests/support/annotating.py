@@ -108,6 +108,9 @@ def shown(seen: Seen) -> dict[str, Any]:
     # Before the second part's title there is the first one's, and a time before each frame.
     first, second = seen.moments[: place - 1], seen.moments[place - 1 :]
     parts = {"First part": looked(seen, first, 0), "Second part": looked(seen, second, 1)}
+    # The second part may begin while the last lamp of the first one is still lit.
+    if parts["Second part"][:1] == colours_in(titled(seen, "First part"))[-1:]:
+        del parts["Second part"][0]
     return {
         "reasoning": " ".join(f"{title}: {tell(colours)}." for title, colours in parts.items()),
         **{

@@ -22,9 +22,11 @@ class ChatServer:
                 owner.keys.add(self.headers["Authorization"])
                 owner.images.append([part["image_url"]["url"] for part in parts if part["type"] == "image_url"])
                 text = "".join(part["text"] for part in parts if part["type"] == "text")
-                body = json.dumps(completion(request["model"], answer(text))).encode()
+                streams = request.get("stream", False)
+                made = streamed if streams else completion
+                body = made(request["model"], answer(text)).encode()
                 self.send_response(200)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", "text/event-stream" if streams else "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -44,9 +46,21 @@ class ChatServer:
         self._server.server_close()
 
 
-def completion(model: str, text: str) -> dict[str, Any]:
+def completion(model: str, text: str) -> str:
     """The body of a response."""
     message = {"role": "assistant", "content": text}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": model, "choices": [choice], "usage": usage}
+    body = {"id": "1", "object": "chat.completion", "created": 0, "model": model, "choices": [choice], "usage": usage}
+    return json.dumps(body)
+
+
+def streamed(model: str, text: str) -> str:
+    """The body of a response by server-sent events, a character each, then the usage."""
+    common = {"id": "1", "object": "chat.completion.chunk", "created": 0, "model": model}
+    events = [
+        {**common, "choices": [{"index": 0, "finish_reason": None, "delta": {"content": letter}}]} for letter in text
+    ]
+    usage = {"prompt_tokens": 1, "completion_tokens": len(text), "total_tokens": 1 + len(text)}
+    events.append({**common, "choices": [], "usage": usage})
+    return "".join(f"data: {line}\n\n" for line in [*map(json.dumps, events), "[DONE]"])

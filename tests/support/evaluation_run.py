@@ -1,5 +1,6 @@
 """Parts of a small run folder for evaluation: real clips and questions about them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,23 @@ from nep.rows.question import AskedQuestion
 SIZE = 56
 
 
-def write_clip(path: Path, frames: int) -> None:
-    """H.264 with B-frames whose frame `k` is uniform grey of level 20 + 6 k, at 12 frames a second."""
+def write_clip(
+    path: Path, frames: int, level: Callable[[int], int] = lambda number: 20 + 6 * number, forgetful: bool = False
+) -> None:
+    """H.264 whose frame `k` is uniform grey of `level(k)`, at 12 frames a second.
+
+    It has B-frames; `forgetful`: no frame depends on later ones, nor does how it is coded.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        options = {"crf": "10", "bf": "2", "g": "8", "threads": "1"}
+        options = {"crf": "10", "bf": "0" if forgetful else "2", "g": "8", "threads": "1"}
+        if forgetful:
+            options["x264-params"] = "rc-lookahead=0:mbtree=0:scenecut=0"
         stream = container.add_stream("libx264", rate=12, options=options)
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         for number in range(frames):
-            image = np.full((SIZE, SIZE, 3), 20 + 6 * number, np.uint8)
+            image = np.full((SIZE, SIZE, 3), level(number), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode(None))
 

@@ -11,3 +11,8 @@ def parity(completion: str, answer: str, row: dict[str, Any]) -> float:
 def never(completion: str, answer: str, row: dict[str, Any]) -> float:
     """One without any signal."""
     return 0.0
+
+
+def length(completion: str, answer: str, row: dict[str, Any]) -> float:
+    """One in which hardly two completions agree."""
+    return float(len(completion))

@@ -60,7 +60,7 @@ READERS = {
     "convert.prompts": ("make_demo_data", "make_tiny_model", "convert_datasets", "evaluate_model"),
     "convert": ("convert_datasets",),
     **{f"sft.{key}": ("encode_shard", "merge_encode", "train_sft") for key in SELECTING},
-    **{f"grpo.{key}": ("encode_shard", "merge_encode", "train_grpo") for key in SELECTING},
+    **{f"grpo.{key}": ("encode_shard", "merge_encode", "train_grpo") for key in (*SELECTING, "visual_gain")},
     "sft": ("train_sft",),
     "grpo": ("train_grpo",),
     "encode.dtype": ("encode_shard", "evaluate_model"),
@@ -75,12 +75,14 @@ TRAINING |= {
     "grpo.tracker",
     "grpo.steps",
     "grpo.rewards",
+    "grpo.visual_gain",
     "grpo.nodes",
     "grpo.processes",
     "grpo.checkpoint_minutes",
 }
 # Keys that only name another place of the same kind, or belong to another kind of source or model.
 NOT_CHANGED = {"run", "source.kind", "source.repo", "source.revision", "source.seedbench_r1", "source.columns"}
+NOT_CHANGED |= {"source.frame_folders"}
 NOT_CHANGED |= {"annotate", "questions"}
 NOT_CHANGED |= {"model.kind", "model.repo", "model.revision", "evaluate.tasks", "evaluate.backend", "references"}
 

@@ -15,8 +15,9 @@ from nep.demo.world import draw_scenario
 from nep.own_benchmark.decisions import Decision, read_decisions
 from nep.own_benchmark.rows import OwnQuestion
 from nep.review.parts import Parts
-from nep.review.server import Review, address_of, review_server
+from nep.review.server import Review, review_server
 from nep.review.session import Session, read_questions
+from nep.web.handler import address_of
 
 SPEC = DemoVideos(train=1, test=1, size=224)
 
@@ -74,5 +75,5 @@ def served(root: Path, file: Path, reviewer: str = "anna", others: tuple[Path, .
     review = Review(session, Parts(root / "download" / "videos", root / "work" / "review"), "kitchen")
     with review_server(review) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        yield Served(address_of(server, review), session)
+        yield Served(address_of(server, review.token), session)
         server.shutdown()

@@ -16,6 +16,7 @@ def split(
     crf: int = 10,
     audio: str = "drop",
     incomplete: str = "note",
+    first_alone: bool = False,
 ) -> dict[str, Any]:
     """The manifest row of `source`, cut at `time` below `run`, as it is written."""
     task = SplitTask(
@@ -27,5 +28,6 @@ def split(
         scratch=run / "work" / "clip.tmp",
         recipe=Recipe(crf=crf, preset="ultrafast", audio=audio, incomplete=incomplete),
         limit_s=60,
+        first_alone=first_alone,
     )
     return split_video(task).to_json()

@@ -38,7 +38,7 @@ BLOCK_DECIDES = {
     "grpo": "train_grpo.py export_experiment.py",
     "evaluate": "evaluate_model.py",
     "tiny_model": "make_tiny_model.py",
-    "source": "list_source.py fetch_archive.py finish_download.py",
+    "source": "list_source.py fetch_archive.py frames_shard.py finish_download.py",
     "shots": "shots_shard.py merge_shots.py",
     "annotate": "annotate_shard.py merge_annotations.py",
     "own_benchmark": "write_questions_shard.py merge_questions.py choose_questions.py",
@@ -89,6 +89,13 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
         ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),
         ("run", "../demo", "run: String should match pattern"),
+        ("grpo.refill_accuracy", [0.1, 0.9], "refill_accuracy: no group is replaced while refill_rounds is 0"),
+        ("grpo.difficulty", {"keep": [0.9, 0.1]}, "[0.9, 0.1]: the first bound must not exceed the second"),
+        (
+            "grpo",
+            {"order": "by_hops", "difficulty": {"refresh_every": 9}},
+            "difficulty.refresh_every changes them on the way; leave out one of them",
+        ),
         ("sft.freeze", ["towr"], "sft.freeze.0: Input should be 'vision_tower'"),
     ],
 )

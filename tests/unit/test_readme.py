@@ -37,7 +37,7 @@ COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 TARGET = re.compile(r"^([a-z-]+):.*$", re.MULTILINE)
 VARIABLE = re.compile(r"^(\w+) \?=", re.MULTILINE)
 # What a block of the language `sh` is for: commands that ask for programs that tests do not have.
-NOT_RUN = ("conda", "apptainer")
+NOT_RUN = ("conda", "apptainer", "vllm")
 WIDTH = 120
 SLURM_WITHOUT_CONDA = ["--software-deployment-method", "env-modules"]
 
@@ -68,8 +68,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     return place
 
 
-def test_there_are_commands_and_each_is_of_make_or_snakemake() -> None:
-    assert {words[0] for words in commands()} == {"make", "snakemake"}
+def test_there_are_commands_and_each_is_of_make_snakemake_or_an_entry_point() -> None:
+    assert {words[0] for words in commands()} == {"make", "snakemake", "python"}
     assert ["make", "demo"] in commands() and ["make", "test"] in commands()
 
 
@@ -109,6 +109,14 @@ def test_a_snakemake_command_is_accepted(words: list[str], workplace: Workplace)
     outcome = workplace.snakemake(*arguments, "-n")
     assert outcome.status == 0, outcome.text
     assert outcome.planned(), outcome.text
+
+
+@pytest.mark.parametrize("words", [words for words in commands() if words[0] == "python"], ids=shlex.join)
+def test_a_python_command_names_an_entry_point_and_its_options(words: list[str]) -> None:
+    script, *arguments = words[1:]
+    text = (ROOT / script).read_text(encoding="utf-8")
+    options = [word for word in arguments if word.startswith("--")]
+    assert [option for option in options if f'"{option}"' not in text] == []
 
 
 def test_the_results_shown_are_the_recorded_ones() -> None:

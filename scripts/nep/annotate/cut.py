@@ -19,13 +19,15 @@ class Cut:
     boundary: Boundary | None
 
 
-def event_boundary(events: Sequence[TimedEvent], last_scene: int) -> float:
-    """The moment between an event (1-based) and the next one: the middle of the pause, else the start of the next.
+def event_boundary(events: Sequence[TimedEvent], last_scene: int, spacing: float) -> float:
+    """The end of an event (1-based) before the next one begins, of frames that are `spacing` seconds apart.
 
-    The start alone would be late: models see frames, and the event began before the first frame that shows it.
+    It ends between the last frame that shows it and the one after: of a longer pause the rest may prepare what comes.
     """
     before, after = events[last_scene - 1], events[last_scene]
-    return round((before.end + after.start) / 2 if before.end < after.start else after.start, DECIMALS)
+    if after.start <= before.end:
+        return round(after.start, DECIMALS)
+    return round(before.end + min(spacing, after.start - before.end) / 2, DECIMALS)
 
 
 def move_cut(placed: float, boundaries: Sequence[tuple[float, Boundary]], tolerance_s: float) -> Cut:

@@ -60,11 +60,20 @@ class Interview:
         )
         return await (self._vision if step.sees else self._text).ask(request)
 
+    @property
+    def spacing(self) -> float:
+        """Seconds between frames of the whole video."""
+        return self.video.duration / self._frames
+
+    @property
+    def _frames(self) -> int:
+        return min(self.annotate.frames, self.video.frames)
+
     async def whole(self) -> list[str | Frame]:
         """Frames of the whole video, each after its time, and the length; read once."""
         if not self._whole:
             duration = self.video.duration
-            frames = await self.shown(0, duration, min(self.annotate.frames, self.video.frames))
+            frames = await self.shown(0, duration, self._frames)
             self._whole = [*frames, _length(duration)]
         return self._whole
 

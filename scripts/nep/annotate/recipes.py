@@ -70,7 +70,7 @@ async def published(asked: Interview) -> Draft:
     last = analysis.last_scene
     parts = await interview.split_captions(asked, caption.caption, events, last)
     placed = await interview.place_cut(asked, parts)
-    cut = _cut(asked, placed, events, last, [(event_boundary(events, last), "event")])
+    cut = _cut(asked, placed, events, last, [(event_boundary(events, last, asked.spacing), "event")])
     thought = await interview.rewrite(asked, await interview.predict(asked, parts.caption_part1))
     return Draft(caption.caption, events, last, placed, cut, parts, thought)
 
@@ -82,7 +82,7 @@ async def timed_events(asked: Interview) -> Draft:
     _check_events(events)
     plan = await interview.plan(asked, watched)
     _check_suitable(plan)
-    placed = event_boundary(events, plan.last_scene)
+    placed = event_boundary(events, plan.last_scene, asked.spacing)
     cut = _cut(asked, placed, events, plan.last_scene, [])
     parts = SplitCaptions(caption_part1=plan.caption_part1, caption_part2=plan.caption_part2)
     thought = await interview.foretell(asked, parts.caption_part1)

@@ -29,6 +29,11 @@ class Convert(Block):
     hops: list[Annotated[int, Field(ge=1, le=3)]] = Field(
         [1, 2], description="Numbers of future events that generated questions ask about."
     )
+    event_chains: bool = Field(
+        False,
+        description="Whether the questions of GRPO come with the events of the second part, which the reward "
+        "`event_chain` compares with.",
+    )
     cft_wrong_to_right: float = Field(
         2.1, gt=0, description="Wrong predictions kept for each right one in the critique data set (`cft`)."
     )

@@ -35,6 +35,11 @@ class Evaluate(Block):
         ".venv-vllm", description="Folder of the environment that vLLM and lmms-eval are installed in."
     )
     precision: Precision = Field("bf16", description="Number format of backend `hf`.")
+    quantize: Literal["int8", "nf4"] | None = Field(
+        None,
+        description="Bits of the language model's weights with backend `hf`: `int8` or `nf4` (4 bits), by "
+        "bitsandbytes; null loads them in `precision`.",
+    )
     model_args: dict[str, str | int | float | bool] = Field({}, description="More arguments for the backend.")
     device: str = Field("cuda", description="Device of backend `hf`, as PyTorch names it.")
     processes: int = Field(
@@ -61,6 +66,10 @@ class Evaluate(Block):
         if self.precision == "fp32" and self.backend != "hf":
             raise ValueError(
                 f"precision is that of backend hf; {self.backend} takes it by model_args: {{dtype: float32}}"
+            )
+        if self.quantize is not None and self.backend != "hf":
+            raise ValueError(
+                f"quantize is for backend hf; {self.backend} takes it by model_args: {{quantization: bitsandbytes}}"
             )
         if self.processes > 1 and self.backend != "hf":
             raise ValueError(

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from nep.config.base import Block, Fraction
+from nep.config.question_filters import Bounds, Difficulty, VisualGain, ordered
 from nep.config.training import (
     Datasets,
     LearningRate,
@@ -20,7 +21,7 @@ from nep.errors import did_you_mean
 AdvantageName = Literal["group_std", "group_mean", "leave_one_out"]
 LossMean = Literal["token", "sequence", "constant"]
 KlName = Literal["k1", "k2", "k3"]
-BuiltInReward = Literal["letter", "format", "think_length", "similarity"]
+BuiltInReward = Literal["letter", "format", "think_length", "similarity", "event_chain", "chain_length"]
 
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -97,13 +98,27 @@ class Grpo(Training):
         None,
         gt=0,
         description="Largest mean difference, in nats, between an engine's and the trainer's log-probs of the same "
-        "tokens; above it the run ends and says which fault it looks like (null: 0.01 in fp32, 0.1 in bf16).",
+        "tokens; above it the run ends and says which fault it looks like (null: 0.0005 in fp32, 0.05 in bf16).",
     )
     kl: KlName = Field("k3", description="Estimator of the KL divergence from the start model.")
     kl_coef: float = Field(1e-2, ge=0, description="Weight of the KL divergence in the loss.")
     entropy_coef: float = Field(1e-3, ge=0, description="Weight of the entropy bonus in the loss.")
     refill_rounds: int = Field(
         0, ge=0, description="How often in a step groups without signal are replaced (DAPO's dynamic sampling)."
+    )
+    refill_accuracy: Bounds | None = Field(
+        None,
+        description="Share of right letters of a group that is not replaced, at least and at most (null: any, as long "
+        "as its rewards differ); needs `refill_rounds`.",
+    )
+    difficulty: Difficulty | None = Field(None, description="Choose the questions by their difficulty (null: ask all).")
+    visual_gain: VisualGain | None = Field(
+        None, description="Choose the questions by what their video adds (null: ask all)."
+    )
+    order: Literal["random", "by_hops"] = Field(
+        "random",
+        description="Order of the run's questions; `by_hops` asks the same ones by their number of events, the fewest "
+        "first.",
     )
     overlong_buffer: int = Field(
         0, ge=0, description="Tokens before the limit over which a penalty grows to 1 (DAPO; 0: none)."
@@ -118,6 +133,9 @@ class Grpo(Training):
         "started in.",
     )
     think_words: tuple[int, int] = Field((10, 300), description="Fewest and most words for the reward `think_length`.")
+    chain_events: int = Field(
+        3, ge=1, description="Number of events in a chain for which the reward `chain_length` is highest."
+    )
     on_reward_error: Literal["stop", "zero"] = Field(
         "stop", description="What an error in a reward function does: end the run, or count as reward 0."
     )
@@ -140,6 +158,19 @@ class Grpo(Training):
                 hint = did_you_mean(name, built_in) or f"there are {', '.join(built_in)}"
                 raise ValueError(f"no reward {name!r}; {hint} (your own: package.module:function)")
         return rewards
+
+    _refill_accuracy_is_ordered = field_validator("refill_accuracy")(ordered)
+
+    @model_validator(mode="after")
+    def _questions_can_be_chosen(self) -> "Grpo":
+        if self.refill_accuracy is not None and not self.refill_rounds:
+            raise ValueError("refill_accuracy: no group is replaced while refill_rounds is 0")
+        if self.order == "by_hops" and self.difficulty and self.difficulty.refresh_every:
+            raise ValueError(
+                "order 'by_hops' sorts the questions of the whole run, and difficulty.refresh_every changes them on "
+                "the way; leave out one of them"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bounds_are_possible(self) -> "Grpo":
@@ -165,12 +196,17 @@ class Grpo(Training):
     @property
     def gap_bound(self) -> float:
         """Largest mean difference of log-probs, in nats, with which an engine may go on."""
-        return self.engine_gap or {"fp32": 0.01, "bf16": 0.1}[self.precision]
+        return self.engine_gap or {"fp32": 5e-4, "bf16": 0.05}[self.precision]
 
     @property
     def engine_environment(self) -> str | None:
         """Folder of the environment of an engine that writes the completions; None where the trainer does."""
         return self.rollout_environment if self.rollout == "vllm" else None
+
+    @property
+    def shows_second_parts(self) -> bool:
+        """Whether the second parts of videos are shown, to measure what they add to a question."""
+        return self.visual_gain is not None and self.visual_gain.part == "second"
 
     @property
     def reward_modules(self) -> list[str]:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from nep.config.frame_folders import FrameFolders
 from nep.config.origin import Origin
 from nep.config.seedbench import SeedLevel
 
@@ -21,6 +22,8 @@ Column = Literal[
     "prediction",
     "critique",
     "conclusion",
+    "frame_files",
+    "frame_rate",
 ]
 
 
@@ -46,7 +49,14 @@ class Source(Origin):
         {}, description="Kind `table`: names of its columns where they differ from ours (ours: the table's)."
     )
     archives: list[str] = Field(
-        ["video_data_part*.tar.gz"], description="Archives of videos, as patterns of file names below the source."
+        ["video_data_part*.tar.gz"],
+        description="Archives of videos, as patterns of file names below the source: tar files, or parquet files with "
+        "a column `video`, as a published data set has them.",
+    )
+    frame_folders: FrameFolders | None = Field(
+        None,
+        description="Kinds `videos` and `table`: folders of numbered images, each taken as one video; null: no folder "
+        "is.",
     )
     keep_archives: bool = Field(True, description="Whether archives fetched from a hub stay once they are extracted.")
 
@@ -61,4 +71,12 @@ class Source(Origin):
     def _only_a_table_has_columns(self) -> "Source":
         if self.columns and self.kind != "table":
             raise ValueError("'columns' belongs to kind 'table'; the other kinds have the hub's layout")
+        return self
+
+    @model_validator(mode="after")
+    def _only_plain_files_lie_in_frame_folders(self) -> "Source":
+        if self.frame_folders and self.kind not in ("table", "videos"):
+            raise ValueError(
+                f"'frame_folders' belongs to kinds 'table' and 'videos', not '{self.kind}'; unpack archives of images"
+            )
         return self

@@ -121,13 +121,14 @@ def convert_run(
         write(answered)
         sft += answered
     captions = (partial(draw_caption_question, item, prompts, continuations, seed) for item in inputs.training)
+    to_file = partial(grpo_file, prompts=prompts, event_chains=config.event_chains)
     grpo = [
-        grpo_file(NEXT_EVENT_MC, asked, left_out, prompts),
-        grpo_file(NEXT_CAPTION_MC, *drawn(captions), prompts),
-        grpo_file(FULL_MC_QA, *own_questions(inputs.training), prompts),
+        to_file(NEXT_EVENT_MC, asked, left_out),
+        to_file(NEXT_CAPTION_MC, *drawn(captions)),
+        to_file(FULL_MC_QA, *own_questions(inputs.training)),
     ]
     if written:
-        grpo.append(grpo_file(WRITTEN_MC, *written_questions(read_list(written), inputs.training), prompts))
+        grpo.append(to_file(WRITTEN_MC, *written_questions(read_list(written), inputs.training)))
     write(grpo)
     evaluation = [futurebench_file(question_rows, inputs), seedbench_file(seed_rows)]
     _write(evaluation, out_dir, leak_check=None)
@@ -173,10 +174,13 @@ def mixed_files(entry: MixedSet, files: list[RowFile], seed: int) -> list[RowFil
     return made
 
 
-def grpo_file(name: str, asked: list[MultipleChoice], left_out: Counter[str], prompts: Prompts) -> RowFile:
+def grpo_file(
+    name: str, asked: list[MultipleChoice], left_out: Counter[str], prompts: Prompts, event_chains: bool
+) -> RowFile:
     """Questions to be answered with reasoning: both parts, which a row's `part` tells apart."""
     choices = [choice(item.id, item.item.record.id, item.text, item.options, item.letter) for item in asked]
-    return RowFile(dataset_file("grpo", name), [item.grpo_row(prompts) for item in asked], left_out, choices=choices)
+    rows = [item.grpo_row(prompts, event_chains) for item in asked]
+    return RowFile(dataset_file("grpo", name), rows, left_out, choices=choices)
 
 
 def answered_files(name: str, variant: Variant, asked: list[MultipleChoice], prompts: Prompts) -> list[RowFile]:

@@ -7,6 +7,7 @@ from nep.data.inputs import Item
 from nep.data.prompts import Prompts, Variant, reasoned_answer
 from nep.data.sft_sets import VIDEO_PLACEHOLDER
 from nep.rows.dataset import GrpoRow, Message, SftRow, View
+from nep.rows.record import Record
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,15 @@ class MultipleChoice:
         """Id of the question's rows."""
         return f"{self.item.record.id}-{self.name}"
 
-    def grpo_row(self, prompts: Prompts) -> GrpoRow:
-        """The question, to be answered with reasoning."""
+    def grpo_row(self, prompts: Prompts, event_chains: bool = False) -> GrpoRow:
+        """The question, to be answered with reasoning; with `event_chains`, with the events after what is shown."""
         return GrpoRow(
             **self._common(),
             problem=self._problem(prompts, "reason"),
             answer=self.letter,
             kind=self.kind,
             part=self.item.part,
+            events=events_after(self.item.record) if event_chains and self.view == "first" else (),
         )
 
     def sft_row(self, prompts: Prompts, variant: Variant) -> SftRow:
@@ -56,3 +58,10 @@ class MultipleChoice:
 
     def _problem(self, prompts: Prompts, variant: Variant) -> str:
         return VIDEO_PLACEHOLDER + prompts.multiple_choice(self.text, self.options, variant)
+
+
+def events_after(record: Record) -> tuple[str, ...]:
+    """Descriptions of the second part's events, in order; none where the split's scene is not known."""
+    if record.split_scene is None:
+        return ()
+    return tuple(event.description for event in record.events if event.scene > record.split_scene)

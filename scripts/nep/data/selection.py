@@ -1,6 +1,7 @@
 """Which rows of its data sets an experiment trains on: the trainers and the exports take the same ones."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ from nep.config.training import Training
 from nep.data.draw import take_first_by_hash
 from nep.errors import InputError
 from nep.layout.datasets import VALIDATION, dataset_file
+from nep.layout.segments import segment_path
 from nep.rows.base import read_rows
 from nep.rows.dataset import DatasetRow, GrpoRow, Part, SftRow, read_sft
 
@@ -55,6 +57,11 @@ def select_grpo(
         asked = {row.id for row in take_first_by_hash(held_out, validation_samples, seed)}
         rows["validation"] += [row for row in held_out if row.id in asked]
     return rows
+
+
+def second_part(row: GrpoRow) -> GrpoRow:
+    """The same question about the second part of its video, by which its visual gain is measured."""
+    return replace(row, view="second", videos=(segment_path("second", row.video_id),))
 
 
 def _first(rows: list[RowT], name: str, training: Training, seed: int) -> list[RowT]:

@@ -150,6 +150,8 @@ def _record(video: DemoVideo, prompts: Prompts, seed: int) -> dict[str, Any]:
             "Critique": f"{tell(world.after[:1])} next.",
             "Conclusion": "right" if right else "wrong",
         },
+        # Not published: what `annotate.hindsight` writes.
+        "hindsight_reasoning": tell(world.after),
     }
 
 

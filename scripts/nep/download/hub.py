@@ -104,7 +104,7 @@ class HubPlace:
     @cached_property
     def _files(self) -> dict[str, RemoteFile]:
         with self._clear_errors():
-            return {entry.path: _remote_file(entry) for entry in patiently(self._tree) if isinstance(entry, RepoFile)}
+            return {entry.path: remote_file(entry) for entry in patiently(self._tree) if isinstance(entry, RepoFile)}
 
     def _tree(self) -> list[RepoFile | RepoFolder]:
         listed = self._api.list_repo_tree(self.repo, repo_type=self.kind, revision=self.commit, recursive=True)
@@ -142,7 +142,8 @@ def token_from_environment() -> str | bool:
     return os.environ.get("HF_TOKEN") or False
 
 
-def _remote_file(entry: RepoFile) -> RemoteFile:
+def remote_file(entry: RepoFile) -> RemoteFile:
+    """A file as the hub lists it."""
     if entry.lfs:
         return RemoteFile(entry.path, entry.lfs.size, sha256=entry.lfs.sha256)
     return RemoteFile(entry.path, entry.size, git_sha1=entry.blob_id)

@@ -23,8 +23,8 @@ from nep.records.schema import check_video_path
 from nep.rows.quarantine import Rejection
 
 REQUIRED: tuple[Column, ...] = ("video_path", "split_time")
-# In a CSV file these columns hold JSON: a list of texts, or of {"question", "answer"}.
-LISTS: tuple[Column, ...] = ("events", "mc_qa", "oe_qa")
+# In a CSV file these columns hold JSON: a list of texts or paths, or of {"question", "answer"}.
+LISTS: tuple[Column, ...] = ("events", "mc_qa", "oe_qa", "frame_files")
 # A column whose name is as similar as this to that of a missing one is taken for a slip.
 NEARLY = 0.8
 SCENE_NUMBER = re.compile(r"(?:scene\s*)?(\d{1,6})(?:\.0*)?", re.IGNORECASE)
@@ -33,7 +33,12 @@ _DIGITS = {"s": 0, "ms": -3, "us": -6, "ns": -9}
 
 
 def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]]:
-    """The rows of a .csv, .json (a list of objects), .jsonl or .parquet file in the form of V1-33K's annotations.
+    """The rows of a table, as `table_rows` reads them, in the form of V1-33K's annotations."""
+    return [published_row(row) for row in table_rows(path, columns)]
+
+
+def table_rows(path: Path, columns: Mapping[Column, str]) -> list[dict[Column, Any]]:
+    """The rows of a .csv, .json (a list of objects), .jsonl or .parquet file; None where a row has no value.
 
     `columns` maps the names of `config.source.Column` to the table's own, where the two differ. Values are passed on as
     they are: what a row lacks or has wrong is the parser's to say. Raises InputError for another suffix; a file that
@@ -51,7 +56,7 @@ def read_table(path: Path, columns: Mapping[Column, str]) -> list[dict[str, Any]
             hint = did_you_mean(places[name], names) or f"source.columns says where '{name}' is"
             raise InputError(f"{path}: no column '{places[name]}'; {hint} (columns: {', '.join(names)})")
     _check_spelling(path, [name for name in places if places[name] not in names], set(names) - set(places.values()))
-    return [published_row({name: _value(name, row.get(place)) for name, place in places.items()}) for row in rows]
+    return [{name: _value(name, row.get(place)) for name, place in places.items()} for row in rows]
 
 
 def published_row(row: Mapping[Column, Any]) -> dict[str, Any]:

@@ -7,19 +7,23 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from nep.config.training import Training
-from nep.data.selection import dataset_files, select_grpo, select_sft, select_sft_validation
+from nep.data.selection import dataset_files, second_part, select_grpo, select_sft, select_sft_validation
 from nep.rows.dataset import DatasetRow
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides, with the seed, which rows the training `name` of a stage takes: keys of its block."""
+    """What decides, with the seed, which rows the training `name` of a stage takes: keys of its block.
+
+    `second_parts`: whether it also shows the second parts of its videos, to measure what they add to a question.
+    """
 
     name: str
     stage: str
     datasets: dict[str, int | None]
     balance_sources: bool
     validation_samples: int
+    second_parts: bool = False
 
     def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, DatasetRow]]:
         """The rows to train on and those that are held out, each with its file below RUN/convert."""
@@ -32,7 +36,8 @@ class Selection:
             else:
                 parts = select_grpo(file, training, self.validation_samples, seed)
                 taken, held_out = parts["train"], parts["validation"]
-            yield from ((path, row) for row in (*taken, *held_out))
+            measured = [second_part(row) for row in taken if row.view == "first"] if self.second_parts else []
+            yield from ((path, row) for row in (*taken, *held_out, *measured))
 
 
 def read_selections(text: str) -> Sequence[Selection]:

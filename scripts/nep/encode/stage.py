@@ -34,8 +34,7 @@ from nep.jobs.workers import Failure, run_items
 from nep.model.clip import Clip
 from nep.model.family import Placeholder, load_processor, placeholder_of, resizing_of
 from nep.model.resizing import OwnSize, Resizing
-from nep.model.vision_cache import METADATA_KEY
-from nep.rows.clip import CacheFile, EncodedClip, EncodedShard
+from nep.rows.clip import METADATA_KEY, CacheFile, EncodedClip, EncodedShard
 from nep.rows.quarantine import Quarantined, Reason
 
 STAGE = "encode"

@@ -15,7 +15,7 @@ from nep.files import read_json
 from nep.rollouts.environment import EVALUATIONS, find_environment
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
-# run in `nep.evaluate.family_model`, which takes them for every family.
+# run in `nep.evaluate.family_model`, which takes them for every family, and weights of fewer bits.
 LMMS_EVAL_WRAPPERS = frozenset({"qwen2_5_vl"})
 OPENAI_KEY = "OPENAI_API_KEY"
 # Questions that are asked at once of an engine which makes batches of its own.
@@ -89,7 +89,7 @@ def backend_for(
     runs = evaluate.device != "cpu" or evaluate.processes == 1
     # At a rate, lmms-eval's wrapper has no upper limit.
     in_budget = vision.sampling == "uniform" or not others
-    if family in LMMS_EVAL_WRAPPERS and runs and in_budget:
+    if family in LMMS_EVAL_WRAPPERS and runs and in_budget and evaluate.quantize is None:
         check_clips(videos, vision)
         return _lmms_eval(model_dir, family, vision, evaluate)
     return _family(model_dir, vision, evaluate)
@@ -168,6 +168,7 @@ def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
             "pretrained": model_dir.resolve(),
             **vision.model_dump(),
             "dtype": DTYPES[evaluate.precision],
+            **({"quantize": evaluate.quantize} if evaluate.quantize else {}),
             **evaluate.model_args,
         },
         batch_size=evaluate.batch_size,

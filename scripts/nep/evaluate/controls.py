@@ -14,6 +14,7 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
 from nep.config.questions import VideoControl
@@ -140,11 +141,21 @@ def _spool(decoded: Iterable[VideoFrame], frames: BinaryIO) -> Clip:
 
 def _upright_planes(frame: VideoFrame) -> list[np.ndarray]:
     """Luma (H, W) and both chroma planes (H/2, W/2), as they are shown."""
+    if frame.format.is_rgb:
+        frame = _of_even_size(frame)
     stored = frame.to_ndarray(format=PIXEL_FORMAT).reshape(-1)
     size = frame.width * frame.height
     luma = stored[:size].reshape(frame.height, frame.width)
     chroma = stored[size:].reshape(2, frame.height // 2, frame.width // 2)
     return [orientation_of(frame).upright(plane) for plane in (luma, *chroma)]
+
+
+def _of_even_size(frame: VideoFrame) -> VideoFrame:
+    """A frame of RGB without its last row and column where their number is odd: 4:2:0 has none such."""
+    pixels = frame.to_ndarray(format="rgb24")[: frame.height // 2 * 2, : frame.width // 2 * 2]
+    even = VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    even.pts, even.time_base = frame.pts, frame.time_base
+    return even
 
 
 def _read_frame(frames: BinaryIO, index: int, clip: Clip) -> np.ndarray:
@@ -162,6 +173,10 @@ def _like(encoder: VideoStream, source: VideoStream, clip: Clip) -> VideoStream:
     context.flags |= Flags.bitexact
     if ratio := source.codec_context.sample_aspect_ratio:
         context.sample_aspect_ratio = ratio
+    if source.codec_context.format.is_rgb:
+        # What FFmpeg makes of RGB.
+        context.color_range, context.colorspace = ColorRange.MPEG, Colorspace.ITU601
+        return encoder
     for name in ("color_range", "colorspace", "color_primaries", "color_trc"):
         setattr(context, name, getattr(source.codec_context, name))
     return encoder

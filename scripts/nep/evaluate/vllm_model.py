@@ -5,24 +5,29 @@ of images, which no training here has seen.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from lmms_eval.api.instance import Instance
+from PIL.Image import Image
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForImageTextToText, ProcessorMixin
 from vllm import LLM, SamplingParams
 from vllm.multimodal.inputs import MultiModalFeatureSpec
 
-from nep.evaluate.family_model import CLIP_SETTINGS, Question, TrainedInputs, metadata_of
-from nep.evaluate.requests import settings_of
+from nep.config.vision import Vision
+from nep.evaluate.family_model import ChatLmms, shown
+from nep.evaluate.requests import messages_of, settings_of
+from nep.model.chat import CLIP_SETTINGS, ChatInputs, metadata_of
+from nep.model.clip import Clip
 from nep.model.samples import rotary_positions
 
 # What a model's function for positions is told of images and clips.
 GRIDS = ("image_grid_thw", "video_grid_thw", "second_per_grid_ts")
 
 
-class VllmModel(TrainedInputs):
+class VllmModel(ChatLmms):
     """Greedy completions by vLLM, which makes its own batches."""
 
     def __init__(
@@ -39,40 +44,42 @@ class VllmModel(TrainedInputs):
         **engine: Any,
     ) -> None:
         """`engine`: more of vLLM's arguments. `device` and `batch_size` come from lmms-eval, and vLLM needs neither."""
-        super().__init__(pretrained, sampling, frames, fps, min_pixels, max_pixels)
+        super().__init__()
+        self._vision = Vision(sampling=sampling, frames=frames, fps=fps, min_pixels=min_pixels, max_pixels=max_pixels)
+        self._chat = ChatInputs(Path(pretrained), self._vision)
         self._llm = LLM(model=pretrained, dtype=dtype, seed=0, limit_mm_per_prompt={"image": 1, "video": 1}, **engine)
         with torch.device("meta"):
             model = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(pretrained))
         if rope_index := getattr(model.model, "get_rope_index", None):
-            positions = TrainedPositions(rope_index, self.processor)
+            positions = TrainedPositions(rope_index, self._chat.processor)
             self._llm.apply_model(positions.install)
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """One completion for each request. Raises RuntimeError where vLLM reads a prompt otherwise than training."""
-        questions = [self.question_of(request) for request in requests]
+        chats = [messages_of(request, self.task_dict) for request in requests]
+        parts = [shown([chat], self._vision, self._chat.resizing) for chat in chats]
         sampling = [
             SamplingParams(temperature=0.0, max_tokens=settings_of(request)["max_new_tokens"], detokenize=False)
             for request in requests
         ]
-        outputs = self._llm.generate([self._prompt(question) for question in questions], sampling, use_tqdm=False)
-        for request, question, output in zip(requests, questions, outputs, strict=True):
-            expected = self.inputs_of([question])["input_ids"][0].tolist()
+        prompts = [self._prompt(chat, *part) for chat, part in zip(chats, parts, strict=True)]
+        outputs = self._llm.generate(prompts, sampling, use_tqdm=False)
+        for request, chat, part, output in zip(requests, chats, parts, outputs, strict=True):
+            expected = self._chat.inputs([chat], *part)["input_ids"][0].tolist()
             if output.prompt_token_ids != expected:
                 raise RuntimeError(
                     f"document {request.args[3]}: vLLM reads {len(output.prompt_token_ids)} prompt tokens, and not the "
                     f"{len(expected)} of training; use evaluate.backend: hf for this model"
                 )
-        return [self.text_of(output.outputs[0].token_ids) for output in outputs]
+        return self._chat.texts([output.outputs[0].token_ids for output in outputs])
 
-    def _prompt(self, question: Question) -> dict[str, Any]:
-        shown = {
-            "image": question.images,
-            "video": [(clip.frames, {**metadata_of(clip), "do_sample_frames": False}) for clip in question.clips],
-        }
+    def _prompt(self, chat: list[dict[str, Any]], clips: Sequence[Clip], images: Sequence[Image]) -> dict[str, Any]:
+        videos = [(clip.frames, {**metadata_of(clip), "do_sample_frames": False}) for clip in clips]
+        media = {"image": list(images), "video": videos}
         return {
-            "prompt": question.text,
-            "multi_modal_data": {name: items for name, items in shown.items() if items},
-            "mm_processor_kwargs": {"images_kwargs": self.image_settings(), "videos_kwargs": CLIP_SETTINGS},
+            "prompt": self._chat.prompt(chat),
+            "multi_modal_data": {name: items for name, items in media.items() if items},
+            "mm_processor_kwargs": {"images_kwargs": self._chat.image_settings(), "videos_kwargs": CLIP_SETTINGS},
         }
 
 

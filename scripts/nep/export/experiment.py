@@ -1,6 +1,7 @@
 """One experiment for one consumer: what is exported, and where it lies."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from nep.layout.models import BASE, model_folder
 from nep.rows.dataset import GrpoRow, Part, SftRow
 
 BASE_MODEL = model_folder(BASE)
-# What makes another algorithm of GRPO, and has no place in the exports.
+# What makes another algorithm of GRPO, or chooses and orders samples on the way: it has no place in the exports.
+NOT_EXPORTED_SFT = ("text_only_epochs",)
 NOT_EXPORTED = (
     "advantages",
     "loss_mean",
@@ -25,6 +27,10 @@ NOT_EXPORTED = (
     "mismatch",
     "kl",
     "refill_rounds",
+    "refill_accuracy",
+    "difficulty",
+    "visual_gain",
+    "order",
     "overlong_buffer",
     "shuffled_bonus",
 )
@@ -58,9 +64,10 @@ class ExperimentExport:
 
     @property
     def sft(self) -> Sft:
-        """The recipe of SFT. Raises InputError where the experiment has none."""
+        """The recipe of SFT. Raises InputError where the experiment has none, or one that an export cannot say."""
         if self.experiment.sft is None:
             raise InputError(f"experiments.{self.name}: no 'sft', which is what the export for {self.consumer} holds")
+        _refuse(f"{self.name}.sft", _changed(self.experiment.sft, NOT_EXPORTED_SFT))
         return self.experiment.sft
 
     @property
@@ -94,11 +101,18 @@ class ExperimentExport:
 
 def _check_exportable(name: str, grpo: Grpo) -> None:
     """Raise InputError for settings of GRPO that the files for other trainers would silently lose."""
-    lost = [key for key in NOT_EXPORTED if getattr(grpo, key) != Grpo.model_fields[key].default]
-    lost += [f"rewards.{reward}" for reward in grpo.rewards if reward not in EXPORTED_REWARDS]
+    rewards = [f"rewards.{reward}" for reward in grpo.rewards if reward not in EXPORTED_REWARDS]
+    _refuse(f"{name}.grpo", _changed(grpo, NOT_EXPORTED) + rewards)
+
+
+def _changed(training: Sft | Grpo, keys: Sequence[str]) -> list[str]:
+    return [key for key in keys if getattr(training, key) != type(training).model_fields[key].default]
+
+
+def _refuse(place: str, lost: list[str]) -> None:
     if lost:
         raise InputError(
-            f"experiments.{name}.grpo: {', '.join(lost)} cannot be exported; take them out of a copy of the experiment"
+            f"experiments.{place}: {', '.join(lost)} cannot be exported; take them out of a copy of the experiment"
         )
 
 

@@ -1,6 +1,6 @@
 """Hugging Face `datasets`: every data set of a run as a configuration of one folder that `load_dataset` reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +10,17 @@ import yaml
 
 from nep.errors import InputError
 from nep.files import atomic_path, read_json, write_text
+from nep.layout.datasets import dataset_file
 from nep.rows.base import Writable, read_rows
 from nep.rows.dataset import GrpoRow, read_sft
 from nep.rows.question import AskedQuestion
 
+BESIDE_THE_RUN = "Videos are named by paths below the run's folder, two folders above this one."
 TEXT = pa.string()
 PATHS = pa.list_(TEXT)
 CLIP = [*((name, TEXT) for name in ("id", "video_id", "source", "view")), ("videos", PATHS)]
 DIALOGUE = [*CLIP, ("messages", pa.list_(pa.struct([("role", TEXT), ("content", TEXT)])))]
+ASKED = [*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]
 QUESTION = [
     *((name, TEXT) for name in ("id", "video_id", "kind", "question")),
     ("options", pa.struct([(letter, TEXT) for letter in "ABCD"])),
@@ -31,35 +34,39 @@ RECORD = [
     *((name, TEXT) for name in ("caption", "caption_part1", "caption_part2")),
     ("events", pa.list_(pa.struct([("scene", pa.int64()), ("description", TEXT)]))),
 ]
+WITH_EVENTS = "grpo, with events"
 # Columns by what a set is for.
 SCHEMAS = {
     "sft": pa.schema(DIALOGUE),
     "sft, mixed": pa.schema([*DIALOGUE, ("component", TEXT)]),
-    "grpo": pa.schema([*CLIP, ("kind", TEXT), ("problem", TEXT), ("answer", TEXT)]),
+    "grpo": pa.schema(ASKED),
+    WITH_EVENTS: pa.schema([*ASKED, ("events", PATHS)]),
     "futurebench": pa.schema([*QUESTION, ("record", pa.struct(RECORD))]),
     "seedbench_r1": pa.schema([*QUESTION, ("image", TEXT), ("record", pa.struct([("source", TEXT)]))]),
 }
 
 
-def export_run(run: Path, folder: Path) -> None:
+def export_run(run: Path, folder: Path, about_videos: str = BESIDE_THE_RUN) -> None:
     """Write parquet files below `folder`, and its data card. Sets and splits without rows are left out.
 
-    Raises InputError for a row whose columns or types are not those of SCHEMAS.
+    `about_videos`: the sentence of the card that says where they are. Raises InputError for a row whose columns or
+    types are not those of SCHEMAS.
     """
     manifest = read_json(run / "convert/manifest.json")
     counts: dict[tuple[str, str], dict[str, int]] = {}
     with atomic_path(folder) as out:
         for name in sorted(manifest["files"]):
-            for purpose, dataset, split, rows in _splits(run / "convert", name):
+            for purpose, split, rows in _splits(run / "convert", name):
+                dataset = _configuration(name, manifest["files"])
                 if rows:
                     target = out / _data_file(dataset, split)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    values = [_without_part(row) for row in rows]
+                    values = [_columns(row, purpose) for row in rows]
                     pq.write_table(to_table(values, SCHEMAS[purpose], name), target)
                     counts.setdefault((purpose, dataset), {})[split] = len(rows)
         if not counts:
             raise InputError(f"{run / 'convert/manifest.json'}: no data set has a row; nothing to export")
-        write_text(out / "README.md", data_card(counts, manifest))
+        write_text(out / "README.md", data_card(counts, manifest, about_videos))
 
 
 def to_table(rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> pa.Table:
@@ -76,7 +83,7 @@ def to_table(rows: list[dict[str, Any]], schema: pa.Schema, name: str) -> pa.Tab
         raise InputError(f"{name}: a value has not the type of its column ({error})") from None
 
 
-def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str, Any]) -> str:
+def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str, Any], about_videos: str) -> str:
     """README.md: the header by which `load_dataset` finds configurations and splits, what the columns are, what was
     left out, and what questions give away without their video.
 
@@ -112,7 +119,7 @@ def data_card(counts: dict[tuple[str, str], dict[str, int]], manifest: dict[str,
         "# Next-event prediction",
         "",
         "Each video is cut at a moment; the first part is shown, and what comes after it is asked for.",
-        "Videos are named by paths below the run's folder, two folders above this one.",
+        about_videos,
         f"{videos['train']:,} videos are for training, {videos['validation']:,} for validation.",
         *([f"In neither: {left_out}."] if left_out else []),
         "",
@@ -171,25 +178,33 @@ def _rate(value: float, bounds: dict[str, Any]) -> str:
     return f"{value:.1f} ({bounds['ci_low']:.1f}–{bounds['ci_high']:.1f})"
 
 
-def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, str, list[Writable]]]:
-    """(purpose, data set, split, rows) of one file of the convert stage."""
+def _configuration(name: str, names: Iterable[str]) -> str:
+    """The name under which `load_dataset` knows a file of the convert stage; SFT and GRPO have sets of one name."""
+    dataset = Path(name).name.split(".")[0]
+    shared = name.startswith("grpo/") and dataset_file("sft", dataset) in names
+    return f"{dataset}_grpo" if shared else dataset
+
+
+def _splits(convert: Path, name: str) -> Iterator[tuple[str, str, list[Writable]]]:
+    """(purpose, split, rows) of one file of the convert stage."""
     path = convert / name
-    dataset = path.name.split(".")[0]
     if name.startswith("sft/"):
         rows = read_sft(path)
         purpose = "sft, mixed" if rows and rows[0].component else "sft"
-        yield purpose, dataset, "validation" if ".validation." in name else "train", rows
+        yield purpose, "validation" if ".validation." in name else "train", rows
     elif name.startswith("grpo/"):
         rows = read_rows(GrpoRow, path)
+        purpose = WITH_EVENTS if any(row.events for row in rows) else "grpo"
         for split in ("train", "validation"):
-            yield "grpo", dataset, split, [row for row in rows if row.part == split]
+            yield purpose, split, [row for row in rows if row.part == split]
     else:
-        yield dataset, dataset, "test", read_rows(AskedQuestion, path)
+        yield path.name.split(".")[0], "test", read_rows(AskedQuestion, path)
 
 
-def _without_part(row: Writable) -> dict[str, Any]:
-    # The split of the exported data set says it.
-    return {key: value for key, value in row.to_json().items() if key != "part"}
+def _columns(row: Writable, purpose: str) -> dict[str, Any]:
+    empty = {"events": []} if purpose == WITH_EVENTS else {}
+    # Of the part, the split of the exported data set tells.
+    return {key: value for key, value in (empty | row.to_json()).items() if key != "part"}
 
 
 def _data_file(dataset: str, split: str) -> str:

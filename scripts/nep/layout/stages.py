@@ -24,7 +24,7 @@ STAGES = (
     Stage("demo", ("make_demo_data", "make_demo_videos", "make_tiny_model"), (), ("hub", "plain", "tiny_model")),
     Stage(
         "download",
-        ("list_source", "fetch_archive", "finish_download", "fetch_model", "fetch_benchmark"),
+        ("list_source", "fetch_archive", "frames_shard", "finish_download", "fetch_model", "fetch_benchmark"),
         ("demo",),
         ("download", "models"),
     ),

@@ -12,10 +12,7 @@ from torch import Tensor
 from nep.errors import InputError
 from nep.model.family import Placeholder
 from nep.rows.base import read_rows
-from nep.rows.clip import EncodedClip
-
-# One entry, because the order of several in a safetensors header changes from one run to the next.
-METADATA_KEY = "nep"
+from nep.rows.clip import METADATA_KEY, EncodedClip
 
 
 class VisionCache:

@@ -29,8 +29,9 @@ from nep.report.collect import Job as JobCost
 from nep.report.collect import read_benchmark
 
 # Seconds of a core: of a clip of 60 s, 720p, H.264 (benchmarks/results/data_split.json, data_read.json), and of one of
-# 33,000 records (data_scale.json).
+# 33,000 records (data_scale.json). Of an image of 720p, read and encoded: 17 ms on one core.
 PER_VIDEO = {
+    "frames_shard": (60 * 0.017, "its images (60 of 720p)"),
     "split_shard": (0.4, "cutting (60 s of 720p)"),
     "encode_shard": (READ_S, "reading its frames (60 s of 720p)"),
     "convert_datasets": (0.0012, "its rows"),
@@ -124,7 +125,7 @@ def _work(recipe: Mapping[str, Any]) -> float:
     """What a training's time grows with: epochs of SFT, sampled tokens of GRPO; 0 for other recipes."""
     if "completions" in recipe:
         return recipe["steps"] * recipe["prompts_per_step"] * recipe["completions"] * recipe["max_new_tokens"]
-    return recipe.get("epochs", 0)
+    return recipe.get("epochs", 0) + recipe.get("text_only_epochs", 0)
 
 
 def _computed(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[str, int]) -> Estimate:
@@ -188,7 +189,7 @@ def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[st
         if isinstance(training, Sft):
             times[job.name] = sft_seconds(training, cost, samples, held_out)
         else:
-            times[job.name] = grpo_seconds(training, cost, held_out)
+            times[job.name] = grpo_seconds(training, cost, samples, held_out)
     share = f"{TRAINING_SHARE:.0%} of {PEAK_FLOPS / 1e12:.0f} TFLOP/s"
     decoding = f", decoding at {DECODE_SHARE:.0%} of {BANDWIDTH / 1e12:g} TB/s, answers of full length"
     source = f"arithmetic: {share} assumed{decoding if jobs[0].stage == 'grpo' else ''}; with validation"
@@ -250,8 +251,11 @@ def checkpoint_bytes(jobs: Sequence[Job], facts: Facts, costs: Costs) -> int | N
 
 
 def _downloaded(facts: Facts) -> int | None:
-    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked."""
+    """Extracted videos, their archives where these are kept, and the model. Plain video files are linked; how large
+    videos made of images will be, nobody knows."""
     source = facts.config.source
+    if source.frame_folders:
+        return None
     archives = 0 if source.kind in PLAIN_FILES else facts.archive_bytes
     if archives is None or facts.model_bytes is None:
         return None

@@ -7,8 +7,9 @@ from pathlib import Path
 from huggingface_hub import is_offline_mode
 
 from nep.config.model import Model
+from nep.config.source import Source
 from nep.config.whole import Config
-from nep.download.dataset import PLAIN_FILES, list_source, plain_videos
+from nep.download.dataset import PLAIN_FILES, frame_folders, list_source, plain_videos
 from nep.download.model import wanted_files
 from nep.download.open_place import open_place
 from nep.download.table import read_table
@@ -67,8 +68,10 @@ class Facts:
 
     @property
     def clips(self) -> int | None:
-        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once."""
+        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once, and
+        another one where the second part is shown, too."""
         rows: dict[str, int] = {}
+        seconds: dict[str, int] = {}
         for name, body in self.config.experiments.items():
             for stage in TRAINING_STAGES:
                 if (training := getattr(body, stage)) is None:
@@ -77,7 +80,13 @@ class Facts:
                 if samples is None:
                     return self.videos
                 rows[f"{stage} {training.datasets}"] = samples + self.held_out(stage, name)
-        return min(number for number in (sum(rows.values()), self.videos) if number is not None)
+                if stage == "grpo" and training.shows_second_parts:
+                    seconds[str(training.datasets)] = samples
+        return self._one_a_video(sum(rows.values())) + self._one_a_video(sum(seconds.values()))
+
+    def _one_a_video(self, clips: int) -> int:
+        """So many clips, but no more than there are videos."""
+        return clips if self.videos is None else min(clips, self.videos)
 
     def _held_out_of(self, rows: int) -> int:
         return math.ceil(rows * self.config.convert.validation_fraction)
@@ -137,13 +146,18 @@ def _count(config: Config) -> int | None:
     if config.source.kind == "hub":
         return None
     if config.source.kind == "videos":
-        return len(plain_videos(open_place(config.source, "dataset"))) if Path(config.source.path).is_dir() else None
+        return _plain_count(config.source) if Path(config.source.path).is_dir() else None
     annotations = Path(config.source.path) / config.source.annotations
     if not annotations.is_file():
         return None
     if config.source.kind == "table":
         return len(read_table(annotations, config.source.columns))
     return len(read_list(annotations))
+
+
+def _plain_count(source: Source) -> int:
+    place = open_place(source, "dataset")
+    return len(plain_videos(source, place)) + len(frame_folders(source, place))
 
 
 def _model(root: Path, model: Model, scratch: Path) -> tuple[Path | None, int | None]:

@@ -28,20 +28,35 @@ ITEM_BYTES = {"fp32": 4, "bf16": 2, "float32": 4, "bfloat16": 2}
 
 def sft_seconds(sft: Sft, cost: TrainingCost, samples: int, held_out: int) -> float:
     """All steps of SFT, and the loss of `held_out` samples at each validation."""
-    steps = math.ceil(samples / sft.batch_size) * sft.epochs
+    steps = math.ceil(samples / sft.batch_size) * (sft.epochs + sft.text_only_epochs)
     validation = _each(sft, held_out) * cost.forward / (PEAK_FLOPS * TRAINING_SHARE)
     return steps * update_seconds(sft, cost) + _validations(sft, steps) * validation
 
 
-def grpo_seconds(grpo: Grpo, cost: TrainingCost, held_out: int) -> float:
-    """All steps of GRPO and its validations on `held_out` questions, with answers of full length."""
-    return grpo.steps * grpo_step_seconds(grpo, cost) + _validations(grpo, grpo.steps) * _asking(grpo, cost, held_out)
+def grpo_seconds(grpo: Grpo, cost: TrainingCost, samples: int, held_out: int) -> float:
+    """All steps of GRPO, the choice among `samples` questions where there is one, and the validations on `held_out`
+    questions, with answers of full length."""
+    steps = grpo.steps * grpo_step_seconds(grpo, cost) + choosing_seconds(grpo, cost, samples)
+    return steps + _validations(grpo, grpo.steps) * _asking(grpo, cost, held_out)
 
 
 def grpo_step_seconds(grpo: Grpo, cost: TrainingCost) -> float:
-    """A rollout whose longest answer is as long as it may be, and the update on answers that all are."""
+    """A rollout, and the update on answers that all are as long as they may be."""
+    return _rollout_seconds(grpo, cost) + update_seconds(grpo, cost)
+
+
+def choosing_seconds(grpo: Grpo, cost: TrainingCost, samples: int) -> float:
+    """What is sampled of all `samples` questions to choose among them, as many answers at once as in a step."""
+    answers = 2 * grpo.visual_gain.samples if grpo.visual_gain else 0
+    if grpo.difficulty:
+        answers += grpo.difficulty.samples * len(range(0, grpo.steps, grpo.difficulty.refresh_every or grpo.steps))
+    return samples * answers / (grpo.prompts_per_step * grpo.completions) * _rollout_seconds(grpo, cost)
+
+
+def _rollout_seconds(grpo: Grpo, cost: TrainingCost) -> float:
+    """A rollout whose longest answer is as long as it may be."""
     prompts = _each(grpo, grpo.prompts_per_step)
-    return grpo.max_new_tokens * token_seconds(grpo, cost, prompts, grpo.completions) + update_seconds(grpo, cost)
+    return grpo.max_new_tokens * token_seconds(grpo, cost, prompts, grpo.completions)
 
 
 def update_seconds(training: Sft | Grpo, cost: TrainingCost) -> float:

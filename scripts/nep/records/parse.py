@@ -17,6 +17,7 @@ from nep.records.schema import (
     parse_record,
     question_identity,
     record_id,
+    usable_video_path,
 )
 from nep.records.seedbench import parse_seedbench
 from nep.rows.base import Row, write_rows
@@ -112,7 +113,7 @@ def _parse_annotations(rows: list[Any], name: str, videos: Path, parsed: Parsed)
 def _record(row: Any, videos: Path, places: dict[str, str]) -> Record:
     if not isinstance(row, dict):
         raise Rejection(Reason.BAD_RECORD, f"expected an object, found {row!r}")
-    video_path = check_video_path(row.get("video_path"))
+    video_path = usable_video_path(row)
     video = find_video(videos, video_path)
     if video in places:
         raise Rejection(Reason.DUPLICATE_RECORD, f"{video!r} has a record already: {places[video]}")
@@ -146,7 +147,7 @@ def _question(
     identity = question_identity(row)
     if identity in seen:
         raise Rejection(Reason.DUPLICATE_QUESTION, f"a question {identity!r} came before")
-    record = _record_of_question(check_video_path(row.get("video_path")), videos, records, reasons)
+    record = _record_of_question(usable_video_path(row), videos, records, reasons)
     return record, parse_question(row, identity, record.id)
 
 

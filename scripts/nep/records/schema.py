@@ -11,13 +11,15 @@ from typing import Any
 
 from nep.records.marks import without_marks
 from nep.records.times import parse_scene_number, parse_split_scene, parse_split_time
-from nep.rows.quarantine import Reason, Rejection
+from nep.rows.quarantine import Quarantined, Reason, Rejection
 from nep.rows.question import LETTERS, Question
 from nep.rows.record import VIDEO_FOLDERS, Event, QuestionAnswer, Record
 
 # What may stand before the path that an archive has for a video.
 PUBLISHED_PREFIXES = ("V1-33K", *VIDEO_FOLDERS)
 UNKNOWN_SOURCE = "unknown"
+# A key that no data set has of its own.
+LEFT_OUT = "nep:left_out"
 SLUG_LENGTH = 40
 NAME_BYTES = 255
 PATH_BYTES = 1024
@@ -46,6 +48,18 @@ def source_of(video_path: str) -> str:
         if folder in VIDEO_FOLDERS:
             return folders[place + 1]
     return UNKNOWN_SOURCE
+
+
+def left_out_row(row: dict[str, Any], bad: Quarantined) -> dict[str, Any]:
+    """A row whose video could not be made of its images, with the reason."""
+    return {**row, LEFT_OUT: {"reason": bad.reason, "detail": bad.detail}}
+
+
+def usable_video_path(row: dict[str, Any]) -> str:
+    """A row's path, checked. Raises Rejection: bad_record, or why its video could not be made of its images."""
+    if LEFT_OUT in row:
+        raise Rejection(Reason(row[LEFT_OUT]["reason"]), row[LEFT_OUT]["detail"])
+    return check_video_path(row.get("video_path"))
 
 
 def check_video_path(value: Any) -> str:

@@ -12,7 +12,7 @@ from nep.rows.quarantine import Quarantined
 
 # What asked models, in the order of the workflow.
 ASKING = ("annotate", "questions")
-BOUNDARIES = {"shot": "the beginning of a shot", "event": "the pause between two events", None: "stayed as placed"}
+BOUNDARIES = {"shot": "the beginning of a shot", "event": "the end of an event", None: "stayed as placed"}
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ QUANTITIES = (
     Quantity("grpo", "entropy", "Entropy", "per token"),
     Quantity("grpo", "completion_tokens", "Completion length", "tokens"),
     Quantity("grpo", "zero_variance_groups", "Groups without signal", "all rewards equal", percent=True),
+    Quantity("grpo", "kept_questions", "Questions asked", "that the filters have left"),
     Quantity("grpo", "truncated", "Truncated completions", "stopped by the length limit", percent=True),
     Quantity("grpo", "repeated", "Repeated completions", "equal to another of their group", percent=True),
     Quantity("grpo", "engine_gap", "Engine and trainer apart", "log-probs of the same tokens, nats", validation=True),

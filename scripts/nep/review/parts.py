@@ -5,16 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 from nep.files import confined, sha256_of_json
+from nep.layout.segments import segment_path
 from nep.own_benchmark.rows import OwnQuestion
 from nep.records.parse import find_video
 from nep.rows.cut import LostVideo
 from nep.rows.quarantine import Rejection
 from nep.split.recipe import Recipe
-from nep.split.task import SplitTask, segment_path, split_video
+from nep.split.task import SplitTask, split_video
 
 PartName = Literal["first", "second"]
 # As the split stage cuts by default; without sound, as models see the parts.
-RECIPE = Recipe(crf=18, preset="veryfast")
+RECIPE = Recipe(crf=18, preset="veryfast", for_browsers=True)
 LIMIT_S = 300
 
 

@@ -43,7 +43,7 @@
     try {
       const answer = await fetch("../decision", {
         method: "POST",
-        headers: { "Content-Type": "application/json", "X-Review-Token": token },
+        headers: { "Content-Type": "application/json", "X-Page-Token": token },
         body: JSON.stringify({ id, of, verdict, edited }),
       });
       const said = await answer.json();

@@ -7,6 +7,9 @@ from nep.files import read_json
 from nep.rows.base import Row, rows_as
 from nep.rows.quarantine import Quarantined
 
+# Of a file of tensors. One entry: the order of several in a safetensors header changes from one run to the next.
+METADATA_KEY = "nep"
+
 
 class EncodedClip(Row):
     """A clip in the cache: what was read of it, and what stands for it in a prompt (`nep.model.family.Placeholder`).

@@ -61,12 +61,13 @@ class SftRow(DatasetRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class GrpoRow(DatasetRow):
-    """A question to be answered with reasoning."""
+    """A question to be answered with reasoning; `events`: what happens next, in order, where the recipe asks for it."""
 
     problem: str
     answer: str
     kind: str
     part: Part
+    events: tuple[str, ...] = Field((), exclude_if=lambda events: not events)
 
 
 def read_sft(path: Path) -> list[SftRow]:

@@ -10,6 +10,14 @@ from nep.rows.base import Row
 class Reason(StrEnum):
     """Every reason for a quarantine row, by the stage that finds it."""
 
+    UNORDERED_IMAGES = "unordered_images"
+    MISSING_IMAGE = "missing_image"
+    UNREADABLE_IMAGE = "unreadable_image"
+    MIXED_IMAGE_SIZES = "mixed_image_sizes"
+    BAD_FRAME_RATE = "bad_frame_rate"
+    FRAMES_TIMEOUT = "frames_timeout"
+    FRAMES_CRASH = "frames_crash"
+
     BAD_RECORD = "bad_record"
     DUPLICATE_RECORD = "duplicate_record"
     MISSING_SPLIT_TIME = "missing_split_time"

@@ -14,7 +14,7 @@ from nep.files import confined, read_list, sha256_of_file, sha256_of_json
 from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.jobs.workers import Failure, run_items
-from nep.records.schema import check_video_path, record_id
+from nep.records.schema import record_id, usable_video_path
 from nep.rows.base import read_rows, write_rows
 from nep.rows.quarantine import Quarantined, Reason, Rejection, count_reasons
 from nep.rows.record import CUT_FOLDER
@@ -164,7 +164,7 @@ def _videos_of(annotations: Path) -> Iterator[tuple[str, str | Rejection]]:
     """(id, path) of the videos that are to be cut; (place in the file, why) for a path that cannot be used."""
     for index, row in enumerate(read_list(annotations)):
         try:
-            name = check_video_path(row["video_path"])
+            name = usable_video_path(row)
         except Rejection as rejection:
             yield f"{annotations.stem}[{index}]", rejection
             continue

@@ -64,6 +64,27 @@ def plan_cut(packets: PacketList, cut: int) -> CutPlan:
     )
 
 
+def plan_first(packets: PacketList, cut: int) -> CutPlan:
+    """Plan the first part alone, as `plan_cut` plans it; nothing from `tail_start` on is read."""
+    shown = packets.timeline.pts
+    before = bisect.bisect_left(shown, cut)
+    head_end = _contiguous_prefix(packets.pts, shown[:before])
+    reencoded = set(shown[head_end:before])
+    stored = [place for place, pts in enumerate(packets.pts) if pts in reencoded]
+    tail_start = stored[-1] + 1 if stored else head_end
+    return CutPlan(
+        head_end=head_end,
+        tail_start=tail_start,
+        decode_start=_last_idr(packets, stored[0]) if stored else tail_start,
+        first_reencoded=shown[head_end:before],
+        second_reencoded=(),
+        first_pts=(*packets.pts[:head_end], *shown[head_end:before]),
+        second_pts=(),
+        durations=packets.timeline.durations,
+        encoder_id=_unused_id(packets.parameter_ids),
+    )
+
+
 def plan_whole(packets: PacketList) -> CutPlan:
     """Copy all packets to the first part."""
     count = len(packets.pts)

@@ -13,10 +13,12 @@ PRESETS = (
 class Recipe:
     """x264's constant rate factor (0 lossless to 51); its preset where a whole video is encoded; the sound's fate.
 
-    `incomplete`: what becomes of a video that holds less than its file declares.
+    `incomplete`: what becomes of a video that holds less than its file declares. `for_browsers`: nothing is copied that
+    browsers do not show, which is RGB.
     """
 
     crf: int
     preset: str
     audio: Literal["drop", "keep"] = "drop"
     incomplete: Literal["note", "quarantine"] = "note"
+    for_browsers: bool = False

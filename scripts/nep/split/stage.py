@@ -17,12 +17,13 @@ from nep.jobs.ledger import Ledger
 from nep.jobs.shards import check_complete, shard_name, shard_of
 from nep.jobs.store import Shelf
 from nep.jobs.workers import Failure, run_items
+from nep.layout.segments import segment_path
 from nep.rows.base import read_rows, write_rows
 from nep.rows.cut import Cut, LostVideo, SplitRow, lost_videos, read_split
 from nep.rows.quarantine import Quarantined, Reason, count_reasons
 from nep.rows.record import Record
 from nep.split.recipe import PRESETS, Recipe
-from nep.split.task import STAGE, SplitTask, lost, segment_path, split_video
+from nep.split.task import STAGE, SplitTask, lost, split_video
 from nep.video.tools import ffmpeg_version
 
 # A worker ends its own ffmpeg at the limit; only what hangs outside ffmpeg is killed, this much later.

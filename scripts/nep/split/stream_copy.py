@@ -8,6 +8,7 @@ their own, under an id that the source does not use.
 
 import errno
 import hashlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,10 +22,13 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from nep.split.cut_plan import CutPlan, plan_cut, plan_whole
+from nep.split.cut_plan import CutPlan, plan_cut, plan_first, plan_whole
 from nep.split.mp4 import create_mp4, decode_times
+from nep.split.recipe import Recipe
+from nep.video.h264_headers import demand
 from nep.video.orientation import orientation_of
 from nep.video.packets import (
+    RGB,
     IrregularStreamError,
     PacketList,
     is_reference,
@@ -58,28 +62,46 @@ class Copied:
     encoded: int = 0
 
 
-def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, crf: int) -> Copied:
+def cut_by_copy(source: Path, split_time: float, first: Path, second: Path, recipe: Recipe) -> Copied:
     """Write the frames before `split_time` and the others to two MP4 files, each starting at 0, and check both.
 
     Raises IrregularStreamError where that cannot be done exactly or did not come out as planned, Rejection
     (split_outside_video) where one part would be empty.
     """
     with _copying(source) as (container, stream):
-        packets = read_packets(container, stream)
+        packets = _packets(container, stream, recipe)
         cut = cut_pts(packets.timeline, split_time)
         plan = plan_cut(packets, cut)
         container.seek(packets.timeline.pts[0], stream=stream)
         with (
-            _Part(first, stream, plan.first_pts, plan, crf) as head,
-            _Part(second, stream, plan.second_pts, plan, crf) as tail,
+            _Part(first, stream, plan.first_pts, plan, recipe.crf) as head,
+            _Part(second, stream, plan.second_pts, plan, recipe.crf) as tail,
         ):
             first_copied = _write(video_packets(container, stream), stream.codec_context, plan, head, tail)
         made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
-    _check(first, plan.first_pts, packets.timeline, [range(plan.head_end, len(plan.first_pts)) or range(1)])
+    _check(first, plan.first_pts, packets.timeline, [_looked_at_of_first(plan)])
     stretch = len(plan.second_reencoded)
     runs = [range(min(stretch, _LOOKED_AT)), range(stretch, stretch + (first_copied is not None))]
     if _check(second, plan.second_pts, packets.timeline, runs) != first_copied and first_copied is not None:
         raise IrregularStreamError("the first copied frame of the second part differs from the source's")
+    return made
+
+
+def cut_first_by_copy(source: Path, split_time: float, first: Path, recipe: Recipe) -> Copied:
+    """Write the frames before `split_time` as `cut_by_copy` does, to the same bytes, and no others.
+
+    Of the pictures from then on, those alone are decoded that earlier ones refer to. Raises as `cut_by_copy`.
+    """
+    with _copying(source) as (container, stream):
+        packets = _packets(container, stream, recipe)
+        cut = cut_pts(packets.timeline, split_time)
+        plan = plan_first(packets, cut)
+        container.seek(packets.timeline.pts[0], stream=stream)
+        with _Part(first, stream, plan.first_pts, plan, recipe.crf) as head:
+            read = itertools.islice(video_packets(container, stream), plan.tail_start)
+            _write(read, stream.codec_context, plan, head, None)
+        made = replace(_described(container, packets, stream), cut=cut, encoded=len(plan.reencoded))
+    _check(first, plan.first_pts, packets.timeline, [_looked_at_of_first(plan)])
     return made
 
 
@@ -97,6 +119,11 @@ def copy_whole(source: Path, target: Path) -> Copied:
     return made
 
 
+def _packets(container: InputContainer, stream: VideoStream, recipe: Recipe) -> PacketList:
+    demand(not (recipe.for_browsers and stream.codec_context.pix_fmt == RGB), f"pixel format {RGB}, for browsers")
+    return read_packets(container, stream)
+
+
 @contextmanager
 def _copying(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a source; what PyAV raises becomes an IrregularStreamError, but for a full disk: no fault of a video."""
@@ -111,15 +138,23 @@ def _copying(source: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise IrregularStreamError(str(error)) from None
 
 
+def _looked_at_of_first(plan: CutPlan) -> range:
+    """The packets of the first part that are decoded again: its encoded frames, or the first one where it has none."""
+    return range(plan.head_end, len(plan.first_pts)) or range(1)
+
+
 def _described(container: InputContainer, packets: PacketList, stream: VideoStream) -> Copied:
     context = stream.codec_context
     return Copied(packets.timeline, declared_end(container), frame_rate(stream), context.width, context.height)
 
 
 def _write(
-    packets: Iterable[Packet], decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part"
+    packets: Iterable[Packet], decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part | None"
 ) -> str | None:
-    """Write both parts. Returns the digest of the first frame copied to the second one, None where none is copied."""
+    """Write both parts, or the first alone of packets that end with it.
+
+    Returns the digest of the first frame copied to the second one, None where none is copied.
+    """
     prefix = length_size(decoder.extradata)
     first_copied = None
     for place, packet in enumerate(packets):
@@ -142,7 +177,7 @@ def _is_needed(packet: Packet, plan: CutPlan, prefix: int) -> bool:
     return packet.pts in plan.reencoded or is_reference(packet, prefix)
 
 
-def _encode(frames: Sequence[VideoFrame], plan: CutPlan, head: "_Part", tail: "_Part") -> None:
+def _encode(frames: Sequence[VideoFrame], plan: CutPlan, head: "_Part", tail: "_Part | None") -> None:
     for frame in frames:
         if frame.is_corrupt or frame.interlaced_frame:
             raise IrregularStreamError("a frame around the cut is damaged or interlaced")
@@ -150,10 +185,10 @@ def _encode(frames: Sequence[VideoFrame], plan: CutPlan, head: "_Part", tail: "_
             (head if frame.pts <= plan.last_of_first else tail).encode(frame)
 
 
-def _finish_stretch(decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part") -> None:
+def _finish_stretch(decoder: VideoCodecContext, plan: CutPlan, head: "_Part", tail: "_Part | None") -> None:
     _encode(decoder.decode(None), plan, head, tail)
     decoder.flush_buffers()
-    for part in (head, tail):
+    for part in filter(None, (head, tail)):
         part.finish_encoding()
 
 
@@ -162,7 +197,8 @@ class _Part:
 
     def __init__(self, path: Path, template: VideoStream, pts: Sequence[int], plan: CutPlan, crf: int = 0) -> None:
         self._container = create_mp4(path, template.time_base)
-        self._stream = self._container.add_stream_from_template(template)
+        # PyAV opens an encoder for what it copies, and x264's has no RGB; `opaque` is a decoder in its place.
+        self._stream = self._container.add_stream_from_template(template, opaque=template.codec_context.pix_fmt == RGB)
         self._template = template
         self._start = min(pts)
         self._planned = iter(zip(pts, decode_times(pts), strict=True))

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nep.files import sha256_of_file
+from nep.layout.segments import segment_path
 from nep.rows.cut import Cut, LostVideo, Segment
 from nep.rows.quarantine import Reason, Rejection
 from nep.split.audio import add_audio
 from nep.split.recipe import Recipe
-from nep.split.stream_copy import Copied, copy_whole, cut_by_copy
-from nep.split.transcode import encode_parts, encode_whole
+from nep.split.stream_copy import Copied, copy_whole, cut_by_copy, cut_first_by_copy
+from nep.split.transcode import encode_first, encode_parts, encode_whole
 from nep.split.verify import verify_part
 from nep.video.declared import ends_early, shortfall
 from nep.video.packets import IrregularStreamError
@@ -26,7 +27,10 @@ STAGE = "split"
 
 @dataclass(frozen=True)
 class SplitTask:
-    """What a worker needs to split one video. `scratch` is a folder below `run_dir` for this id only."""
+    """What a worker needs to split one video. `scratch` is a folder below `run_dir` for this id only.
+
+    `first_alone`: the second part is not made.
+    """
 
     identity: str
     source: Path
@@ -36,11 +40,7 @@ class SplitTask:
     scratch: Path
     recipe: Recipe
     limit_s: float
-
-
-def segment_path(part: str, identity: str) -> str:
-    """Where a part ("first" or "second") of a video lies, relative to the run's folder."""
-    return f"segments/{part}/{identity}.mp4"
+    first_alone: bool = False
 
 
 def split_video(task: SplitTask) -> Cut | LostVideo:
@@ -64,24 +64,31 @@ def lost(identity: str, reason: Reason, detail: str) -> LostVideo:
 def _cut(task: SplitTask, workspace: Path) -> Cut:
     if task.split_time is None:
         raise Rejection(Reason.MISSING_SPLIT_TIME, "the record has no split time and is not already cut")
-    first, second = workspace / "first.mp4", workspace / "second.mp4"
+    first, second = workspace / "first.mp4", None if task.first_alone else workspace / "second.mp4"
     try:
-        made = cut_by_copy(task.source, task.split_time, first, second, task.recipe.crf)
+        if second is None:
+            made = cut_first_by_copy(task.source, task.split_time, first, task.recipe)
+        else:
+            made = cut_by_copy(task.source, task.split_time, first, second, task.recipe)
     except IrregularStreamError as reason:
         return _cut_by_encode(task, first, second, str(reason))
     row = _described(task, made, made.timeline, way="copy", encoded=made.encoded, lacks=_lacks_of_copied(task, made))
     return Cut(**row, **_finished(task, made.timeline, made.cut, first, second))
 
 
-def _cut_by_encode(task: SplitTask, first: Path, second: Path, why: str) -> Cut:
+def _cut_by_encode(task: SplitTask, first: Path, second: Path | None, why: str) -> Cut:
     deadline = time.monotonic() + task.limit_s
     source = probe(task.source)
     lacks = _allowed(task, shortfall(task.source, source, source.declared))
     cut = cut_pts(source, task.split_time)
     before = bisect_left(source.pts, cut)
-    encode_parts(task.source, source, before, first, second, task.recipe, _remaining(deadline))
+    if second is None:
+        encode_first(task.source, source, before, first, task.recipe, _remaining(deadline))
+    else:
+        encode_parts(task.source, source, before, first, second, task.recipe, _remaining(deadline))
     shown = verify_part(first, source.pts[:before], source.time_base, "first")
-    verify_part(second, source.pts[before:], source.time_base, "second")
+    if second is not None:
+        verify_part(second, source.pts[before:], source.time_base, "second")
     row = _described(task, shown, source, way="encode", encoded=len(source.pts), lacks=lacks, why=why)
     return Cut(**row, **_finished(task, source, cut, first, second))
 

@@ -32,6 +32,14 @@ def encode_parts(
         side.finish(probe)
 
 
+def encode_first(source: Path, probe: Probe, before: int, first: Path, recipe: Recipe, limit_s: float) -> None:
+    """Write the first part as `encode_parts` does, to the same bytes; ffmpeg reads no farther than it needs to."""
+    side = _Side(first, probe.pts[:before])
+    chosen = _frames(source, probe).filter("trim", end_frame=before)
+    _run(_encoded(chosen, side, probe, recipe), (source, side.numbered), limit_s)
+    side.finish(probe)
+
+
 def encode_whole(source: Path, probe: Probe, target: Path, recipe: Recipe, limit_s: float) -> None:
     """Write all frames of `source` to `target`, in the form that `encode_parts` gives to a part."""
     whole = _Side(target, probe.pts)

@@ -9,14 +9,14 @@ from nep.jobs.ahead import one_ahead
 Item = TypeVar("Item")
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> list[int]:
+def epoch_order(count: int, seed: int | str, epoch: int) -> list[int]:
     """A permutation of `range(count)` drawn by (seed, epoch)."""
     order = list(range(count))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     return order
 
 
-def draw(count: int, per_step: int, seed: int, step: int) -> list[int]:
+def draw(count: int, per_step: int, seed: int | str, step: int) -> list[int]:
     """Indices of step `step` (from 0) of an endless pass over `range(count)`, each epoch in its own order."""
     positions = range(step * per_step, (step + 1) * per_step)
     orders = {epoch: epoch_order(count, seed, epoch) for epoch in {position // count for position in positions}}

@@ -61,8 +61,12 @@ class Trainer(ABC):
     without_video: int
 
     @abstractmethod
-    def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
-        """Take the steps after `start`, one at a time; `past` are the metrics of those before."""
+    def run(self, start: int, past: Sequence[Row], work: Path, stop_if_told: Callable[[int], None]) -> Iterator[Step]:
+        """Take the steps after `start`, one at a time; `past` are the metrics of those before.
+
+        `work`: the folder for what a resumed run needs beside its checkpoints. `stop_if_told`, called with the number
+        of steps taken where none is under way, may end the run.
+        """
 
     @abstractmethod
     def validate(self, between: Callable[[], None]) -> Row:
@@ -120,7 +124,8 @@ def train(
 
     validate_where_due(start)
     bar = tqdm(total=trainer.steps, initial=start, desc=stage, unit="step", file=sys.stderr, disable=not main)
-    for number, step in enumerate(trainer.run(start, metrics.kept), start + 1):
+    steps = trainer.run(start, metrics.kept, work, lambda step: checkpoints.stop_if_told(step, trainer.steps))
+    for number, step in enumerate(steps, start + 1):
         anomalies.check(number, step.metrics["loss"], step.metrics["grad_norm"], step.records)
         metrics.write({"step": number, **{name: finite(value) for name, value in step.metrics.items()}})
         timings.write({"step": number, **step.timings})

@@ -1,6 +1,5 @@
 """Supervised fine-tuning: the mean loss of the answers' tokens over each effective batch, on cached video features."""
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from nep.config.sft import Sft
 from nep.data.selection import dataset_files, select_sft, select_sft_validation, validation_of
 from nep.errors import InputError
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, trees_of
-from nep.model.samples import Sample, SampleBuilder, video_keys
+from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.rows.dataset import SftRow
@@ -48,7 +47,9 @@ class SftTrainer(Trainer):
         processor = AutoProcessor.from_pretrained(paths.model, local_files_only=True)
         cache = VisionCache(paths.encode, index=paths.index)
         builder = SampleBuilder(processor, engine.model, cache)
-        self._samples, self.without_video = load_samples(sft, select_sft(files, sft, seed), builder, cache)
+        rows = select_sft(files, sft, seed)
+        self._samples, self.without_video = load_samples(sft, rows, builder, cache)
+        self._texts = text_samples(rows, builder, cache) if sft.text_only_epochs else []
         held_out = select_sft_validation(files, sft.validation_samples, seed)
         self._held_out, _ = load_samples(sft, held_out, builder, cache)
         if not self._samples:
@@ -60,7 +61,7 @@ class SftTrainer(Trainer):
         self._plan = SftPlan(len(self._samples), sft, seed)
         self.steps = self._plan.steps
 
-    def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
+    def run(self, start: int, past: Sequence[Row], work: Path, stop_if_told: Callable[[int], None]) -> Iterator[Step]:
         """Take the steps, each on a batch that was made while the one before was taken."""
         sft, distributed = self._sft, self._engine.distributed
         meter = Meter(self._engine.model, self._visuals, distributed.device, distributed.size)
@@ -77,7 +78,8 @@ class SftTrainer(Trainer):
             )
 
     def _batch(self, step: int) -> "SftBatch":
-        samples = [self._samples[index] for index in self._plan.batch(step)]
+        taken = self._texts if self._plan.is_text_only(step) else self._samples
+        samples = [taken[index] for index in self._plan.batch(step)]
         return sft_batch(samples, self._sft, self._visuals, self._engine)
 
     def validate(self, between: Callable[[], None]) -> Row:
@@ -150,13 +152,18 @@ class SftPlan:
         self._batch_size = sft.batch_size
         self._seed = seed
         self.steps_per_epoch = -(-samples // sft.batch_size)
-        self.steps = self.steps_per_epoch * sft.epochs
+        self._text_only_steps = self.steps_per_epoch * sft.text_only_epochs
+        self.steps = self._text_only_steps + self.steps_per_epoch * sft.epochs
 
     def batch(self, step: int) -> list[int]:
         """Indices of the samples of step `step` (from 0)."""
         epoch, place = divmod(step, self.steps_per_epoch)
         order = epoch_order(self._samples, self._seed, epoch)
         return order[place * self._batch_size : (place + 1) * self._batch_size]
+
+    def is_text_only(self, step: int) -> bool:
+        """Whether step `step` (from 0) shows no videos: the first epochs are the warm-up."""
+        return step < self._text_only_steps
 
     def epoch(self, steps_done: int) -> float:
         """Passes over the data after `steps_done` steps."""
@@ -170,8 +177,7 @@ def load_samples(
 
     Raises InputError for a sample above `max_tokens`: truncation would part video tokens from features.
     """
-    found = list(itertools.chain.from_iterable(rows.values()))
-    usable = [row for row in found if all(key in cache for key in video_keys(row))]
+    usable = usable_rows(rows, cache)
     samples = [builder.dialogue(row.id, row.turns, video_keys(row)) for row in usable]
     for sample in samples:
         if len(sample) > sft.max_tokens:
@@ -179,4 +185,19 @@ def load_samples(
                 f"record {sample.id}: {len(sample)} tokens, above sft.max_tokens = {sft.max_tokens}; "
                 "raise it, or lower the frame or pixel budget in 'vision'"
             )
-    return samples, len(found) - len(usable)
+    return samples, sum(map(len, rows.values())) - len(usable)
+
+
+def text_samples(rows: Mapping[str, list[SftRow]], builder: SampleBuilder, cache: VisionCache) -> list[Sample]:
+    """The same samples, in the same order, without their videos."""
+    return [builder.dialogue(row.id, without_marks(row.turns), ()) for row in usable_rows(rows, cache)]
+
+
+def usable_rows(rows: Mapping[str, list[SftRow]], cache: VisionCache) -> list[SftRow]:
+    """The rows of all data sets whose videos are in the cache."""
+    return [row for found in rows.values() for row in found if all(key in cache for key in video_keys(row))]
+
+
+def without_marks(turns: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """A dialogue in which no video is named."""
+    return [{**turn, "content": turn["content"].replace(VIDEO_MARK, "")} for turn in turns]

@@ -25,6 +25,9 @@ from nep.video.h264_headers import (
 from nep.video.timeline import Timeline, typical_step
 
 _AVCC_VERSION = 1
+# In these, frames around a cut can be encoded; videos made of images are RGB, and have only IDR pictures.
+_ENCODED_AGAIN = ("yuv420p", "yuvj420p")
+RGB = "gbrp"
 # Up to the picture order count, a slice header has six numbers.
 _HEADER_BYTES = 32
 
@@ -46,15 +49,16 @@ class PacketList:
 def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
     """List the packets of an H.264 stream with length-prefixed NAL units, as MP4, MOV and Matroska hold it.
 
-    Raises IrregularStreamError for any other stream, where a packet is damaged, hidden by an edit list or without a
-    time stamp of its own, and where time stamps do not follow the pictures' order of display: a demuxer that finds
-    none makes them up (AVI), and some files have decoding times in their place.
+    Raises IrregularStreamError for any other stream, for one of RGB in which not every picture is an IDR picture, where
+    a packet is damaged, hidden by an edit list or without a time stamp of its own, and where time stamps do not follow
+    the pictures' order of display: a demuxer that finds none makes them up (AVI), and some files have decoding times in
+    their place.
     """
     context = stream.codec_context
     header = context.extradata
     if context.name != "h264" or not header or header[0] != _AVCC_VERSION:
         raise IrregularStreamError(f"{context.name} in {container.format.name}")
-    if context.pix_fmt not in ("yuv420p", "yuvj420p"):
+    if context.pix_fmt not in (*_ENCODED_AGAIN, RGB):
         raise IrregularStreamError(f"pixel format {context.pix_fmt}")
     reader = _PlaceReader(header)
     pts: list[int] = []
@@ -69,6 +73,7 @@ def read_packets(container: InputContainer, stream: VideoStream) -> PacketList:
         idr.append(packet.is_keyframe and is_idr)
         durations.append(packet.duration or 0)
         places.append(place)
+        demand(idr[-1] or context.pix_fmt != RGB, f"pixel format {RGB}, and pictures that refer to others")
     if not pts or not idr[0] or len(set(pts)) != len(pts):
         raise IrregularStreamError("no packets, no IDR picture first, or one time stamp twice")
     displayed = [stamp for _, stamp in sorted(zip(places, pts, strict=True))]

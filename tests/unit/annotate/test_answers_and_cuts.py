@@ -112,9 +112,10 @@ def test_every_answer_is_a_closed_schema() -> None:
         assert schema_of(step.answer)["additionalProperties"] is False
 
 
-def test_an_event_boundary_is_the_middle_of_the_pause() -> None:
-    assert event_boundary(EVENTS, 1) == 1.25
-    assert event_boundary(EVENTS, 2) == 2
+def test_an_event_ends_between_the_last_frame_that_shows_it_and_the_one_after() -> None:
+    assert event_boundary(EVENTS, 1, spacing=0.1) == 1.05
+    assert event_boundary(EVENTS, 1, spacing=9) == 1.25, "no later than the middle of the pause"
+    assert event_boundary(EVENTS, 2, spacing=0.1) == 2
 
 
 def test_a_cut_moves_to_the_nearest_boundary_within_the_tolerance() -> None:

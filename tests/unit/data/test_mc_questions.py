@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from nep.data.bounds import broken_bound, folded, is_similar_length, overlap
 from nep.data.draw import stable_random
 from nep.data.inputs import Item, LeftOut
+from nep.data.multiple_choice import events_after
 from nep.data.options import arrange
 from nep.data.prompts import Prompts
 from nep.data.questions import (
@@ -63,6 +65,19 @@ def test_a_row_asks_for_the_events_after_the_split(make_record: Make, prompts: P
         "kind": f"hop{hops}",
         "part": "train",
     }
+
+
+def test_a_row_has_the_events_of_the_second_part_where_the_recipe_asks_for_them(
+    make_record: Make, prompts: Prompts
+) -> None:
+    record = make_record(1)
+    item = Item(record, "train", {"first": "segments/first/a.mp4", "full": "a.mp4"})
+    continuations = collect_continuations([item], [1], prompts.sequence_joiner, 0)
+    question = draw_question(item, 1, prompts, "same_video", continuations, 0)
+    plain, chained = (question.grpo_row(prompts, chains).to_json() for chains in (False, True))
+    assert chained == {**plain, "events": [f"Event {scene} of 1." for scene in (3, 4, 5)]}
+    assert "events" not in replace(question, view="full").grpo_row(prompts, True).to_json()
+    assert events_after(make_record(1, split_scene=None)) == ()
 
 
 def test_the_right_letter_is_uniform(make_record: Make, prompts: Prompts) -> None:

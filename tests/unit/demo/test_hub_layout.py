@@ -62,5 +62,9 @@ def test_records_room_reads_every_record_and_question(hub: Path, tmp_path: Path)
     assert len(parsed.records) == len(annotations) == SPEC.train + SPEC.test
     assert len(parsed.questions) == SPEC.test * SPEC.questions_per_video
     assert not parsed.rejected
+    # Written with the future known: where a prediction is right, it says the same.
+    right = [record for record in parsed.records if record.conclusion == "right"]
+    assert right and all(record.hindsight == record.reasoning for record in right)
+    assert all(f"{record.hindsight}." == record.caption_part2 for record in parsed.records)
     trained = {entry["video_path"] for entry in annotations[: SPEC.train]}
     assert trained.isdisjoint(item["video_path"] for item in read_json(hub / "futurebench.json"))

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,10 @@ def test_what_a_training_takes_is_selected_and_nothing_else(stage: str, tmp_path
         parts = list(select_grpo(file, recipe, 3, 4).values())
     assert [len(part) for part in parts] == [5, 3]
     assert found == {row.video_id for part in parts for row in part}
+    both = [row for _, row in replace(selection, second_parts=stage == "grpo").rows(tmp_path, seed=4)]
+    shown = {clip.path for clip in needed_clips((tmp_path, row) for row in both)}
+    seconds = [f"segments/second/{row.video_id}.mp4" for row in parts[0]] if stage == "grpo" else []
+    assert shown == {row.videos[0] for part in parts for row in part} | set(seconds)
     with pytest.raises(InputError, match=rf"{stage}\.datasets: no data set 'other'"):
         list(Selection("", stage, {"other": None}, False, 0).rows(tmp_path, seed=4))
 

@@ -1,16 +1,21 @@
 """Control videos hold the source's frames in another order at the source's time stamps, and are the same each time."""
 
 import os
+import random
 import subprocess
 import sys
+import tempfile
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
+from nep.download.frame_videos import write_video
 from nep.errors import InputError
-from nep.evaluate.controls import make_controls
+from nep.evaluate.controls import make_controls, rewrite_video
 from nep.files import read_json, sha256_of_file
 
 REPO = Path(__file__).resolve().parents[3]
@@ -100,3 +105,18 @@ def test_a_real_clip_does_not_depend_on_what_memory_held_before(mini: Path, tmp_
         subprocess.run([sys.executable, "-c", REWRITE, source, target], env=environment, check=True)
         digests.add(sha256_of_file(target))
     assert len(digests) == 1
+
+
+def test_a_video_made_of_images_of_odd_size_keeps_its_colours(tmp_path: Path) -> None:
+    images = [tmp_path / f"{number}.png" for number in range(4)]
+    for image in images:
+        Image.new("RGB", (65, 49), (200, 40, 90)).save(image)
+    write_video(images, Fraction(5, 2), tmp_path / "images.mp4")
+    with tempfile.TemporaryFile() as spool:
+        rewrite_video(tmp_path / "images.mp4", tmp_path / "control.mp4", spool, "shuffled_frames", random.Random(1))
+    with av.open(str(tmp_path / "control.mp4")) as container:
+        frames = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert [time for time, _ in frames] == pytest.approx([0, 0.4, 0.8, 1.2], abs=1e-3)
+    for _, pixels in frames:
+        assert pixels.shape == (48, 64, 3)
+        assert pixels.mean(axis=(0, 1)) == pytest.approx((200, 40, 90), abs=3)

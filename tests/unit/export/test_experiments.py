@@ -14,9 +14,10 @@ from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
 
 from nep.data.selection import select_grpo, select_sft
 from nep.errors import InputError
-from nep.export.consumers import CONSUMERS, export_experiment
+from nep.export.consumers import export_experiment
 from nep.export.experiment import ExperimentExport
 from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.layout.exports import EXPORTED_STAGES
 from nep.rows.dataset import DatasetRow
 
 Make = Callable[..., ExperimentExport]
@@ -46,7 +47,7 @@ def as_json(rows: Mapping[str, list[DatasetRow]]) -> dict[str, list[dict[str, An
     return {name: [row.to_json() for row in found] for name, found in rows.items()}
 
 
-@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("consumer", EXPORTED_STAGES)
 def test_same_bytes_in_the_same_folder_and_nothing_absolute(consumer: str, make_job: Make) -> None:
     job = make_job(consumer)
     first = {path.name: sha256_of_file(path) for path in export(job).iterdir()}
@@ -57,14 +58,14 @@ def test_same_bytes_in_the_same_folder_and_nothing_absolute(consumer: str, make_
     assert job.folder in (job.run / job.folder / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("consumer", EXPORTED_STAGES)
 def test_full_tuning_in_the_place_of_adapters_is_said(consumer: str, make_job: Make) -> None:
     said = "The run itself trains adapters in GRPO (`lora`), this all weights."
     assert said in (export(make_job(consumer, grpo={"lora": {}})) / "README.md").read_text(encoding="utf-8")
     assert "adapters" not in (export(make_job(consumer)) / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("consumer", CONSUMERS)
+@pytest.mark.parametrize("consumer", EXPORTED_STAGES)
 def test_paths_in_the_configuration_lead_to_files_below_the_run(consumer: str, make_job: Make) -> None:
     job = make_job(consumer)
     folder = export(job)
@@ -220,16 +221,23 @@ def test_what_cannot_be_said_in_a_consumers_words_is_an_error(
         {"refill_rounds": 2},
         {"rollout": "vllm", "mismatch": {}},
         {"rewards": {"similarity": 1.0}},
+        {"order": "by_hops"},
     ],
 )
 def test_another_algorithm_or_reward_is_refused_and_not_lost(change: dict[str, Any], make_job: Make) -> None:
     experiment = make_job("swift").experiment
     changed = experiment.model_copy(update={"grpo": experiment.grpo.model_copy(update=change)})
     job = make_job("swift", experiment=changed)
-    with pytest.raises(
-        InputError, match=r"grpo: (ratio|refill_rounds|mismatch|rewards\.similarity) cannot be exported"
-    ):
+    lost = r"(ratio|refill_rounds|mismatch|rewards\.similarity|order)"
+    with pytest.raises(InputError, match=rf"grpo: {lost} cannot be exported"):
         job.grpo_rows()
+
+
+def test_a_warm_up_is_refused_and_not_lost(make_job: Make) -> None:
+    experiment = make_job("llamafactory").experiment
+    changed = experiment.model_copy(update={"sft": experiment.sft.model_copy(update={"text_only_epochs": 1})})
+    with pytest.raises(InputError, match=r"\.sft: text_only_epochs cannot be exported"):
+        export(make_job("llamafactory", experiment=changed))
 
 
 def test_questions_with_another_instruction_are_not_asked_twice(make_job: Make, tmp_path: Path) -> None:

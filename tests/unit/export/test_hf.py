@@ -11,7 +11,7 @@ from support.rows import seed_question
 from nep.data.convert import seedbench_file
 from nep.errors import InputError
 from nep.export.hf import SCHEMAS, export_run, size_category, to_table
-from nep.files import read_json, read_jsonl, sha256_of_file
+from nep.files import read_json, read_jsonl, sha256_of_file, write_jsonl
 
 TEXT = Value("string")
 CLIP = {**dict.fromkeys(("id", "video_id", "source", "view"), TEXT), "videos": List(TEXT)}
@@ -53,9 +53,12 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_set_with_rows_is_a_configuration(run: Path, exported: Path) -> None:
     files = read_json(run / "convert/manifest.json")["files"]
-    assert set(get_dataset_config_names(str(exported))) == {
-        Path(name).name.split(".")[0] for name, file in files.items() if file["rows"]
-    }
+    names = {name: Path(name).name.split(".")[0] for name, file in files.items() if file["rows"]}
+    of_sft = {dataset for name, dataset in names.items() if name.startswith("sft/")}
+    shared = {dataset for name, dataset in names.items() if name.startswith("grpo/")} & of_sft
+    assert shared == {"full_mc_qa"}
+    found = get_dataset_config_names(str(exported))
+    assert sorted(found) == sorted({*names.values(), *(f"{dataset}_grpo" for dataset in shared)})
 
 
 @pytest.mark.parametrize("name", FEATURES)
@@ -73,6 +76,11 @@ def test_the_rows_are_those_of_the_run_by_split(run: Path, exported: Path) -> No
     loaded = load_dataset(str(exported), "next_event_mc")
     for split in ("train", "validation"):
         assert [{**row, "part": split} for row in loaded[split]] == [row for row in questions if row["part"] == split]
+    questions = read_jsonl(run / "convert/grpo/full_mc_qa.jsonl")
+    assert len(load_dataset(str(exported), "full_mc_qa_grpo")["train"]) == sum(
+        row["part"] == "train" for row in questions
+    )
+    assert list(load_dataset(str(exported), "full_mc_qa")["train"]) == read_json(run / "convert/sft/full_mc_qa.json")
     assert list(load_dataset(str(exported), "futurebench")["test"]) == read_jsonl(run / "convert/futurebench.jsonl")
 
 
@@ -137,6 +145,16 @@ def test_a_row_with_an_unknown_column_or_type_is_named() -> None:
         to_table([{**row, "answer": "A", "more": 1}], SCHEMAS["grpo"], "mc.jsonl")
     with pytest.raises(InputError, match=r"mc\.jsonl: a value has not the type"):
         to_table([{**row, "answer": 1}], SCHEMAS["grpo"], "mc.jsonl")
+
+
+def test_events_are_a_column_of_a_set_that_has_any(run: Path, tmp_path: Path) -> None:
+    convert = shutil.copytree(run / "convert", tmp_path / "run/convert")
+    rows = read_jsonl(convert / "grpo/next_event_mc.jsonl")
+    write_jsonl(convert / "grpo/next_event_mc.jsonl", [{**rows[0], "events": ["A cup falls."]}, *rows[1:]])
+    export_run(tmp_path / "run", tmp_path / "hf")
+    loaded = load_dataset(str(tmp_path / "hf"), "next_event_mc")
+    found = {row["id"]: row["events"] for split in loaded.values() for row in split}
+    assert found == {row["id"]: ["A cup falls."] if row is rows[0] else [] for row in rows}
 
 
 def test_the_questions_of_seedbench_fit_their_columns() -> None:

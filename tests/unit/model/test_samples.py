@@ -11,7 +11,7 @@ from nep.files import read_json, read_jsonl, write_json
 from nep.model.samples import SampleBuilder, content_parts
 from nep.model.visual import Visuals
 from nep.train.rl.grpo import load_questions
-from nep.train.sft import load_samples
+from nep.train.sft import load_samples, text_samples
 
 
 @pytest.fixture
@@ -146,6 +146,22 @@ def test_a_sample_above_the_limit_is_refused_not_truncated(parts, builder: Sampl
     questions = {"next_event_mc": parts.run / "convert" / "grpo" / "next_event_mc.jsonl"}
     with pytest.raises(InputError, match=r"record question-\d: \d+ prompt tokens, above grpo.max_prompt_tokens = 40"):
         load_questions(grpo, 0, questions, builder, parts.cache)
+
+
+def test_samples_of_the_warm_up_are_the_same_without_their_videos(parts, builder: SampleBuilder, tmp_path) -> None:
+    """Two sets may have rows of the same id; what is not in the cache is left out of both."""
+    rows = rows_of(parts)
+    write_json(tmp_path / "sft" / "next_event.json", [{**rows[0], "video_id": "gone"}, *rows[1:]])
+    write_json(tmp_path / "sft" / "distill.json", [{**rows[1], "messages": rows[2]["messages"]}])
+    sft = Sft(datasets={"next_event": None, "distill": None})
+    chosen = select_sft(dataset_files("sft", sft, tmp_path), sft, 0)
+    samples, _ = load_samples(sft, chosen, builder, parts.cache)
+    texts = text_samples(chosen, builder, parts.cache)
+    assert len(texts) == len(samples) == len(rows)
+    for text, sample in zip(texts, samples, strict=True):
+        assert (text.id, text.video_keys, text.visual_end) == (sample.id, (), 0)
+        assert text.input_ids[text.prompt_length :].tolist() == sample.input_ids[sample.prompt_length :].tolist()
+        assert len(sample) - len(text) >= 4
 
 
 def test_an_unknown_data_set_names_those_that_exist(parts) -> None:

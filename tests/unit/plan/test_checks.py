@@ -298,7 +298,7 @@ def test_an_open_repository(hub: HubServer) -> None:
 
 
 def test_a_gated_repository_needs_a_token_with_access(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.gate = "hf_right"
+    hub.repository.gate = "hf_right"
     assert [(check.state, check.says) for check in asked()] == [("problem", "gated, and HF_TOKEN is not set")]
     monkeypatch.setenv("HF_TOKEN", "hf_wrong")
     (check,) = asked()

@@ -15,13 +15,22 @@ from support.entry_points import ROOT
 from support.qwen_7b import write_config
 from support.workflow import Workplace
 
+from nep.config.question_filters import Difficulty, VisualGain
 from nep.config.whole import Config, load_config
-from nep.plan.gpu_time import evaluation_seconds, grpo_seconds, grpo_step_seconds, sft_seconds, token_seconds
+from nep.plan.gpu_time import (
+    choosing_seconds,
+    evaluation_seconds,
+    grpo_seconds,
+    grpo_step_seconds,
+    sft_seconds,
+    token_seconds,
+    update_seconds,
+)
 from nep.plan.training import TrainingCost, training_cost, visual_shape
 
 FILE = "config/v1_33k.yaml"
 # What V1-33K and FutureBench hold.
-VIDEOS, QUESTIONS, TRAINED_ON = 33_206, 1056, 5000
+VIDEOS, QUESTIONS, TRAINED_ON, ASKED = 33_206, 1056, 5000, 2000
 WITHIN = 0.3
 COMMAND = ["--profile", "slurm", "plan", "--software-deployment-method", "env-modules", "--configfile", FILE]
 RULES = ("train_sft", "train_grpo", "evaluate_model")
@@ -59,9 +68,21 @@ def test_a_gpu_learns_and_decodes_as_fast_as_expected(published: Config, costs: 
 def test_a_validation_of_grpo_counts(published: Config, costs: dict[str, TrainingCost]) -> None:
     """Six of them: asking all held-out questions, a twentieth of the data, would take 16 to 40 minutes."""
     grpo = published.experiments["nep"].grpo
-    steps = grpo_seconds(grpo, costs["grpo"], 0)
-    assert is_about((grpo_seconds(grpo, costs["grpo"], VIDEOS // 20) - steps) / 60, 16, 40)
-    assert is_about(grpo_seconds(grpo, costs["grpo"], grpo.validation_samples) / 3600, 0.7, 0.7)
+    steps = grpo_seconds(grpo, costs["grpo"], ASKED, 0)
+    assert is_about((grpo_seconds(grpo, costs["grpo"], ASKED, VIDEOS // 20) - steps) / 60, 16, 40)
+    assert is_about(grpo_seconds(grpo, costs["grpo"], ASKED, grpo.validation_samples) / 3600, 0.7, 0.7)
+
+
+def test_choosing_the_questions_counts(published: Config, costs: dict[str, TrainingCost]) -> None:
+    """Eight answers to each of 2,000 questions are as many as 125 steps of 16 × 8 sample; a gain takes both ways."""
+    grpo = published.experiments["nep"].grpo
+    rollouts = grpo.steps * (grpo_step_seconds(grpo, costs["grpo"]) - update_seconds(grpo, costs["grpo"]))
+    once, thrice = (grpo.model_copy(update={"difficulty": Difficulty(refresh_every=every)}) for every in (None, 50))
+    assert choosing_seconds(grpo, costs["grpo"], ASKED) == 0
+    assert choosing_seconds(once, costs["grpo"], ASKED) == pytest.approx(rollouts)
+    assert choosing_seconds(thrice, costs["grpo"], ASKED) == pytest.approx(3 * rollouts)
+    both = once.model_copy(update={"visual_gain": VisualGain()})
+    assert choosing_seconds(both, costs["grpo"], ASKED) == pytest.approx(3 * rollouts)
 
 
 def test_an_evaluation_takes_hours_and_not_days(published: Config) -> None:

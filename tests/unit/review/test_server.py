@@ -42,7 +42,7 @@ class Client:
         return self.ask(f"/{self.review.token}/{path}", **more)
 
     def decide(self, body: bytes, **headers: str) -> tuple[int, dict[str, str] | str]:
-        own = {"Content_Type": "application/json", "X_Review_Token": self.review.token}
+        own = {"Content_Type": "application/json", "X_Page_Token": self.review.token}
         response, said = self.ask(f"/{self.review.token}/decision", "POST", body, **{**own, **headers})
         is_json = response.getheader("Content-Type") == "application/json"
         return response.status, json.loads(said) if is_json else said.decode()
@@ -103,8 +103,8 @@ def test_another_name_of_this_machine_is_refused(client: Client, host: str) -> N
 @pytest.mark.parametrize(
     "headers",
     [
-        {"X_Review_Token": ""},
-        {"X_Review_Token": "wrong"},
+        {"X_Page_Token": ""},
+        {"X_Page_Token": "wrong"},
         {"Origin": "http://evil.example"},
         {"Origin": "null"},
         {"Content_Type": "text/plain"},
@@ -124,8 +124,8 @@ def test_the_page_itself_can(client: Client) -> None:
 def test_what_is_refused_says_why(client: Client) -> None:
     assert client.decide(b"[]") == (400, {"error": "Input should be an object"})
     status, said = client.decide(body(0), Content_Length=str(MOST_BYTES + 1))
-    assert (status, said["error"]) == (413, f"a decision has {MOST_BYTES} bytes at most")
-    assert client.ask(f"/{client.review.token}/other", "POST", b"", X_Review_Token=client.review.token)[0].status == 403
+    assert (status, said["error"]) == (413, f"at most {MOST_BYTES} bytes are taken")
+    assert client.ask(f"/{client.review.token}/other", "POST", b"", X_Page_Token=client.review.token)[0].status == 403
 
 
 def test_texts_of_models_are_texts_and_no_other_script_runs(client: Client) -> None:

@@ -30,6 +30,14 @@ def test_plan_covers_every_epoch_with_a_smaller_last_batch() -> None:
     assert [plan.epoch(step) for step in (3, 6)] == [1.0, 2.0]
 
 
+def test_text_only_epochs_come_first_and_are_passes_of_their_own() -> None:
+    plan = SftPlan(10, Sft(batch_size=4, epochs=2, text_only_epochs=1), seed=0)
+    assert [plan.is_text_only(step) for step in range(plan.steps)] == [True] * 3 + [False] * 6
+    orders = [[index for step in range(3) for index in plan.batch(3 * epoch + step)] for epoch in range(3)]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert not any(SftPlan(10, Sft(), seed=0).is_text_only(step) for step in range(3))
+
+
 def test_batches_are_prepared_ahead_in_order_and_errors_reach_the_loop() -> None:
     made: list[int] = []
 

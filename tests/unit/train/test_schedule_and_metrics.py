@@ -40,6 +40,15 @@ def test_a_run_from_the_start_keeps_no_old_row(tmp_path: Path) -> None:
     assert read_jsonl(path) == [{"step": 0, "again": True}]
 
 
+def test_rows_of_the_start_stay_where_the_start_models_weights_are_enough_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "measured.jsonl"
+    log = StepLog(path, last_step=0, writes=True, keep_start=True)
+    for step in (0, 0, 2):
+        log.write({"step": step})
+    assert StepLog(path, last_step=0, writes=True, keep_start=True).kept == [{"step": 0}, {"step": 0}]
+    assert len(read_jsonl(path)) == 2
+
+
 def test_a_following_process_writes_nothing(tmp_path: Path) -> None:
     StepLog(tmp_path / "metrics.jsonl", last_step=0, writes=False).write({"step": 1})
     assert not list(tmp_path.iterdir())

@@ -221,7 +221,7 @@ def test_an_engine_too_far_apart_ends_the_run_before_its_first_step(
 ) -> None:
     monkeypatch.setattr(trainer_module, "start_rollouts", lambda grpo, engine, decoding, *_: Apart(decoding, 0.2))
     trainer = trainer_of(Grpo(**STEP, rollout="vllm"))
-    with pytest.raises(InputError, match=r"differ by 0\.2 nats .* above grpo\.engine_gap = 0\.01"):
+    with pytest.raises(InputError, match=r"differ by 0\.2 nats .* above grpo\.engine_gap = 0\.0005"):
         next(trainer.run(0, []))
 
 

@@ -13,14 +13,15 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
+from nep.config.question_filters import Bounds
 from nep.model.samples import Sample
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.train.batches import draw
 from nep.train.distributed import DistributedContext
 from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import uniforms
 from nep.train.rl.diagnostics import repeated
+from nep.train.rl.order import QuestionOrder
 from nep.train.rl.rewards import Rewards, Row, Scored, is_accurate, overlong_penalty, shuffled_bonuses
 from nep.train.rl.rollout import Completion, RolloutEngine
 from nep.train.rl.shuffled import ShuffledCache
@@ -30,12 +31,14 @@ from nep.train.rl.shuffled import ShuffledCache
 class Question:
     """A prompt, the same one without its video, and the row that they come from, as a user's rewards take it.
 
-    Its answer is a letter or a text.
+    Its answer is a letter or a text. `with_part`: the prompt with the part by which the visual gain is measured; None
+    where it is not, or its video has no such part.
     """
 
     prompt: Sample
     text_only: Sample
     row: Row
+    with_part: Sample | None = None
 
     @property
     def answer(self) -> str:
@@ -58,6 +61,11 @@ class Experience:
     sums: dict[str, float]
 
     @property
+    def accuracy(self) -> float:
+        """Share of the completions whose letter is the right one."""
+        return self.sums["accuracy"] / len(self.completions)
+
+    @property
     def least_entropy(self) -> float:
         """The lowest mean entropy of a completion, in nats a token."""
         return min(completion.entropies.mean().item() for completion in self.completions)
@@ -66,7 +74,7 @@ class Experience:
 class Collector:
     """Rolls out, rewards, and refills.
 
-    Attribute: `records`, ids of the questions of the last `collect`, over all processes.
+    Attributes: `records`, ids of the questions of the last `collect`, over all processes; `order`, by which they come.
     """
 
     def __init__(
@@ -89,23 +97,23 @@ class Collector:
         self._rollout = rollout
         self._distributed = distributed
         self._visuals = Visuals(cache, processor, grpo.freeze, distributed.device)
+        self.order = QuestionOrder(grpo, seed, [question.row.get("kind", "") for question in questions])
         self.records: list[str] = []
 
     def collect(self, model: PreTrainedModel, step: int) -> tuple[list[Experience], list[Experience], int]:
         """This process's groups as first rolled out, the groups to learn from, and how many all processes replaced."""
-        grpo, count = self._grpo, len(self._questions)
-        drawn = draw(count, grpo.prompts_per_step, self._seed, step)
+        grpo, drawn = self._grpo, self.order.of_step(step)
         own = range(self._distributed.rank, grpo.prompts_per_step, self._distributed.size)
         first = self._roll_out(model, step, {slot: drawn[slot] for slot in own}, "")
         kept, used, replaced = dict(first), set(drawn), 0
         for attempt in range(1, grpo.refill_rounds + 1):
-            flat = self._slots_without_signal(kept)
-            if not flat:
+            useless = self._slots_without_signal(kept)
+            if not useless:
                 break
-            fresh = refill(count, len(flat), used, f"{self._seed}/{step}/{attempt}")
+            fresh = refill(self.order.others(drawn), len(useless), used, f"{self._seed}/{step}/{attempt}")
             used |= set(fresh)
-            replaced += len(flat)
-            mine = {slot: index for slot, index in zip(flat, fresh, strict=True) if slot in kept}
+            replaced += len(useless)
+            mine = {slot: index for slot, index in zip(useless, fresh, strict=True) if slot in kept}
             kept |= self._roll_out(model, step, mine, f"/refill-{attempt}")
         self.records = [self._questions[index].prompt.id for index in sorted(used)]
         return list(first.values()), list(kept.values()), replaced
@@ -115,10 +123,11 @@ class Collector:
         return self._processor.tokenizer.decode(completion.tokens, skip_special_tokens=True)
 
     def _slots_without_signal(self, experiences: dict[int, Experience]) -> list[int]:
-        """The slots of all processes whose group has one reward only."""
+        """The slots of all processes whose group has one reward only, or an accuracy outside the recipe's bounds."""
         flags = [0.0] * self._grpo.prompts_per_step
         for slot, experience in experiences.items():
-            flags[slot] = float(zero_variance(experience.rewards[None]).item())
+            flat = zero_variance(experience.rewards[None]).item()
+            flags[slot] = float(flat or not is_within(experience.accuracy, self._grpo.refill_accuracy))
         return [slot for slot, flag in enumerate(self._distributed.all_reduce_sum(flags)) if flag]
 
     def _roll_out(self, model: PreTrainedModel, step: int, drawn: dict[int, int], suffix: str) -> dict[int, Experience]:
@@ -188,11 +197,16 @@ class Collector:
         return Experience(question, completions, rewards, sums)
 
 
-def refill(count: int, wanted: int, used: set[int], place: str) -> list[int]:
-    """`wanted` of `count` questions, drawn by `place`: none of `used`, while there are others."""
-    left = [index for index in range(count) if index not in used] or list(range(count))
+def refill(questions: Sequence[int], wanted: int, used: set[int], place: str) -> list[int]:
+    """`wanted` of `questions`, drawn by `place`: none of `used`, while there are others."""
+    left = [index for index in questions if index not in used] or list(questions)
     random.Random(place).shuffle(left)
     return [left[number % len(left)] for number in range(wanted)]
+
+
+def is_within(share: float, bounds: Bounds | None) -> bool:
+    """Whether a share of right answers is within the bounds, which belong to it; any is, where there are none."""
+    return bounds is None or bounds[0] <= share <= bounds[1]
 
 
 def _summed(scored: Sequence[Scored], names: Sequence[str]) -> dict[str, float]:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,13 +19,14 @@ from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
-from nep.data.selection import dataset_files, select_grpo
+from nep.data.selection import dataset_files, second_part, select_grpo
 from nep.errors import InputError
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
 from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
+from nep.rows.dataset import GrpoRow
 from nep.train.distributed import DistributedContext, start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.loop import Row, Step, Trainer, train
@@ -37,6 +39,7 @@ from nep.train.rl.gate import Gap, Gate, Scoring
 from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.mismatch import Tally, figures
+from nep.train.rl.question_filter import Choice, Measured, QuestionFilter
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import RolloutEngine
 from nep.train.rl.start_rollouts import start_rollouts
@@ -97,6 +100,8 @@ class GrpoTrainer(Trainer):
         self._visuals.check(engine.model, [question.prompt for question in train])
         self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, paths)
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
+        self._seed, self._questions = seed, train
+        self._filter: QuestionFilter | None = None
         self._reference = load_reference(paths.model, grpo, engine)
         self._gate = None if grpo.rollout == "own" else self._gate_for(seed, train, processor, cache, paths.model)
         self._gap: Gap | None = None
@@ -113,17 +118,38 @@ class GrpoTrainer(Trainer):
         scoring = Scoring(engine.model.config.model_type, resources, engine.packs)
         return Gate(grpo, seed, questions, self._rollout, self._decoding, processor, self._distributed, scoring)
 
-    def run(self, start: int, past: Sequence[Row]) -> Iterator[Step]:
-        """Take the steps, and warn of an entropy that collapses."""
+    def run(self, start: int, past: Sequence[Row], work: Path, stop_if_told: Callable[[int], None]) -> Iterator[Step]:
+        """Take the steps, choose their questions where that is due, and warn of an entropy that collapses."""
         watch = EntropyWatch(self._grpo.entropy_floor, [row["entropy"] for row in past if row["entropy"] is not None])
         if start < self.steps:
             self._engine_gap()
+        self._filter = self._start_filter(work, start)
         for step in range(start, self.steps):
+            if self._filter and self._filter.is_due(step):
+                self._ask(self._filter.choose(self._decoding_model(), step, partial(stop_if_told, step)))
             row, timing = self.step(step)
             if (warning := watch.warning(row["entropy"])) and self._distributed.is_main_process:
                 tqdm.write(f"warning: step {step + 1}: {warning}", file=sys.stderr)
             bar = {"reward": f"{row['reward']:.3f}", "kl": f"{row['kl']:.4f}"}
             yield Step(row, timing, self._collector.records, bar)
+
+    def _start_filter(self, work: Path, start: int) -> QuestionFilter | None:
+        """What chooses the questions, where the recipe wants it, with its choices before step `start` made again."""
+        grpo = self._grpo
+        if grpo.difficulty is None and grpo.visual_gain is None:
+            return None
+        text, distributed = self._collector.text, self._distributed
+        measured = Measured(grpo, self._seed, self._rollout, self._visuals, text, distributed, work, start)
+        chooser = QuestionFilter(grpo, self._questions, measured)
+        for earlier in filter(chooser.is_due, range(start)):
+            self._collector.order.keep(chooser.choose(None, earlier, between=lambda: None).kept, earlier)
+        return chooser
+
+    def _ask(self, choice: Choice) -> None:
+        """Ask the chosen questions from now on, and say so."""
+        self._collector.order.keep(choice.kept, choice.step)
+        if self._distributed.is_main_process:
+            tqdm.write(str(choice), file=sys.stderr)
 
     def step(self, step: int) -> tuple[Row, Row]:
         """One rollout and one optimiser step; the rows of metrics.jsonl and of timings.jsonl, without `step`.
@@ -159,6 +185,7 @@ class GrpoTrainer(Trainer):
             "completion_tokens": totals["tokens"] / number,
             "zero_variance_groups": flat_groups / grpo.prompts_per_step,
             "refilled_groups": replaced,
+            **({"kept_questions": len(self._collector.order.kept)} if self._filter else {}),
             "truncated": totals["truncated"] / number,
             "repeated": totals["repeated"] / number,
             **self._engine_figures(tally),
@@ -214,10 +241,14 @@ class GrpoTrainer(Trainer):
         return {"engine_gap": self._gap.mean, "engine_gap_max": self._gap.largest}
 
     def results(self, final: Row) -> Row:
-        """The end of all rollouts: how many completions were sampled, and the last step's reward."""
+        """The end of all rollouts: how many completions were sampled, how many questions were chosen, and the last
+        step's reward."""
         self._rollout.close()
         grpo = self._grpo
-        return {"samples": grpo.steps * grpo.prompts_per_step * grpo.completions, "final_reward": final["reward"]}
+        asked = {"samples": grpo.steps * grpo.prompts_per_step * grpo.completions}
+        if self._filter:
+            asked |= self._filter.results()
+        return {**asked, "final_reward": final["reward"]}
 
     def _greedy(self, model: PreTrainedModel, prompts: list[Sample]) -> list[str]:
         groups = self._rollout(model, prompts, self._visuals, draws=None) if prompts else []
@@ -340,17 +371,39 @@ def load_questions(
     usable = [row for row in rows if all(key in cache for key in video_keys(row))]
     parts: dict[str, list[Question]] = {"train": [], "validation": []}
     for row in usable:
-        prompt = builder.prompt(row.id, [{"role": "user", "content": row.problem}], video_keys(row))
-        words = row.problem.replace(VIDEO_MARK, "")
-        text_only = builder.prompt(row.id, [{"role": "user", "content": words}], [])
-        if len(prompt) > grpo.max_prompt_tokens:
-            raise InputError(
-                f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
-                f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
-            )
-        parts[row.part].append(Question(prompt, text_only, row.to_json()))
+        prompt = _prompt(builder, row, row.problem, video_keys(row), grpo)
+        text_only = _prompt(builder, row, row.problem.replace(VIDEO_MARK, ""), (), grpo)
+        part = with_part(row, prompt, grpo, builder, cache) if row.part == "train" else None
+        parts[row.part].append(Question(prompt, text_only, row.to_json(), part))
     if not parts["train"]:
         raise InputError(
             f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"
         )
     return parts["train"], parts["validation"], len(rows) - len(usable)
+
+
+def with_part(row: GrpoRow, prompt: Sample, grpo: Grpo, builder: SampleBuilder, cache: VisionCache) -> Sample | None:
+    """The prompt by which a question's visual gain is measured; None where it is not, or its clip is not in the cache.
+
+    A question about a whole video is shown what it asks for, as it is.
+    """
+    if grpo.visual_gain is None:
+        return None
+    if grpo.visual_gain.part == "first" or row.view != "first":
+        return prompt
+    second = second_part(row)
+    if not all(key in cache for key in video_keys(second)):
+        return None
+    told = "\n".join(filter(None, [grpo.visual_gain.told, row.problem.replace(VIDEO_MARK, "")]))
+    return _prompt(builder, row, VIDEO_MARK + told, video_keys(second), grpo)
+
+
+def _prompt(builder: SampleBuilder, row: GrpoRow, content: str, keys: Sequence[str], grpo: Grpo) -> Sample:
+    """A question as a prompt. Raises InputError where it is above `max_prompt_tokens`."""
+    prompt = builder.prompt(row.id, [{"role": "user", "content": content}], keys)
+    if len(prompt) > grpo.max_prompt_tokens:
+        raise InputError(
+            f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
+            f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
+        )
+    return prompt

@@ -16,6 +16,7 @@ from sacrebleu.metrics import CHRF
 from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.stats.answers import parse_answer
+from nep.train.rl.event_chains import chain_similarity, length_score, predicted_chain
 
 Row = Mapping[str, Any]
 Reward = Callable[[str, str, Row], float]
@@ -56,6 +57,25 @@ def similarity_reward(completion: str, answer: str, row: Row) -> float:
     return _CHRF.sentence_score(said[0].strip(), [answer]).score / 100 if len(said) == 1 else 0.0
 
 
+def event_chain_reward(completion: str, answer: str, row: Row) -> float:
+    """Similarity of the chain of events among the thoughts to the second part's events, in [0, 1].
+
+    After Video-CoE, arXiv 2603.14935, which compares a chain of seen events with clips; here both sides are texts, and
+    of what is not seen. Raises ValueError for a question that comes without events.
+    """
+    if not (events := row.get("events")):
+        raise ValueError("the question has no events; set convert.event_chains, and ask about first parts")
+    return chain_similarity(predicted_chain(completion), events)
+
+
+def chain_length_reward(completion: str, answer: str, row: Row, wanted: int) -> float:
+    """1 for a chain of `wanted` events among the thoughts, falling by equal steps to 0.
+
+    Video-CoE, arXiv 2603.14935, found three events best; the linear fall is this project's own.
+    """
+    return length_score(len(predicted_chain(completion)), wanted)
+
+
 def overlong_penalty(tokens: int, limit: int, buffer: int) -> float:
     """0 up to `limit` − `buffer` tokens, then falling to −1 at `limit`. Source: DAPO, arXiv 2503.14476, eq. 13."""
     return -max(0, tokens - (limit - buffer)) / buffer if buffer else 0.0
@@ -93,6 +113,8 @@ class Rewards:
             "format": format_reward,
             "think_length": partial(think_length_reward, bounds=grpo.think_words),
             "similarity": similarity_reward,
+            "event_chain": event_chain_reward,
+            "chain_length": partial(chain_length_reward, wanted=grpo.chain_events),
         }
         self._weights = grpo.rewards
         self._functions = {name: built_in.get(name) or imported(name) for name in grpo.rewards}

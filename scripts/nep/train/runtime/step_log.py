@@ -22,11 +22,14 @@ class StepLog:
     and each new row by the process that writes.
     """
 
-    def __init__(self, path: Path, last_step: int, writes: bool) -> None:
-        """Open `path`, dropping rows after `last_step` (all of them for 0) and a line that a killed run left torn."""
+    def __init__(self, path: Path, last_step: int, writes: bool, keep_start: bool = False) -> None:
+        """Open `path`, dropping rows after `last_step` and a line that a killed run left torn.
+
+        For 0 all rows are dropped, with `keep_start` those after 0: the start model's weights are never lost.
+        """
         self.path = path
         self._writes = writes
-        lines = _lines_up_to(path, last_step)
+        lines = _lines_up_to(path, last_step) if last_step or keep_start else []
         self.kept: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self.followers: list[Callable[[str, dict[str, Any]], None]] = []
         if writes:
@@ -56,7 +59,7 @@ def peak_memory_bytes() -> int:
 
 
 def _lines_up_to(path: Path, last_step: int) -> list[str]:
-    if last_step == 0 or not path.exists():
+    if not path.exists():
         return []
     kept = []
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):

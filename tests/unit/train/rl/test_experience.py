@@ -6,13 +6,14 @@ from threading import Barrier
 
 import pytest
 import torch
+from support.thread_context import ThreadContext
 
 from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.files import read_jsonl, sha256_of_file
 from nep.model.samples import end_tokens
 from nep.model.visual import Visuals
-from nep.train.distributed import DistributedContext
+from nep.train.rl import experience
 from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.experience import Collector, Experience, Question, refill
@@ -23,22 +24,6 @@ from nep.train.rl.shuffled import ShuffledCache, shuffled_order
 
 PARITY, NEVER = "support.own_rewards:parity", "support.own_rewards:never"
 STEPS = {"steps": 2, "prompts_per_step": 4, "completions": 2, "max_new_tokens": 4, "lr": 1e-3, "threads": 1}
-
-
-class ThreadContext(DistributedContext):
-    """A distributed context whose processes are threads."""
-
-    def __init__(self, rank: int, size: int, shared: list, barrier: Barrier) -> None:
-        super().__init__(rank, size, torch.device("cpu"))
-        object.__setattr__(self, "_shared", shared)
-        object.__setattr__(self, "_barrier", barrier)
-
-    def all_reduce_sum(self, values):
-        self._shared[self.rank] = list(values)
-        self._barrier.wait(60)
-        summed = [sum(column) for column in zip(*self._shared, strict=True)]
-        self._barrier.wait(60)
-        return summed
 
 
 def collect(parts, processes: int, **settings) -> tuple[list[Experience], list[Experience], int]:
@@ -89,6 +74,21 @@ def test_groups_without_signal_are_replaced_and_the_others_stay(parts) -> None:
     assert not asked & {prompt for (prompt, _), was_flat in zip(once, without, strict=True) if was_flat}
 
 
+def test_groups_outside_the_bounds_of_accuracy_are_replaced_though_their_rewards_differ(parts, monkeypatch) -> None:
+    """By a judge that random texts can please: four completions, of which one to three are to be right."""
+    monkeypatch.setattr(experience, "is_accurate", lambda text, answer: len(text) % 3 == 0)
+    settings = {"completions": 4, "rewards": {PARITY: 1.0, "support.own_rewards:length": 0.1}, "refill_rounds": 2}
+    plain, _, without = collect(parts, 1, **settings)
+    first, kept, replaced = collect(parts, 1, **settings, refill_accuracy=(0.2, 0.8))
+    assert said(first) == said(plain)
+    outside = [item.accuracy not in (0.25, 0.5, 0.75) for item in first]
+    assert 0 < sum(outside) < len(outside), "the seed must give both kinds"
+    assert without < sum(outside) <= replaced
+    for before, after, was_outside in zip(first, kept, outside, strict=True):
+        assert (said([before]) != said([after])) == was_outside
+    assert sum(item.accuracy not in (0.25, 0.5, 0.75) for item in kept) < sum(outside)
+
+
 def test_two_processes_collect_what_one_collects(parts) -> None:
     alone, both = (collect(parts, processes, refill_rounds=3, shuffled_bonus=0.3) for processes in (1, 2))
     assert said(alone[0]) == said(both[0])
@@ -112,9 +112,13 @@ def test_refilling_ends_after_its_rounds(parts) -> None:
 
 def test_refills_are_drawn_among_unused_questions_while_there_are_any() -> None:
     used = {0, 2, 4}
-    assert sorted(refill(6, 3, used, "0/1/1")) == [1, 3, 5]
-    assert refill(100, 5, used, "0/1/1") == refill(100, 5, used, "0/1/1") != refill(100, 5, used, "0/1/2")
-    assert set(refill(3, 4, {0, 1, 2}, "place")) == {0, 1, 2}
+    assert sorted(refill(range(6), 3, used, "0/1/1")) == [1, 3, 5]
+    assert (
+        refill(range(100), 5, used, "0/1/1")
+        == refill(range(100), 5, used, "0/1/1")
+        != refill(range(100), 5, used, "0/1/2")
+    )
+    assert set(refill(range(3), 4, {0, 1, 2}, "place")) == {0, 1, 2}
 
 
 def test_shuffled_orders_are_permutations_and_never_the_original() -> None:
