@@ -6,7 +6,6 @@ request that fails is answered by its reason, and the engine stays; it ends when
 
 import hashlib
 import itertools
-import signal
 import socket
 import traceback
 from collections.abc import Callable, Sequence
@@ -33,9 +32,6 @@ WHOLE = ("video_grid_thw",)
 
 def serve(descriptor: int) -> None:
     """Answer the trainer at the other end of the socket until it closes it, or dies."""
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
-        # They are for the trainer, which ends this process with its own.
-        signal.signal(number, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as connection:
         try:
             engine = _answered(connection, lambda message: (Engine(message.header), Message({"version": None})))

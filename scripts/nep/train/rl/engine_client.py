@@ -7,6 +7,7 @@ model (its language model where videos come as features) and takes the trainer's
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,9 +104,11 @@ class VllmRollout(RolloutEngine):
     def rest(self) -> None:
         """See `RolloutEngine`."""
         if self._settings.shared and self._held is not None:
-            self._process.send(Message({"call": "rest"}))
-            self._process.receive()
             self._held = None
+            # One that has died holds no memory, and the next request starts another.
+            with suppress(EngineEndedError):
+                self._process.send(Message({"call": "rest"}))
+                self._process.receive()
 
     def close(self) -> None:
         """End the process."""

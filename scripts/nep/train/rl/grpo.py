@@ -98,8 +98,7 @@ class GrpoTrainer(Trainer):
         self.validates = bool(self._validation)
         self.steps = grpo.steps
         self._visuals.check(engine.model, [question.prompt for question in train])
-        prompts = [question.prompt for question in (*train, *self._validation)]
-        self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, prompts, paths)
+        self._rollout: RolloutEngine = start_rollouts(grpo, engine, self._decoding, self._visuals, paths)
         self._collector = Collector(grpo, seed, train, rewards, cache, processor, self._rollout, self._distributed)
         self._seed, self._questions = seed, train
         self._filter: QuestionFilter | None = None

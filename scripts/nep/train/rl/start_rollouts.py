@@ -1,13 +1,11 @@
 """Which engine writes the completions of a training, and what it is told of it."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from nep.config.grpo import Grpo
 from nep.errors import InputError
-from nep.model.samples import Sample
 from nep.model.visual import Visuals
 from nep.rollouts.environment import find_environment
 from nep.train.engine import DTYPES, Engine
@@ -22,23 +20,24 @@ LOGS = "logs/rollouts"
 BLOCK = 128
 
 
-def start_rollouts(
-    grpo: Grpo, engine: Engine, decoding: Decoding, visuals: Visuals, prompts: Sequence[Sample], paths: RunPaths
-) -> RolloutEngine:
-    """The engine of `grpo.rollout` for this process; vLLM starts in the background. Raises InputError where it cannot.
+def start_rollouts(grpo: Grpo, engine: Engine, decoding: Decoding, visuals: Visuals, paths: RunPaths) -> RolloutEngine:
+    """The engine of `grpo.rollout` for this process; vLLM starts in the background.
 
-    `prompts`: all that it will be asked.
+    Raises InputError where it cannot.
     """
     distributed = engine.distributed
     on_gpu = distributed.device.type == "cuda"
     if grpo.engine_environment is None:
         return Rollout(decoding, captured=on_gpu)
-    longest = max(len(prompt) for prompt in prompts)
     own = -(-grpo.prompts_per_step // distributed.size)
     settings = EngineSettings(
         model=paths.model,
         dtype=str(DTYPES[grpo.precision]).removeprefix("torch."),
-        max_tokens=longest + grpo.max_new_tokens,
+        # Not more than the model has positions: vLLM refuses that.
+        max_tokens=min(
+            grpo.max_prompt_tokens + grpo.max_new_tokens,
+            engine.model.config.get_text_config().max_position_embeddings,
+        ),
         sequences=max(own * grpo.completions, grpo.prompts_per_step),
         cache_bytes=cache_bytes(engine, grpo),
         device=engine_device(grpo, distributed.device.index) if on_gpu else None,

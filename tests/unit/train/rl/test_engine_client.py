@@ -90,7 +90,7 @@ def test_weights_are_those_that_would_be_published(parts, dora: bool) -> None:
     assert without.keys() == {name for name in published if "visual" not in name}
 
 
-def test_an_engine_is_told_of_the_longest_prompt_and_of_room_for_a_whole_step(
+def test_an_engine_has_room_for_a_whole_step_and_no_more_positions_than_the_model(
     engine_of, parts, paths_to, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = []
@@ -99,14 +99,14 @@ def test_an_engine_is_told_of_the_longest_prompt_and_of_room_for_a_whole_step(
     grpo = short_grpo(rollout="vllm", rollout_environment="engine", prompts_per_step=5, rollout_timeout_s=7)
     engine = engine_of(grpo)
     decoding = decoding_for(engine.model, parts.processor, 1.0, 6)
-    starting.start_rollouts(grpo, engine, decoding, parts.visuals, parts.prompts, paths_to(tmp_path))
+    starting.start_rollouts(grpo, engine, decoding, parts.visuals, paths_to(tmp_path))
     ((environment, settings, _, _, log),) = told
     assert (environment, settings.dtype, settings.within_s) == ("engine", "float32", 7)
-    assert settings.max_tokens == max(map(len, parts.prompts)) + grpo.max_new_tokens
+    assert settings.max_tokens == 4096
     assert settings.sequences == 5 * 3
     assert (settings.device, settings.shared) == (None, False)
     text = engine.model.config.get_text_config()
-    needed = settings.sequences * settings.max_tokens * 2 * text.num_hidden_layers * text.hidden_size * 4
+    needed = (5 * grpo.max_prompt_tokens + 15 * grpo.max_new_tokens) * 2 * text.num_hidden_layers * text.hidden_size * 4
     assert settings.cache_bytes > needed
     assert log == tmp_path / "logs/rollouts" / f"{tmp_path.name}-0.log"
     variables = process_environment(settings)
