@@ -36,6 +36,8 @@ prepare_run(CONFIG.run, workflow.is_main_process)
 RUN = f"results/{CONFIG.run}"
 logs.announce(f"{RUN}/logs")
 PROMPTS = CONFIG.convert.prompts
+# How videos are made of folders of images; without such folders, no rule asks for what frames_shard makes.
+FRAME_FOLDERS = CONFIG.source.frame_folders or FrameFolders(fps=1)
 
 
 def recipe(block, *keys):
@@ -155,6 +157,12 @@ def plain_videos():
     if not (CONFIG.source.kind == "videos" or CONFIG.source.frame_folders) or CONFIG.source.path == f"{RUN}/plain":
         return ""
     return folder_state(Path(CONFIG.source.path))
+
+
+def frame_shards():
+    """What became of the folders of images, where there are such."""
+    shards = FRAME_FOLDERS.shards if CONFIG.source.frame_folders else 0
+    return [f"{RUN}/download/frames/{shard}-of-{shards}.jsonl" for shard in range(1, shards + 1)]
 
 
 def annotation_file():

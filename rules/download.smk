@@ -10,16 +10,6 @@ localrules:
     fetch_benchmark,
 
 
-# What is said of folders of images; without them the rule below makes nothing.
-FRAME_FOLDERS = CONFIG.source.frame_folders or FrameFolders(fps=1)
-
-
-def frame_shards():
-    """What became of the folders of images, where there are such."""
-    shards = FRAME_FOLDERS.shards if CONFIG.source.frame_folders else 0
-    return [f"{RUN}/download/frames/{shard}-of-{shards}.jsonl" for shard in range(1, shards + 1)]
-
-
 checkpoint list_source:
     """List the source's archives and annotation files, with sizes and checksums."""
     input:

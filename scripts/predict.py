@@ -18,6 +18,8 @@ from nep.predict.opening import DTYPES, Choice, open_predictor
 from nep.predict.requests import Asked, asked_about, read_requests, seconds_of
 from nep.predict.session import Sampling, predict_all
 
+# As of a process that SIGINT ends.
+INTERRUPTED = 130
 BUDGET = ("frames", "fps", "min_pixels", "max_pixels")
 
 
@@ -37,7 +39,10 @@ def main() -> None:
         raise InputError("nothing is asked: name a video, or a file of requests by --from")
     sampling = Sampling(options.samples, options.temperature, options.seed, options.max_new_tokens)
     opened = open_predictor(choice_of(options), load_prompts(options.prompts), FirstParts(options.cache))
-    predict_all(opened, asked, sampling, sys.stdout, options.json)
+    try:
+        predict_all(opened, asked, sampling, sys.stdout, options.json)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -45,15 +45,15 @@ def test_the_readme_s_command_predicts_as_it_says(predict) -> None:
         command = command.replace(name, small)
     status, told, _ = predict(*shlex.split(command)[1:])
     assert status == 0
-    # What an untrained model says may have several lines.
     first, *rest = told.splitlines()
     assert re.fullmatch(r"results/small/\S+lamps_000024\.mp4, before [\d.]+ s: nep/grpo", first)
     assert re.fullmatch(r"chosen: .+", rest[-2])
     assert re.fullmatch(r"\(\d+ tokens, [\d.]+ s\)", rest[-1])
 
 
-@pytest.mark.parametrize(("model", "evaluated"), [("base", "base"), ("nep/grpo", "nep-grpo")])
-@pytest.mark.parametrize("variant", ["direct", "reason"])
+@pytest.mark.parametrize(
+    ("model", "evaluated", "variant"), [("base", "base", "direct"), ("nep/grpo", "nep-grpo", "reason")]
+)
 def test_a_greedy_answer_is_the_one_that_the_evaluation_logged(
     small_run, predict, tmp_path: Path, model: str, evaluated: str, variant: str
 ) -> None:

@@ -45,6 +45,7 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
         "prediction": row["ds_reasoning"]["rewritten_prediction_content"],
         "critique": row["o3_critique"]["Critique"],
         "conclusion": row["o3_critique"]["Conclusion"],
+        "hindsight": row["hindsight_reasoning"],
     }
 
 

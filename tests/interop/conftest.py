@@ -22,13 +22,15 @@ __all__ = ["parts", "paths_to", "run_folder", "tiny_checkpoint"]
 
 # Two kinds of rows for SFT, one of them without reasoning of the model.
 EXPERIMENT = {"nep": {"sft": {"datasets": {"next_event": 16, "mc_reason_hop1": 8}}}}
+# Heads of 32 numbers: vLLM has no narrower ones on a CPU.
+MODEL = {"heads": 2}
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a small run with its exports, moved after they were made: consumers must find everything from it."""
     workplace = Workplace.make(tmp_path_factory.mktemp("interop") / "nep")
-    config = workplace.configure("small", experiments=EXPERIMENT)
+    config = workplace.configure("small", experiments=EXPERIMENT, demo={"model": MODEL})
     outcome = workplace.run(config, "sft", "export_llamafactory", "export_verl", "export_swift")
     assert outcome.status == 0, outcome.text
     return (workplace.root / "results/small").rename(workplace.root.parent / "moved")

@@ -17,7 +17,7 @@ from nep.split import stream_copy
 from nep.split.cut_plan import CutPlan
 
 # Kinds that differ in what the cut has to do: re-encoding, references from later pictures, an encode of the whole.
-SOME = {"b_frames.mp4", "open_gop.mp4", "one_gop.mp4", "late.mkv", "mpeg4.avi"}
+SOME = {"b_frames.mp4", "one_gop.mp4", "mpeg4.avi"}
 # A picture depends on no later one: not in what it refers to, nor in how the encoder chose to code it.
 FORGETFUL = ("-bf", "0", "-g", "24", "-x264-params", "rc-lookahead=0:mbtree=0:scenecut=0")
 HIDDEN = 30

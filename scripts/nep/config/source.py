@@ -22,6 +22,7 @@ Column = Literal[
     "prediction",
     "critique",
     "conclusion",
+    "hindsight",
     "frame_files",
     "frame_rate",
 ]

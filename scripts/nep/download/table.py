@@ -81,6 +81,7 @@ def published_row(row: Mapping[Column, Any]) -> dict[str, Any]:
             "rewritten_prediction_content": row["prediction"],
         },
         "o3_critique": {"Critique": row["critique"], "Conclusion": row["conclusion"]},
+        "hindsight_reasoning": row["hindsight"],
     }
 
 

@@ -25,8 +25,8 @@ COMMON = ("/usr/", "/bin/", "/etc/", "/dev/", "/proc/", "/sys/", "/lib")
 def refuse_traces(name: str, file: Path) -> None:
     """Raise InputError where the file's text has a path of this machine, its name, or its user's home."""
     text = text_of(file)
-    found = next((trace for trace in own_names() if trace in text), None)
-    found = found or next((path for path in dict.fromkeys(ABSOLUTE.findall(text)) if is_here(path)), None)
+    own = own_names().search(text)
+    found = own[0] if own else next((path for path in dict.fromkeys(ABSOLUTE.findall(text)) if is_here(path)), None)
     if found:
         raise InputError(
             f"{name} ({file}): holds {found!r}, which is of this machine and nobody else's business; "
@@ -46,11 +46,12 @@ def text_of(file: Path) -> str:
 
 
 @cache
-def own_names() -> tuple[str, ...]:
+def own_names() -> re.Pattern[str]:
     """This folder, the user's home, and the machine's name where it cannot be a word of a caption."""
+    names = [str(folder) for folder in (Path.home(), Path.cwd()) if folder != Path("/")]
     host = socket.gethostname()
-    folders = [str(folder) for folder in (Path.home(), Path.cwd()) if folder != Path("/")]
-    return (*folders, *([host] if re.search(r"[\d.-]", host) and len(host) > 3 else []))
+    names += [host] if re.search(r"[\d.-]", host) and len(host) > 3 else []
+    return re.compile(rf"(?<![\w.-])(?:{'|'.join(map(re.escape, names))})(?![\w-])" if names else r"(?!)")
 
 
 @cache

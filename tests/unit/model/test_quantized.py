@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from bitsandbytes import functional
 from torch import Tensor, nn
 
 from nep.config.vision import Vision
@@ -37,7 +36,10 @@ def plain_weight(kind: str, weight: nn.Parameter) -> Tensor:
     """What a quantised weight stands for."""
     if kind == "int8":
         return weight.CB.float() * weight.SCB[:, None] / 127
-    return functional.dequantize_4bit(weight.data, weight.quant_state)
+    # Here, as importing it takes seconds.
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, weight.quant_state)
 
 
 @pytest.mark.parametrize("kind", FORMS)

@@ -66,6 +66,15 @@ def test_a_table_counts_its_rows(tmp_path: Path) -> None:
     assert read_facts(tmp_path / "r", config(source=table), tmp_path).videos == 2
 
 
+def test_plain_videos_and_folders_of_images_are_counted(tmp_path: Path) -> None:
+    for name in ("a.mp4", "b/1.jpg", "b/2.jpg", "c/1.png", "c/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    videos = {"kind": "videos", "path": str(tmp_path), "frame_folders": {"fps": 2}}
+    annotate = {"vision": {"url": "http://localhost/v1", "model": "large"}}
+    assert read_facts(tmp_path / "r", config(source=videos, annotate=annotate), tmp_path).videos == 3
+
+
 def test_the_demo_counts_the_videos_that_it_will_make(tmp_path: Path) -> None:
     assert read_facts(tmp_path, config(demo={"videos": {"train": 20, "test": 4}}), tmp_path).videos == 24
 

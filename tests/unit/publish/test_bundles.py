@@ -185,5 +185,9 @@ def test_a_path_of_this_machine_in_a_table_is_not_published(bundles, run, order,
 
 def test_prose_is_no_trace(bundles, run, order) -> None:
     card = run / "report/cards/nep-grpo/README.md"
-    card.write_text(card.read_text() + "Answers stand in <answer></answer>; 1/2 of /nowhere/at/all and /usr/bin.\n")
+    card.write_text(
+        card.read_text()
+        + "Answers stand in <answer></answer>; 1/2 of /nowhere/at/all and /usr/bin.\n"
+        + f"a{Path.home()}/b\n"
+    )
     assert bundles(order())

@@ -12,7 +12,8 @@ from nep.config.shots import Shots
 from nep.dedup.signature import GRID, Signature
 from nep.errors import InputError
 from nep.files import read_jsonl, write_json
-from nep.rows.quarantine import Reason
+from nep.records.schema import left_out_row
+from nep.rows.quarantine import Quarantined, Reason
 from nep.shots.boundaries import look_through
 from nep.shots.stage import later_copies, merge_shots, shots_shard
 from nep.video.probe import probe
@@ -63,7 +64,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shard(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run")
     names = [path.relative_to(videos).as_posix() for path in sorted(videos.rglob("*.mp4"))]
-    write_json(run / "videos.json", [{"video_path": name} for name in (*names, "../out.mp4")])
+    rows = [{"video_path": name} for name in (*names, "../out.mp4")]
+    gap = Quarantined(id="gap", stage="download", reason=Reason.MISSING_IMAGE, detail="gap: no image")
+    write_json(run / "videos.json", [*rows, left_out_row({"video_path": "gap.mp4"}, gap)])
     out = run / "1-of-1.jsonl"
     shots_shard(run / "videos.json", videos, Shots(processes=1), 1, 1, run, out, "code")
     return out
@@ -91,6 +94,7 @@ def test_every_video_has_a_row_with_a_reason_where_it_is_left_out(shard: Path, t
         "unknown-broken": Reason.UNDECODABLE_VIDEO,
         "unknown-empty": Reason.EMPTY_VIDEO,
         "videos[7]": Reason.BAD_RECORD,
+        "videos[8]": Reason.MISSING_IMAGE,
     }
 
 
@@ -102,7 +106,7 @@ def test_what_evaluation_asks_about_is_no_copy(shard: Path, tmp_path: Path) -> N
 
 def test_a_run_without_any_video_ends_with_the_reasons(shard: Path, tmp_path: Path) -> None:
     write_json(tmp_path / "none.json", [])
-    with pytest.raises(InputError, match=r"none of 7 videos can be annotated: bad_duration 4"):
+    with pytest.raises(InputError, match=r"none of 8 videos can be annotated: bad_duration 4"):
         bounds = Shots(min_duration_s=100)
         merge_shots([shard], tmp_path / "none.json", bounds, tmp_path / "shots.jsonl", tmp_path / "rejected.jsonl")
 

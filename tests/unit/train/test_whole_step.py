@@ -217,12 +217,12 @@ def test_a_step_is_weighted_by_how_far_its_engine_is_apart(
 
 
 def test_an_engine_too_far_apart_ends_the_run_before_its_first_step(
-    trainer_of, monkeypatch: pytest.MonkeyPatch
+    trainer_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trainer_module, "start_rollouts", lambda grpo, engine, decoding, *_: Apart(decoding, 0.2))
     trainer = trainer_of(Grpo(**STEP, rollout="vllm"))
     with pytest.raises(InputError, match=r"differ by 0\.2 nats .* above grpo\.engine_gap = 0\.0005"):
-        next(trainer.run(0, []))
+        next(trainer.run(0, [], tmp_path, lambda step: None))
 
 
 def test_what_is_for_another_engine_is_refused_with_the_trainers_own() -> None:

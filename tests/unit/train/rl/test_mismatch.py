@@ -70,7 +70,8 @@ def test_far_log_probs_have_finite_weights() -> None:
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
 def test_the_policy_term_alone_is_weighted_and_no_gradient_goes_through_the_weights(choice: dict) -> None:
-    grpo, (trainer, engine) = Grpo(kl_coef=0.05, entropy_coef=0.02, mismatch=choice), case(1)
+    grpo = Grpo(rollout="vllm", kl_coef=0.05, entropy_coef=0.02, mismatch=choice)
+    trainer, engine = case(1)
     pair, noise = sampled(trainer, engine), random.Random(2)
     logits = pair.trainer.clone().requires_grad_()
     advantages = [noise.gauss(0, 1) for _ in LENGTHS]
