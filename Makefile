@@ -14,7 +14,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests setup-vllm demo watch review app space publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests setup-vllm demo study watch review app space publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ setup-vllm: ## make .venv-vllm: vLLM for machines without GPUs, which trainings 
 demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
 	@$(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
 	@$(BIN)/python scripts/print_results.py --config $(CONFIG)
+
+# Trainings that recipes share are made once, by way of a store of its own.
+study: setup-tests ## train and compare the recipes of config/recipes/study.yaml (hours; goes on where it was stopped)
+	@mkdir -p results/study-store
+	@NEP_STORE="$(CURDIR)/results/study-store" $(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --keep-going --cores $(CORES) --configfile config/config.yaml config/recipes/study.yaml
+	PYTHONPATH=scripts $(BIN)/python benchmarks/study.py
 
 watch: setup ## show how the run RUN, or the newest one, stands, until it has ended
 	@$(BIN)/python scripts/watch_run.py $(if $(RUN),--run $(RUN))

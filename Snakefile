@@ -142,13 +142,13 @@ rule encode:
 rule sft:
     """The supervised models of all experiments."""
     input:
-        [f"{RUN}/{name}/sft/manifest.json" for name in experiments_with("sft")],
+        [f"{RUN}/{name}/sft/manifest.json" for name in trainings_with("sft")],
 
 
 rule grpo:
     """The GRPO models of all experiments."""
     input:
-        [f"{RUN}/{name}/grpo/manifest.json" for name in experiments_with("grpo")],
+        [f"{RUN}/{name}/grpo/manifest.json" for name in trainings_with("grpo")],
 
 
 rule evaluate:

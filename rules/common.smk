@@ -13,7 +13,14 @@ from nep.fingerprint import code_fingerprint
 from nep.jobs.store import store_folder
 from nep.layout.datasets import dataset_file, validation_file
 from nep.layout.exports import EXPORTED_STAGES
-from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
+from nep.layout.models import (
+    BASE,
+    TRAINING_STAGES,
+    experiment_and_seed,
+    model_folder,
+    model_manifest,
+    model_name,
+)
 from nep.own_benchmark.steps import CHOOSING_KEYS, WRITING_KEYS, prompt_files
 from nep.plan.start import is_plan, leave_runs_alone, need_no_cores
 from nep.watch.last_words import print_failure_summary
@@ -56,9 +63,12 @@ def code(*scripts):
     return " ".join(code_fingerprint(SCRIPTS / script, SCRIPTS, kept=kept) for script in scripts)
 
 
-def experiments_with(stage):
-    """Names of the experiments that have the stage."""
-    return [name for name, experiment in CONFIG.experiments.items() if getattr(experiment, stage) is not None]
+def trainings_with(stage):
+    """Names of the trainings that have the stage: of an experiment, or of an experiment with one of its seeds.
+
+    The wildcard `experiment` is such a name.
+    """
+    return [name for name, experiment in CONFIG.trainings.items() if getattr(experiment, stage) is not None]
 
 
 def checkpoints_to_evaluate():
@@ -78,34 +88,33 @@ def below_run(path):
 
 def dataset_files(stage, experiment):
     """The data sets that an experiment's stage trains on."""
-    names = getattr(CONFIG.experiments[experiment], stage).datasets
+    names = getattr(CONFIG.trainings[experiment], stage).datasets
     return [f"{RUN}/convert/{dataset_file(stage, name)}" for name in names]
 
 
 def validation_files(experiment):
     """The held-out samples of an experiment's SFT data sets."""
-    return [f"{RUN}/convert/{validation_file(name)}" for name in CONFIG.experiments[experiment].sft.datasets]
+    return [f"{RUN}/convert/{validation_file(name)}" for name in CONFIG.trainings[experiment].sft.datasets]
 
 
 def trainings():
-    """Experiment and stage of each training."""
-    return [(name, stage) for stage in TRAINING_STAGES for name in experiments_with(stage)]
+    """Name and stage of each training."""
+    return [(name, stage) for stage in TRAINING_STAGES for name in trainings_with(stage)]
 
 
 def selections(by_training):
     """What decides which rows trainings take, as JSON: of each training; or each choice once, whoever makes it."""
-    chosen = {
-        selection(model_name(name, stage) if by_training else "", stage, getattr(CONFIG.experiments[name], stage))
-        for name, stage in trainings()
-    }
+    chosen = {selection(model_name(name, stage) if by_training else "", stage, name) for name, stage in trainings()}
     return f"[{', '.join(sorted(chosen))}]"
 
 
 def selection(name, stage, training):
     """One of them: a `Selection` of nep.encode.selected."""
-    keys = training.model_dump(include={"datasets", "balance_sources", "validation_samples"})
-    second_parts = stage == "grpo" and training.shows_second_parts
-    return json.dumps({"name": name, "stage": stage, "second_parts": second_parts, **keys}, sort_keys=True)
+    block, (_, seed) = getattr(CONFIG.trainings[training], stage), experiment_and_seed(training)
+    keys = block.model_dump(include={"datasets", "balance_sources", "validation_samples"})
+    keys["second_parts"] = stage == "grpo" and block.shows_second_parts
+    own_seed = {} if seed is None else {"seed": seed}
+    return json.dumps({"name": name, "stage": stage, **keys, **own_seed}, sort_keys=True)
 
 
 def reward_files(grpo):
@@ -115,14 +124,12 @@ def reward_files(grpo):
 
 def exported_stages(consumer, experiment):
     """The stages that an experiment has and the consumer can train."""
-    return [stage for stage in EXPORTED_STAGES[consumer] if experiment in experiments_with(stage)]
+    return [stage for stage in EXPORTED_STAGES[consumer] if experiment in trainings_with(stage)]
 
 
 def exports_for(consumer):
     """The exports of all experiments that the consumer can train."""
-    return [
-        f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.experiments if exported_stages(consumer, name)
-    ]
+    return [f"{RUN}/export/{consumer}/{name}/README.md" for name in CONFIG.trainings if exported_stages(consumer, name)]
 
 
 def planned_targets():
@@ -221,7 +228,7 @@ def archive_manifests(wildcards):
 
 def start_model(wildcards):
     """Name of the model that an experiment's GRPO starts from."""
-    return model_name(wildcards.experiment, "sft") if wildcards.experiment in experiments_with("sft") else BASE
+    return model_name(wildcards.experiment, "sft") if wildcards.experiment in trainings_with("sft") else BASE
 
 
 # What starts a launcher on each node of a job.
@@ -259,9 +266,14 @@ def engine_code(grpo):
     return code("serve_rollouts.py") if grpo.engine_environment else ""
 
 
+def seed_of_training(wildcards):
+    """The seed of a job's training."""
+    return CONFIG.seed_of(wildcards.experiment)
+
+
 def of_training(stage, value):
     """What `value` makes of the block `stage` of a job's experiment."""
-    return lambda wildcards: value(getattr(CONFIG.experiments[wildcards.experiment], stage))
+    return lambda wildcards: value(getattr(CONFIG.trainings[wildcards.experiment], stage))
 
 
 def on_several_nodes(training, value):
@@ -275,7 +287,7 @@ def cores_of(training):
 
 
 wildcard_constraints:
-    experiment="|".join(CONFIG.experiments),
+    experiment="|".join(CONFIG.trainings),
     model="|".join(checkpoints_to_evaluate()),
     reference="|".join(CONFIG.references) or "none",
     control="|".join(["none", *CONFIG.evaluate.video_controls]),

@@ -6,10 +6,10 @@ TRAINING_SETS = sorted(
     {
         file
         for stage in TRAINING_STAGES
-        for experiment in experiments_with(stage)
+        for experiment in trainings_with(stage)
         for file in dataset_files(stage, experiment)
     }
-    | {file for experiment in experiments_with("sft") for file in validation_files(experiment)}
+    | {file for experiment in trainings_with("sft") for file in validation_files(experiment)}
 )
 
 

@@ -11,7 +11,7 @@ rule export_experiment:
             for file in dataset_files(stage, wildcards.experiment)
         ],
         deepspeed=lambda wildcards: [
-            getattr(CONFIG.experiments[wildcards.experiment], stage).deepspeed
+            getattr(CONFIG.trainings[wildcards.experiment], stage).deepspeed
             for stage in exported_stages(wildcards.consumer, wildcards.experiment)
         ],
         model=f"{RUN}/models/base.manifest.json",
@@ -29,10 +29,10 @@ rule export_experiment:
         "../envs/data.yaml"
     params:
         run=run_folder,
-        recipe=lambda wildcards: recipe(CONFIG.experiments[wildcards.experiment]),
+        recipe=lambda wildcards: recipe(CONFIG.trainings[wildcards.experiment]),
         vision=recipe(CONFIG.vision),
         start=lambda wildcards: below_run(model_folder(start_model(wildcards))),
-        seed=CONFIG.seed,
+        seed=seed_of_training,
         code=code("export_experiment.py"),
     shell:
         r"""

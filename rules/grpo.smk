@@ -32,7 +32,7 @@ rule train_grpo:
         run=run_folder,
         recipe=of_training("grpo", recipe),
         start=lambda wildcards: below_run(model_folder(start_model(wildcards))),
-        seed=CONFIG.seed,
+        seed=seed_of_training,
         code=code("train_grpo.py"),
         engine=of_training("grpo", engine_code),
     # A signal to stop is for the training alone: shell and log outlive it.

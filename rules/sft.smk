@@ -28,7 +28,7 @@ rule train_sft:
     params:
         run=run_folder,
         recipe=of_training("sft", recipe),
-        seed=CONFIG.seed,
+        seed=seed_of_training,
         code=code("train_sft.py"),
     # A signal to stop is for the training alone: shell and log outlive it.
     shell:

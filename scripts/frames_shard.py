@@ -6,7 +6,7 @@ from pathlib import Path
 from nep.cli import run_entry_point
 from nep.config.base import load_block
 from nep.config.source import Source
-from nep.download.dataset import listed_folders
+from nep.download.frame_folders import listed_folders
 from nep.download.frame_videos import frames_shard
 from nep.files import read_json
 from nep.fingerprint import code_fingerprint

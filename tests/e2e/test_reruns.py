@@ -55,6 +55,8 @@ CHANGES: dict[str, Any] = {
     "report.headline": "direct",
     "report.notes": {"direct": "A note."},
     "report.title": "Another title",
+    "report.tables": {"a": {"title": "A table", "models": {"SFT": "nep-sft"}}},
+    "report.curves": {"a": {"title": "A curve", "models": ["nep-sft"]}},
     "sft.tracker": "tensorboard",
     "grpo.tracker": "wandb",
 }

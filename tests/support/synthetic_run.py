@@ -46,6 +46,9 @@ class SyntheticRun:
     """What the folder holds.
 
     Attributes:
+        seeds: of all experiments; None: one training each.
+        report: keys of the block `report`.
+        samples: that each experiment's trainings took, by its name.
         completion: replaces the reasoning text of every answer, to test escaping.
         others: whether the models were evaluated on `OTHER_BENCHMARKS`, too, and left one out.
         gpus: of the machine that the jobs ran on; None for a run without notes on machines.
@@ -62,11 +65,15 @@ class SyntheticRun:
     references: tuple[str, ...] = ()
     gpus: tuple[str, ...] | None = None
     seed: int = 0
+    seeds: tuple[int, ...] | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+    samples: dict[str, int] = field(default_factory=dict)
 
     @property
     def config(self) -> dict[str, Any]:
         """The configuration as read from YAML."""
-        bodies = {name: {stage: {} for stage in stages} for name, stages in self.experiments.items()}
+        seeds = {} if self.seeds is None else {"seeds": list(self.seeds)}
+        bodies = {name: {stage: {} for stage in stages} | seeds for name, stages in self.experiments.items()}
         return {
             "run": "synthetic",
             "source": {"kind": "folder", "path": "data"},
@@ -74,13 +81,19 @@ class SyntheticRun:
             "experiments": bodies,
             "references": {name: {"url": "http://localhost", "model": name} for name in self.references},
             "evaluate": {"controls": list(self.controls), "device": "cpu"},
-            "report": {"examples": 6},
+            "report": {"examples": 6, **self.report},
         }
 
     def write(self, root: Path) -> Path:
         """Write the run below `root` and return it."""
         questions = self._write_data(root)
-        models = [("base", "base")] + [(name, stage) for name, stages in self.experiments.items() for stage in stages]
+        trainings = [
+            (name if seed is None else f"{name}@{seed}", stage)
+            for name, stages in self.experiments.items()
+            for stage in stages
+            for seed in self.seeds or [None]
+        ]
+        models = [("base", "base"), *trainings]
         for experiment, stage in models:
             folder = "base" if stage == "base" else f"{experiment}-{stage}"
             write_evaluation(root / "evaluate" / folder, self._samples(questions, experiment, stage), self.others)
@@ -163,7 +176,9 @@ class SyntheticRun:
 
     def _write_training(self, folder: Path, stage: str, experiment: str) -> None:
         rng = random.Random(f"{self.seed}/{experiment}/{stage}/log")
-        write_value(folder / "manifest.json", {"fingerprint": "1" * 64, "skipped_steps": self.skipped_steps})
+        samples = self.samples.get(experiment.partition("@")[0], 1000)
+        manifest = {"fingerprint": "1" * 64, "skipped_steps": self.skipped_steps, "samples": samples}
+        write_value(folder / "manifest.json", manifest)
         if stage == "sft":
             steps = 320
             rows = [

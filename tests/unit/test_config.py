@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from snakemake.utils import update_config
 from support.entry_points import run_tool
 
 from nep.config.base import load_block
@@ -15,6 +16,7 @@ from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.source import Source
 from nep.config.whole import Config, load_config
+from nep.data.catalog import check_datasets
 from nep.errors import InputError
 from nep.fingerprint import code_fingerprint, local_imports, syntax_of
 
@@ -29,7 +31,7 @@ MINIMAL = {
 }
 # They read the whole configuration. What is run by hand is no stage.
 WHOLE = ("make_report.py",)
-NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py"}
+NO_STAGES = {"plan_run.py", "print_results.py", "watch_run.py", "slurm_costs.py", "launch_training.py", "predict.py"}
 BLOCK_DECIDES = {
     "report": "",
     "split": "split_shard.py merge_split.py",
@@ -88,6 +90,15 @@ def test_minimal_configuration_gets_the_published_defaults() -> None:
         ("experiments", {}, "name at least one experiment"),
         ("experiments", {"base": {"sft": {}}}, "'base' names the untrained model"),
         ("experiments", {"nep": {}}, "an experiment needs 'sft', 'grpo' or both"),
+        ("experiments.nep.seeds", [], "experiments.nep.seeds: List should have at least 1 item"),
+        ("experiments.nep.seeds", [0, -1], "experiments.nep.seeds.1: Input should be greater than or equal to 0"),
+        ("experiments.nep.seeds", [1, 2, 1], "a seed stands twice; name each once"),
+        (
+            "report.tables",
+            {"a": {"title": "A", "models": {"SFT": "nep-stf"}}},
+            "report.tables.a.models: no model 'nep-stf'",
+        ),
+        ("report.curves", {"a": {"title": "A", "models": ["nep-grpo"]}}, "'nep-grpo' is no model of SFT"),
         ("run", "../demo", "run: String should match pattern"),
         ("grpo.refill_accuracy", [0.1, 0.9], "refill_accuracy: no group is replaced while refill_rounds is 0"),
         ("grpo.difficulty", {"keep": [0.9, 0.1]}, "[0.9, 0.1]: the first bound must not exceed the second"),
@@ -123,6 +134,29 @@ def test_experiments_change_the_blocks_of_their_stages() -> None:
     assert config.experiments["a"].grpo is None
     assert config.experiments["b"].sft == config.sft
     assert (config.experiments["b"].grpo.completions, config.experiments["b"].grpo.kl_coef) == (4, 0)
+
+
+def test_an_experiment_is_trained_once_or_with_each_of_its_seeds() -> None:
+    values = {**MINIMAL, "seed": 5, "experiments": {"a": {"sft": {}}, "b": {"sft": {}, "grpo": {}, "seeds": [7, 0]}}}
+    config = load_config(values)
+    assert {name: config.seed_of(name) for name in config.trainings} == {"a": 5, "b@7": 7, "b@0": 0}
+    assert config.trained_models == ["a-sft", "b@7-sft", "b@7-grpo", "b@0-sft", "b@0-grpo"]
+    assert config.trainings["b@7"] is config.experiments["b"]
+    # An experiment cannot have the name of another's training.
+    with pytest.raises(InputError, match=r"experiments\.b@7"):
+        load_config({**MINIMAL, "experiments": {"b@7": {"sft": {}}}})
+
+
+def test_every_recipe_of_the_study_has_three_seeds_and_is_compared() -> None:
+    values: dict = {}
+    for file in ("config.yaml", "recipes/study.yaml"):
+        update_config(values, yaml.safe_load((CONFIG_DIR / file).read_text(encoding="utf-8")))
+    config = load_config(values)
+    check_datasets(config)
+    assert {tuple(experiment.seeds) for experiment in config.experiments.values()} == {(0, 1, 2)}
+    shown = {name for names in config.report.named_models.values() for name in names}
+    last = {f"{name}-{'grpo' if body.grpo else 'sft'}" for name, body in config.experiments.items()}
+    assert last <= shown
 
 
 @pytest.mark.parametrize("block", [Source(kind="folder", path="x"), Sft(), Grpo(), Experiment(sft=Sft())])

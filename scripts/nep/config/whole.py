@@ -1,5 +1,6 @@
 """The whole configuration, checked as it is read from YAML."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
@@ -24,7 +25,14 @@ from nep.config.split import Split
 from nep.config.tiny_model import TinyModel
 from nep.config.vision import Vision
 from nep.errors import InputError, did_you_mean
-from nep.layout.models import BASE, TRAINING_STAGES, model_name
+from nep.layout.models import (
+    BASE,
+    TRAINING_STAGES,
+    experiment_and_seed,
+    experiment_and_stage,
+    model_name,
+    training_name,
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
@@ -76,6 +84,18 @@ class Config(Block):
         return self
 
     @model_validator(mode="after")
+    def _shown_models_are_trained(self) -> "Config":
+        known = [BASE, *_models_of(self.experiments)]
+        for key, names in self.report.named_models.items():
+            for unknown in [name for name in names if name not in known]:
+                hint = did_you_mean(unknown, known) or f"there are {', '.join(known)}"
+                raise ValueError(f"{key}: no model '{unknown}' in this run; {hint}")
+        for key, curve in self.report.curves.items():
+            if others := [name for name in curve.models if experiment_and_stage(name)[1] != "sft"]:
+                raise ValueError(f"report.curves.{key}.models: '{others[0]}' is no model of SFT, whose samples count")
+        return self
+
+    @model_validator(mode="after")
     def _asked_levels_have_questions(self) -> "Config":
         if missing := [level for level in self.evaluate.seedbench_levels if level not in self.source.seedbench_r1]:
             raise ValueError(
@@ -114,14 +134,23 @@ class Config(Block):
         return self.source.questions is not None or self.questions is not None
 
     @property
+    def trainings(self) -> dict[str, Experiment]:
+        """What is trained, by `training_name`: each experiment once, or once with each of its seeds."""
+        return {
+            training_name(name, seed): experiment
+            for name, experiment in self.experiments.items()
+            for seed in experiment.seeds or [None]
+        }
+
+    def seed_of(self, training: str) -> int:
+        """The seed that a training draws with."""
+        _, seed = experiment_and_seed(training)
+        return self.seed if seed is None else seed
+
+    @property
     def trained_models(self) -> list[str]:
         """Names of the trained models, in the order of the experiments."""
-        return [
-            model_name(name, stage)
-            for name, experiment in self.experiments.items()
-            for stage in TRAINING_STAGES
-            if getattr(experiment, stage) is not None
-        ]
+        return _models_of(self.trainings)
 
 
 def load_config(values: dict[str, Any]) -> Config:
@@ -132,6 +161,15 @@ def load_config(values: dict[str, Any]) -> Config:
     except ValidationError as error:
         lines = "\n".join(f"  {_describe(item)}" for item in error.errors())
         raise InputError(f"configuration:\n{lines}") from None
+
+
+def _models_of(trainings: Mapping[str, Experiment]) -> list[str]:
+    return [
+        model_name(name, stage)
+        for name, experiment in trainings.items()
+        for stage in TRAINING_STAGES
+        if getattr(experiment, stage) is not None
+    ]
 
 
 def _with_defaults(values: dict[str, Any]) -> Any:

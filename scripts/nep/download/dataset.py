@@ -15,7 +15,7 @@ from typing import Any
 
 from nep.config.source import Source
 from nep.download.archive import extract_archive
-from nep.download.frame_folders import FrameFolder, folders_of_images, folders_of_rows, is_image
+from nep.download.frame_folders import FrameFolder, folders_of_images, folders_of_rows, is_image, listed_folders
 from nep.download.open_place import open_place
 from nep.download.parquet_videos import extract_parquet
 from nep.download.place import Place, RemoteFile, some_of
@@ -100,11 +100,6 @@ def frame_folders(source: Source, place: Place) -> list[FrameFolder]:
         return folders_of_rows(root, table_rows(root / source.annotations, source.columns))
     names = place.names()
     return folders_of_images(names, filter(_is_video, names))
-
-
-def listed_folders(listing: dict[str, Any]) -> list[FrameFolder]:
-    """The folders of images that a listing has."""
-    return [FrameFolder(**row) for row in listing["frame_folders"]]
 
 
 def _is_video(name: str) -> bool:

@@ -142,3 +142,8 @@ def rate_of(root: Path, folder: FrameFolder, default: float | str) -> str:
     except ValueError as error:
         where = "frame_rate" if folder.fps is not None else f"{folder.path}/{RATE_FILE}"
         raise Rejection(Reason.BAD_FRAME_RATE, f"{where}: {error}") from None
+
+
+def listed_folders(listing: dict[str, Any]) -> list[FrameFolder]:
+    """The folders of images that the listing of a source has."""
+    return [FrameFolder(**row) for row in listing["frame_folders"]]

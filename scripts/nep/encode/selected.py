@@ -13,9 +13,10 @@ from nep.rows.dataset import DatasetRow
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides, with the seed, which rows the training `name` of a stage takes: keys of its block.
+    """What decides which rows the training `name` of a stage takes: keys of its block, and the seed.
 
     `second_parts`: whether it also shows the second parts of its videos, to measure what they add to a question.
+    `seed`: the training's own, None where it draws with the run's.
     """
 
     name: str
@@ -24,9 +25,11 @@ class Selection:
     balance_sources: bool
     validation_samples: int
     second_parts: bool = False
+    seed: int | None = None
 
     def rows(self, convert: Path, seed: int) -> Iterator[tuple[Path, DatasetRow]]:
-        """The rows to train on and those that are held out, each with its file below RUN/convert."""
+        """The rows to train on and those that are held out, each with its file below RUN/convert. `seed`: the run's."""
+        seed = seed if self.seed is None else self.seed
         training = Training.model_construct(datasets=self.datasets, balance_sources=self.balance_sources)
         for name, path in dataset_files(self.stage, training, convert).items():
             file = {name: path}

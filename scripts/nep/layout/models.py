@@ -1,8 +1,22 @@
 """Names of a run's models, and their folders below the run's."""
 
 BASE = "base"
+# Between an experiment's name, which cannot hold it, and the seed of one of its trainings.
+SEED_MARK = "@"
 # The stages of an experiment, in their order; their names are those of its config blocks.
 TRAINING_STAGES = ("sft", "grpo")
+
+
+def training_name(experiment: str, seed: int | None) -> str:
+    """An experiment's name, or name and seed where it is trained with several seeds: what stands for `experiment` in
+    the names of models, folders and files."""
+    return experiment if seed is None else f"{experiment}{SEED_MARK}{seed}"
+
+
+def experiment_and_seed(training: str) -> tuple[str, int | None]:
+    """What `training_name` was made of."""
+    experiment, _, seed = training.partition(SEED_MARK)
+    return experiment, int(seed) if seed else None
 
 
 def model_name(experiment: str, stage: str) -> str:

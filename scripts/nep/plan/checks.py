@@ -27,6 +27,7 @@ from nep.config.whole import Config
 from nep.download.hub import open_hub, token_from_environment
 from nep.download.place import RepositoryKind
 from nep.errors import InputError
+from nep.layout.models import experiment_and_seed
 from nep.plan.dry_run import Job
 from nep.plan.estimates import Estimate
 from nep.plan.training import TrainingCost
@@ -91,7 +92,7 @@ def check_local_gpus(jobs: Iterable[Job], config: Config, devices: int) -> list[
     for job in jobs:
         if job.rule in ("train_sft", "train_grpo"):
             training = training_of(job, config)
-            key = f"experiments.{job.wildcards['experiment']}.{job.stage}"
+            key = f"experiments.{experiment_and_seed(job.wildcards['experiment'])[0]}.{job.stage}"
             if training.nodes > 1 and not shutil.which("srun"):
                 problems.append(f"{key}.nodes is {training.nodes}: several nodes need a scheduler (--profile slurm)")
             if devices and training.processes > devices:
@@ -327,7 +328,7 @@ def gpus_asked(job: Job) -> int:
 
 def training_of(job: Job, config: Config) -> Sft | Grpo:
     """The configuration block of a training job."""
-    return getattr(config.experiments[job.wildcards["experiment"]], job.stage)
+    return getattr(config.trainings[job.wildcards["experiment"]], job.stage)
 
 
 def in_gib(size: float) -> str:

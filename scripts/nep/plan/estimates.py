@@ -184,7 +184,7 @@ def _trainings(jobs: Sequence[Job], facts: Facts, costs: Costs, gpus: Mapping[st
             return _unknown("no earlier run; the base model is not here yet")
         if samples is None:
             return _unknown("no earlier run; the number of samples is known after convert")
-        training = getattr(facts.config.experiments[experiment], stage)
+        training = getattr(facts.config.trainings[experiment], stage)
         held_out = facts.held_out(stage, experiment)
         if isinstance(training, Sft):
             times[job.name] = sft_seconds(training, cost, samples, held_out)
@@ -223,7 +223,7 @@ def expected_bytes(stage: str, facts: Facts, costs: Costs, visual: VisualShape |
     if stage == "encode":
         return _cached(facts, visual)
     if stage in TRAINING_STAGES:
-        trainings = {name: getattr(body, stage) for name, body in facts.config.experiments.items()}
+        trainings = {name: getattr(body, stage) for name, body in facts.config.trainings.items()}
         models = [
             costs[(stage, name)].size.parameters * ITEM_BYTES[training.precision] if (stage, name) in costs else None
             for name, training in trainings.items()
@@ -245,7 +245,7 @@ def checkpoint_bytes(jobs: Sequence[Job], facts: Facts, costs: Costs) -> int | N
         name = job.wildcards["experiment"]
         if (job.stage, name) not in costs:
             return None
-        training = getattr(facts.config.experiments[name], job.stage)
+        training = getattr(facts.config.trainings[name], job.stage)
         largest[name] = max(largest.get(name, 0), _checkpoints(training, costs[(job.stage, name)]))
     return sum(largest.values())
 

@@ -49,7 +49,7 @@ class Facts:
     def samples(self, stage: str, experiment: str) -> int | None:
         """Rows that an experiment's stage trains on."""
         total = 0
-        for name, wanted in getattr(self.config.experiments[experiment], stage).datasets.items():
+        for name, wanted in getattr(self.config.trainings[experiment], stage).datasets.items():
             there = self.rows.get(dataset_file(stage, name))
             if there is None and wanted is None:
                 return None
@@ -58,7 +58,7 @@ class Facts:
 
     def held_out(self, stage: str, experiment: str) -> int:
         """Samples of a validation: the number that is asked for of each data set, or what it has."""
-        training = getattr(self.config.experiments[experiment], stage)
+        training = getattr(self.config.trainings[experiment], stage)
         total = 0
         for name in training.datasets:
             rows = self.rows.get(dataset_file(stage, name))
@@ -68,20 +68,21 @@ class Facts:
 
     @property
     def clips(self) -> int | None:
-        """Clips that are encoded, at most: one for each row that trainings take, those of equal data sets once, and
+        """Clips that are encoded, at most: one for each row that trainings take, equal data sets and seeds once, and
         another one where the second part is shown, too."""
         rows: dict[str, int] = {}
         seconds: dict[str, int] = {}
-        for name, body in self.config.experiments.items():
+        for name, body in self.config.trainings.items():
             for stage in TRAINING_STAGES:
                 if (training := getattr(body, stage)) is None:
                     continue
                 samples = self.samples(stage, name)
                 if samples is None:
                     return self.videos
-                rows[f"{stage} {training.datasets}"] = samples + self.held_out(stage, name)
+                drawn = f"{training.datasets} {self.config.seed_of(name)}"
+                rows[f"{stage} {drawn}"] = samples + self.held_out(stage, name)
                 if stage == "grpo" and training.shows_second_parts:
-                    seconds[str(training.datasets)] = samples
+                    seconds[drawn] = samples
         return self._one_a_video(sum(rows.values())) + self._one_a_video(sum(seconds.values()))
 
     def _one_a_video(self, clips: int) -> int:

@@ -14,6 +14,7 @@ from nep.layout.models import BASE, experiment_and_stage, model_name
 from nep.report.benchmarks import is_own
 from nep.report.manifests import Row, checked
 from nep.report.quarantine import read_quarantined
+from nep.report.seeds import means_over_seeds
 from nep.rows.base import read_rows, rows_as
 from nep.rows.clip import read_shard
 from nep.rows.cut import Cut, cuts_by_id, read_split
@@ -43,7 +44,8 @@ class EvaluatedModel:
     """A model that was evaluated; each sample names its `task`.
 
     `seen`: what it was shown of a video; `cache_check`: how far one clip's logits through the vision cache are from
-    lmms-eval's own, if compared.
+    lmms-eval's own, if compared; `members`: the model of each seed, where this is the mean over them
+    (nep.report.seeds).
     """
 
     experiment: str
@@ -53,22 +55,32 @@ class EvaluatedModel:
     left_out: tuple[LeftOut, ...] = ()
     seen: Row = field(default_factory=dict)
     cache_check: Row | None = None
+    members: tuple["EvaluatedModel", ...] = ()
 
     @property
     def name(self) -> ModelName:
         """What tells it from the others."""
         return ModelName(self.experiment, self.stage)
 
+    @property
+    def checkpoints(self) -> tuple["EvaluatedModel", ...]:
+        """What was evaluated: itself, or the model of each seed."""
+        return self.members or (self,)
+
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """What one training stage of one experiment logged, a row a step; `skipped` steps were left out as not finite."""
+    """What one training stage logged, a row a step; `skipped` steps were left out as not finite.
+
+    `experiment`: its `training_name`. `samples`: what it trained on, the completions that it sampled in GRPO.
+    """
 
     experiment: str
     stage: Stage
     metrics: list[Row]
     validation: list[Row]
     skipped: int
+    samples: int | None
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,7 @@ class Asked:
 class Run:
     """All that the report shows of a run. `questions` and `cuts` are keyed by id.
 
+    `models`: where an experiment has several seeds, their mean in their place.
     `machines`: those that ran a job of it; `accounted`: what Slurm has accounted for its jobs, nothing where it has not
     run there.
     """
@@ -124,6 +137,16 @@ class Run:
     accounted: list[Cost]
     parameters: int | None
     machines: list[Machine]
+
+    @property
+    def checkpoints(self) -> list[EvaluatedModel]:
+        """All that was evaluated, each seed's model by itself."""
+        return [one for model in self.models for one in model.checkpoints]
+
+    @property
+    def first_checkpoints(self) -> list[EvaluatedModel]:
+        """The models, of those with several seeds the first one's."""
+        return [model.checkpoints[0] for model in self.models]
 
     def asked(self, sample: Sample) -> Asked:
         """What a sample was asked, with what convert knows of it where the benchmark's questions are the run's own."""
@@ -147,14 +170,14 @@ def collect_run(root: Path, config: Config) -> Run:
     split_rows = read_split(root / "split" / "manifest.jsonl")
     seedbench, futurebench = (root / "convert" / f"{name}.jsonl" for name in ("seedbench_r1", "futurebench"))
     files = [*([seedbench] if seedbench.is_file() else []), futurebench]
-    questions = [row for file in files for row in read_rows(AskedQuestion, file)]
+    questions = {row.id: row for file in files for row in read_rows(AskedQuestion, file)}
     shards = [read_shard(file) for file in sorted((root / "encode" / "shards").glob("*.json"))]
     return Run(
         root=root,
         config=config,
-        models=[_read_model(root, name) for name in evaluated_models(config)],
+        models=means_over_seeds([_read_model(root, name) for name in evaluated_models(config)], questions),
         training=[_read_training(root, *name) for name in trained_models(config)],
-        questions={row.id: row for row in questions},
+        questions=questions,
         cuts=cuts_by_id(split_rows),
         quarantined=[*read_quarantined(root, split_rows), *(row for shard in shards for row in shard.quarantined)],
         jobs=read_jobs(root / "benchmarks"),
@@ -230,7 +253,7 @@ def _read_training(root: Path, experiment: str, stage: Stage) -> TrainingLog:
     validation_file = folder / "validation.jsonl"
     validation = checked(read_jsonl(validation_file), validation_file, ("step",))
     manifest = checked([read_json(folder / "manifest.json")], folder / "manifest.json", ("skipped_steps",))
-    return TrainingLog(experiment, stage, metrics, validation, manifest[0]["skipped_steps"])
+    return TrainingLog(experiment, stage, metrics, validation, manifest[0]["skipped_steps"], manifest[0].get("samples"))
 
 
 def _read_parameters(manifest: Path) -> int | None:

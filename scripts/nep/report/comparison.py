@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, Asked, EvaluatedModel, ModelName, Run
-from nep.report.tables import answers_to, compare_answers, headline_variants, result_tables
+from nep.report.seeds import Questions, mean_score
+from nep.report.tables import answers_to, compare_models, headline_variants, result_tables
 from nep.rows.sample import Sample
 from nep.rows.score import Score
 from nep.stats.accuracy import wilson_interval
@@ -50,7 +51,9 @@ class Breakdown:
 
 def comparisons(run: Run) -> list[Comparison]:
     """Pairs whose difference means something, benchmark by benchmark, the headline variant first."""
-    return [row for table in result_tables(run) for row in _compared(run.models, table.task, table.variant)]
+    return [
+        row for table in result_tables(run) for row in _compared(run.models, table.task, table.variant, run.questions)
+    ]
 
 
 def gain_marks(compared: list[Comparison]) -> dict[tuple[str, str, ModelName], str]:
@@ -71,8 +74,8 @@ def breakdowns(run: Run) -> list[Breakdown]:
     """
     made = []
     for task, variant in headline_variants(result_tables(run)).items():
-        answered = [(model.name, answers_to(model, task, variant)) for model in run.models]
-        asked = {identity: row for _, samples in answered for identity, row in samples.items()}
+        answered = [(model.name, [answers_to(one, task, variant) for one in model.checkpoints]) for model in run.models]
+        asked = {identity: row for _, seeds in answered for samples in seeds for identity, row in samples.items()}
         questions = {identity: run.asked(row) for identity, row in asked.items()}
         lengths = _thirds({identity: _seconds(run, row) for identity, row in questions.items()})
         kinds: dict[str, dict[str, str | None]] = {
@@ -84,7 +87,7 @@ def breakdowns(run: Run) -> list[Breakdown]:
             groups = {identity: name for identity, name in names.items() if name is not None}
             # One group says no more than the accuracy of all.
             if len(set(groups.values())) > 1:
-                made.append(_breakdown(task, variant, title, groups, answered))
+                made.append(_breakdown(task, variant, title, groups, answered, run.questions))
     return made
 
 
@@ -97,25 +100,22 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def _compared(models: list[EvaluatedModel], task: str, variant: str) -> list[Comparison]:
-    answered = [(model.name, answers_to(model, task, variant)) for model in models]
+def _compared(models: list[EvaluatedModel], task: str, variant: str, questions: Questions) -> list[Comparison]:
     found = [
-        (before, after, counts)
-        for (before, first), (after, second) in _pairs(answered)
-        if (counts := compare_answers(first, second))
+        (before.name, after.name, counts)
+        for before, after in _pairs(models)
+        if (counts := compare_models(before, after, task, variant, questions))
     ]
     adjusted = holm([counts.p_value for _, _, counts in found])
     return [Comparison(task, variant, *pair, value) for pair, value in zip(found, adjusted, strict=True)]
 
 
-def _pairs(
-    answered: list[tuple[ModelName, dict[str, Sample]]],
-) -> Iterator[tuple[tuple[ModelName, dict[str, Sample]], tuple[ModelName, dict[str, Sample]]]]:
+def _pairs(models: list[EvaluatedModel]) -> Iterator[tuple[EvaluatedModel, EvaluatedModel]]:
     """Base and trained models, stages of one experiment, one stage of two experiments, anything and a reference."""
-    for place, after in enumerate(answered):
-        for before in answered[:place]:
-            related = before[0].experiment == after[0].experiment or before[0].stage == after[0].stage
-            if related or before[0].stage == BASE or after[0].stage == REFERENCE:
+    for place, after in enumerate(models):
+        for before in models[:place]:
+            related = before.experiment == after.experiment or before.stage == after.stage
+            if related or before.stage == BASE or after.stage == REFERENCE:
                 yield before, after
 
 
@@ -138,34 +138,43 @@ def _thirds(seconds: dict[str, float | None]) -> dict[str, str | None]:
 
 
 def _breakdown(
-    task: str, variant: str, title: str, group_of: dict[str, str], answered: list[tuple[ModelName, dict[str, Sample]]]
+    task: str,
+    variant: str,
+    title: str,
+    group_of: dict[str, str],
+    answered: list[tuple[ModelName, list[dict[str, Sample]]]],
+    questions: Questions,
 ) -> Breakdown:
     sizes = {group: list(group_of.values()).count(group) for group in group_of.values()}
     largest = sorted(sizes, key=lambda group: (-sizes[group], group))[:MOST_GROUPS]
     groups = sorted(largest, key=lambda group: (LENGTHS.index(group) if group in LENGTHS else 0, group))
     rows = []
-    for name, samples in answered:
-        if not samples:
+    for name, seeds in answered:
+        if not seeds[0]:
             continue
         cells = []
         for group in groups:
-            right = [
-                row.correct
-                for identity, row in samples.items()
-                if group_of.get(identity) == group and row.correct is not None
-            ]
-            low, high = wilson_interval(sum(right), len(right)) if right else (0.0, 1.0)
-            share = sum(right) / len(right) if right else 0.0
-            cells.append(
-                Score(
-                    task=task,
-                    variant=variant,
-                    split=OVERALL,
-                    n=len(right),
-                    accuracy=100 * share,
-                    ci_low=100 * low,
-                    ci_high=100 * high,
-                )
-            )
+            members = [_of_group(samples, group, group_of) for samples in seeds]
+            scores = [_group_score(task, variant, samples) for samples in members]
+            cells.append(mean_score(scores, members, questions) if len(seeds) > 1 else scores[0])
         rows.append((name, cells))
     return Breakdown(task, variant, title, groups, [sizes[group] for group in groups], rows)
+
+
+def _of_group(samples: dict[str, Sample], group: str, group_of: dict[str, str]) -> dict[str, Sample]:
+    return {name: row for name, row in samples.items() if group_of.get(name) == group and row.correct is not None}
+
+
+def _group_score(task: str, variant: str, samples: dict[str, Sample]) -> Score:
+    right = [row.correct for row in samples.values()]
+    low, high = wilson_interval(sum(right), len(right)) if right else (0.0, 1.0)
+    share = sum(right) / len(right) if right else 0.0
+    return Score(
+        task=task,
+        variant=variant,
+        split=OVERALL,
+        n=len(right),
+        accuracy=100 * share,
+        ci_low=100 * low,
+        ci_high=100 * high,
+    )

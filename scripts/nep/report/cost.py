@@ -148,7 +148,7 @@ def _folders(run: Run, stage: str) -> list[Path]:
     """Folders of a stage; the report, which is being written, does not count itself."""
     if stage == "report":
         return []
-    names = [OTHER_FOLDER] if stage == OTHER else stage_folders(stage, run.config.experiments)
+    names = [OTHER_FOLDER] if stage == OTHER else stage_folders(stage, run.config.trainings)
     return [run.root / name for name in names]
 
 

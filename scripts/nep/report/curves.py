@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from nep.layout.models import experiment_and_seed
 from nep.report.collect import BASE, REFERENCE, Run, Stage, TrainingLog
 from nep.report.manifests import Row
 from nep.report.plots import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick, nice_ticks, scale
@@ -21,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Curve:
-    """One experiment's curve: `line` is smoothed, `raw` (None where nothing was smoothed) is every step; SVG paths."""
+    """One training's curve: `line` is smoothed, `raw` (None where nothing was smoothed) is every step; SVG paths."""
 
     experiment: str
     colour: str
@@ -91,11 +92,13 @@ QUANTITIES = (
 
 
 def stage_panels(run: Run) -> list[Panel]:
-    """A panel for each logged quantity. With one experiment the colour tells the stage, otherwise the experiment."""
+    """A panel for each logged quantity. With one experiment the colour tells the stage, otherwise the experiment; its
+    seeds share it."""
     experiments = list(run.config.experiments)
 
     def colour_of(log: TrainingLog) -> str:
-        return log.stage if len(experiments) == 1 else series_colour(experiments.index(log.experiment))
+        place = experiments.index(experiment_and_seed(log.experiment)[0])
+        return log.stage if len(experiments) == 1 else series_colour(place)
 
     panels = (_panel(quantity, run.training, colour_of) for quantity in QUANTITIES)
     return [panel for panel in panels if panel is not None]
@@ -112,6 +115,12 @@ def interval_plots(table: ResultTable) -> list[IntervalPlot]:
         IntervalPlot(name, [(split, _lanes(table, place, name)) for place, split in enumerate(table.splits)])
         for name in dict.fromkeys(row.experiment for row in table.rows if row.stage not in (BASE, REFERENCE))
     ]
+
+
+def training_text(training: str) -> str:
+    """The name of a training in words."""
+    experiment, seed = experiment_and_seed(training)
+    return experiment if seed is None else f"{experiment}, seed {seed}"
 
 
 def moving_mean(values: list[float], window: int) -> list[float]:
@@ -191,7 +200,7 @@ def _curve(
         return [(to_x(x), to_y(y)) for x, y in thin(run, MOST_POINTS)]
 
     return Curve(
-        experiment=log.experiment,
+        experiment=training_text(log.experiment),
         colour=colour,
         line=_path(place(smooth)),
         raw=_path(place(points)) if smooth != points else None,

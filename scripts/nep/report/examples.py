@@ -65,13 +65,14 @@ class Example:
 
 
 def select_examples(run: Run) -> list[Example]:
-    """`report.examples` questions of each benchmark's headline variant, the same ones for the same run.
+    """`report.examples` questions of each benchmark's headline variant, the same ones for the same run; of models with
+    several seeds the first one's answers.
 
     The first have frames, as many as `IMAGE_CHARACTERS` lets onto a page.
     """
     examples, left = [], IMAGE_CHARACTERS
     for task, variant in headline_variants(result_tables(run)).items():
-        answers = [answers_to(model, task, variant) for model in run.models]
+        answers = [answers_to(model, task, variant) for model in run.first_checkpoints]
         for question, outcome in _chosen(run, answers):
             samples = [rows.get(question) for rows in answers]
             example = _example(run, question, outcome, samples, with_frames=left > 0)
@@ -118,7 +119,7 @@ def choose_questions(outcomes: dict[str, str], kinds: dict[str, str], count: int
 
 def _chosen(run: Run, answers: list[dict[str, Sample]]) -> list[tuple[str, str]]:
     """(question, outcome) of one benchmark's examples, among those that both compared models were asked."""
-    before, after = (answers[place] for place in compared_models([model.name for model in run.models]))
+    before, after = (answers[place] for place in compared_models([model.name for model in run.first_checkpoints]))
     outcomes = {
         question: outcome_of(before[question].correct, after[question].correct)
         for question in before.keys() & after.keys()
@@ -146,7 +147,9 @@ def _example(run: Run, question_id: str, outcome: str, samples: list[Sample | No
         second=part_frames(run.root, cut.second, SECOND_FRAMES) if with_frames and whole else [],
         cut=cut.first.frames / cut.fps if whole else None,
         what_happened=asked.what_happened,
-        answers=[sample and _answer(model.name, sample) for model, sample in zip(run.models, samples, strict=True)],
+        answers=[
+            sample and _answer(model.name, sample) for model, sample in zip(run.first_checkpoints, samples, strict=True)
+        ],
     )
 
 

@@ -140,7 +140,8 @@ def _cells(name: str, cells: Sequence[Cell | None]) -> list[str]:
     figures, intervals = [], []
     for cell in cells:
         figure = f"{cell.score.accuracy:.1f}" if cell else "--"
-        figures.append(rf"\textbf{{{figure}}}" if cell and cell.best else figure)
+        figure = rf"\textbf{{{figure}}}" if cell and cell.best else figure
+        figures.append(figure if not cell or cell.spread is None else rf"{figure} $\pm$ {cell.spread:.1f}")
         has_interval = cell and cell.score.ci_low is not None
         intervals.append(
             rf"{{\scriptsize [{cell.score.ci_low:.1f}, {cell.score.ci_high:.1f}]}}" if has_interval else ""

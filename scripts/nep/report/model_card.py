@@ -17,8 +17,8 @@ METHODS = {"sft": "supervised fine-tuning", "grpo": "group relative policy optim
 
 
 def model_cards(run: Run) -> dict[str, str]:
-    """Text of README.md by the model's name, `<experiment>-<stage>`."""
-    trained = [model for model in run.models if model.stage in METHODS]
+    """Text of README.md by the model's name."""
+    trained = [model for model in run.checkpoints if model.stage in METHODS]
     return {f"{model.experiment}-{model.stage}": model_card(run, model) for model in trained}
 
 
@@ -45,7 +45,7 @@ def model_card(run: Run, model: EvaluatedModel) -> str:
         *(_training_row(run, model.experiment, stage) for stage in stages),
         "",
         f"Data: {_data(config)}. Frames: {config.vision.frames} at most, {config.vision.min_pixels:,} to "
-        f"{config.vision.max_pixels:,} pixels each. Seed: {config.seed}.",
+        f"{config.vision.max_pixels:,} pixels each. Seed: {config.seed_of(model.experiment)}.",
         "",
         "## Evaluation",
         "",
@@ -81,12 +81,12 @@ def _header(run: Run, model: EvaluatedModel, name: str) -> dict[str, Any]:
 
 
 def _stages_before(config: Config, model: EvaluatedModel) -> list[str]:
-    experiment = config.experiments[model.experiment]
+    experiment = config.trainings[model.experiment]
     return [stage for stage in TRAINING_STAGES[: TRAINING_STAGES.index(model.stage) + 1] if getattr(experiment, stage)]
 
 
 def _training_row(run: Run, experiment: str, stage: str) -> str:
-    block: Sft | Grpo = getattr(run.config.experiments[experiment], stage)
+    block: Sft | Grpo = getattr(run.config.trainings[experiment], stage)
     log = next(log for log in run.training if (log.experiment, log.stage) == (experiment, stage))
     sets = ", ".join(f"`{name}`" + ("" if size is None else f" ({size:,})") for name, size in block.datasets.items())
     parts = "language model through adapters" if block.lora else _trained_parts(block)

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from nep.config.base import EXECUTION_ONLY, Block
+from nep.config.experiment import Experiment
 from nep.config.model import Model
 from nep.config.source import Source
 from nep.config.whole import Config
@@ -41,13 +42,15 @@ def config_changes(config: Config) -> list[Change]:
                 prefix = f"experiments.{name}.{stage}"
                 found = list(_differences(block, getattr(config, stage), f"{prefix}."))
                 changes += found or [Change(prefix, f"as {stage}", REQUIRED)]
+        if experiment.seeds is not None:
+            changes.append(Change(f"experiments.{name}.seeds", _yaml(experiment.seeds), _yaml(None)))
     return changes
 
 
 def run_description(run: Run) -> list[tuple[str, str]]:
     """(name, value) of what was run, on what and when."""
     config = run.config
-    trained = [f"{name} ({_stages(experiment)})" for name, experiment in config.experiments.items()]
+    trained = [f"{name} ({_stages(experiment)}{_seeds(experiment)})" for name, experiment in config.experiments.items()]
     rows = [
         ("Source", _place(config.source)),
         ("Base model", _place(config.model)),
@@ -72,9 +75,13 @@ def _gpus(models: tuple[str, ...]) -> str:
     return ", ".join(f"{count} × {name}" for name, count in counts.items()) or "no GPU"
 
 
-def _stages(experiment: Any) -> str:
+def _stages(experiment: Experiment) -> str:
     stages = [(name, getattr(experiment, name)) for name in TRAINING_STAGES]
     return ", then ".join(f"{name.upper()} on {_sets(block.datasets)}" for name, block in stages if block)
+
+
+def _seeds(experiment: Experiment) -> str:
+    return "" if experiment.seeds is None else f", seeds {', '.join(map(str, experiment.seeds))}"
 
 
 def _sets(datasets: dict[str, int | None]) -> str:

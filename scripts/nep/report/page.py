@@ -10,7 +10,7 @@ from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
 from nep.layout.stages import stage_of
-from nep.report import comparison, cost, curves, overview, plots, published
+from nep.report import chosen, comparison, cost, curves, overview, plots, published
 from nep.report import tables as report_tables
 from nep.report.benchmarks import OVERALL, split_name, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, ModelName, Run
@@ -20,7 +20,7 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, TableRow
+from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, SeedRow, TableRow
 from nep.slurm.costs import total as total_accounted
 
 MOST_QUARANTINE_ROWS = 200
@@ -63,7 +63,7 @@ def render_page(run: Run) -> str:
     tables = report_tables.result_tables(run)
     costs, stages = rule_costs(run.jobs), cost.stage_costs(run)
     compared, examples = comparison.comparisons(run), select_examples(run)
-    models = [model.name for model in run.models]
+    models, browsed = ([model.name for model in found] for found in (run.models, run.first_checkpoints))
     return template("report.html").render(
         shown=shown,
         split_name=split_name,
@@ -77,6 +77,12 @@ def render_page(run: Run) -> str:
         lead=lead_sentence(run, tables),
         facts=run_facts(run, tables, costs),
         models=models,
+        browsed=browsed,
+        training_text=curves.training_text,
+        several=len(run.config.trainings) > 1,
+        laid_out=chosen.laid_out_tables(run),
+        sample_panels=chosen.sample_panels(run),
+        seeds=seed_groups(report_tables.seed_rows(run)),
         tables=tables,
         summary=summary_groups(models),
         benchmarks=benchmark_parts(run, tables),
@@ -109,8 +115,8 @@ def render_page(run: Run) -> str:
         description=overview.run_description(run),
         changes=overview.config_changes(run.config),
         others=[model for model in run.models if model.stage == REFERENCE and model.seen],
-        cache_checks=[(model.name, model.cache_check) for model in run.models if model.cache_check],
-        compared=compared_models(models),
+        cache_checks=[(model.name, model.cache_check) for model in run.checkpoints if model.cache_check],
+        compared=compared_models(browsed),
         vision=describe_vision(run.config.vision),
         config=yaml.safe_dump(run.config.result_settings(), sort_keys=False, allow_unicode=True, width=100),
     )
@@ -166,6 +172,17 @@ def control_groups(rows: list[ControlRow]) -> list[tuple[str, list[ControlRow]]]
     return list(groups.items())
 
 
+def seed_groups(rows: list[SeedRow]) -> list[tuple[str, list[int], list[SeedRow]]]:
+    """Rows of one task and variant together: a title that names them, the seeds that occur, and the rows."""
+    groups: dict[str, list[SeedRow]] = {}
+    for row in rows:
+        groups.setdefault(" · ".join((shown(row.task).title, variant_name(row.variant))), []).append(row)
+    return [
+        (title, sorted({seed for row in members for seed, _ in row.seeds}), members)
+        for title, members in groups.items()
+    ]
+
+
 def variant_name(variant: str) -> str:
     """A way of asking in words."""
     return VARIANT_NAMES.get(variant, variant.replace("_", " "))
@@ -210,7 +227,8 @@ def run_facts(run: Run, tables: list[ResultTable], costs: list[RuleCost]) -> lis
 
 def outcome_title(run: Run, example: Example) -> str:
     """What the two compared models made of the example's question."""
-    before, after = (run.models[place] for place in compared_models([model.name for model in run.models]))
+    models = run.first_checkpoints
+    before, after = (models[place] for place in compared_models([model.name for model in models]))
     return OUTCOMES[example.outcome].format(before=STAGE_NAMES[before.stage], after=STAGE_NAMES[after.stage])
 
 

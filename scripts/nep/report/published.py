@@ -2,6 +2,7 @@
 
 from nep.benchmarks.shown import PublishedTable, shown
 from nep.config.whole import Config
+from nep.layout.models import experiment_and_seed
 from nep.report.benchmarks import OVERALL
 from nep.report.collect import BASE, REFERENCE, ModelName
 
@@ -20,10 +21,10 @@ def reference_table(config: Config, task: str) -> PublishedTable | None:
     return next(iter(published_tables(config, task)), None)
 
 
-def reference_figure(config: Config, task: str, model: ModelName) -> float | None:
-    """The published overall accuracy of the same kind of training; None where there is none."""
+def reference_figure(config: Config, task: str, model: ModelName, split: str = OVERALL) -> float | None:
+    """The published accuracy of the same kind of training on a split; None where there is none."""
     table, name = reference_table(config, task), training_name(config, model)
-    return table.rows.get(name, {}).get(OVERALL) if table else None
+    return table.rows.get(name, {}).get(split) if table else None
 
 
 def training_name(config: Config, model: ModelName) -> str | None:
@@ -34,7 +35,7 @@ def training_name(config: Config, model: ModelName) -> str | None:
         return None
     if model.stage == "grpo":
         return "GRPO"
-    block = config.experiments[model.experiment].sft
+    block = config.experiments[experiment_and_seed(model.experiment)[0]].sft
     names = set(block.datasets) if block else set()
     if names >= MIXED:
         return "Mix"

@@ -8,6 +8,7 @@ import pandas as pd
 from nep.benchmarks.shown import shown
 from nep.report.benchmarks import OVERALL, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Run, Stage
+from nep.report.seeds import Questions, compare_over_seeds, seed_of, spread
 from nep.rows.sample import Sample
 from nep.rows.score import Score
 from nep.stats.paired import Paired, paired
@@ -25,10 +26,11 @@ MOST_COLUMNS = 8
 
 @dataclass(frozen=True)
 class Cell:
-    """One accuracy (percent) in a table."""
+    """One accuracy (percent) in a table; `spread`: standard deviation of those of several seeds, whose mean it is."""
 
     score: Score
     best: bool
+    spread: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,17 @@ class ResultTable:
             return {}
         place = self.splits.index(OVERALL)
         return {ModelName(row.experiment, row.stage): cell for row in self.rows if (cell := row.cells[place])}
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """The overall accuracy of a training with several seeds under one task and variant: mean, and each seed's."""
+
+    model: ModelName
+    task: str
+    variant: str
+    mean: Cell
+    seeds: list[tuple[int, Score]]
 
 
 @dataclass(frozen=True)
@@ -107,12 +120,14 @@ class ParsingRow:
 def score_table(models: Iterable[EvaluatedModel]) -> pd.DataFrame:
     """Every score of every model as a row of `CSV_COLUMNS`, legacy and control variants included; in percent.
 
-    Models keep their order; within one, rows are sorted by task, variant and split. Intervals may be NaN, counts NA.
+    Models keep their order, a mean over seeds stands before these; within a model, rows are sorted by task, variant
+    and split. Intervals may be NaN, counts NA.
     """
     rows = [
-        (model.experiment, model.stage, *(getattr(score, name) for name in CSV_COLUMNS[2:]))
+        (one.experiment, one.stage, *(getattr(score, name) for name in CSV_COLUMNS[2:]))
         for model in models
-        for score in sorted(model.scores, key=_score_order)
+        for one in (model, *model.members)
+        for score in sorted(one.scores, key=_score_order)
     ]
     return pd.DataFrame(rows, columns=CSV_COLUMNS).astype(NUMBERS)
 
@@ -163,6 +178,36 @@ def compare_answers(first: dict[str, Sample], second: dict[str, Sample]) -> Pair
     return paired([first[key].correct for key in shared], [second[key].correct for key in shared])
 
 
+def compare_models(
+    first: EvaluatedModel,
+    second: EvaluatedModel,
+    task: str,
+    variant: str,
+    questions: Questions,
+    control: str | None = None,
+) -> Paired | None:
+    """Two models, or a model with itself under a `control`, on the questions that both were asked; None without any."""
+    sides = [
+        {seed_of(one): answers_to(one, task, variant, shown) for one in model.checkpoints}
+        for model, shown in ((first, None), (second, control))
+    ]
+    if all(None in side for side in sides):
+        return compare_answers(*(side[None] for side in sides))
+    return compare_over_seeds(*sides, questions)
+
+
+def seed_rows(run: Run) -> list[SeedRow]:
+    """Each training with several seeds, benchmark by benchmark and variant by variant; empty where there is none."""
+    rows = []
+    for table in result_tables(run):
+        for model in run.models:
+            cell = table.overall.get(model.name)
+            if cell and model.members:
+                scores = [(seed_of(one), find_score(one, table.task, table.variant, OVERALL)) for one in model.members]
+                rows.append(SeedRow(model.name, table.task, table.variant, cell, scores))
+    return rows
+
+
 def left_out_rows(run: Run) -> list[LeftOutRow]:
     """What was not evaluated, by benchmark and reason; `models` is empty where it holds for all of them."""
     models: dict[tuple[str, str], list[ModelName]] = {}
@@ -183,10 +228,7 @@ def control_rows(run: Run) -> list[ControlRow]:
                 controlled = find_score(model, table.task, f"{table.variant}_{control}", OVERALL)
                 if ordered and controlled and None not in (ordered.ci_low, controlled.ci_low):
                     names = (model.experiment, model.stage, table.task, table.variant, control)
-                    compared = compare_answers(
-                        answers_to(model, table.task, table.variant),
-                        answers_to(model, table.task, table.variant, control),
-                    )
+                    compared = compare_models(model, model, table.task, table.variant, run.questions, control)
                     p_value = compared.p_value if compared else None
                     rows.append(ControlRow(*names, ordered, controlled, p_value, describe_control(ordered, controlled)))
     return rows
@@ -246,11 +288,25 @@ def _result_table(models: list[EvaluatedModel], task: str, variant: str) -> Resu
     rows = []
     for model in models:
         found = [find_score(model, task, variant, split) for split in splits]
-        cells = [score and Cell(score, round(score.accuracy, 1) == best[score.split]) for score in found]
+        cells = [
+            score and Cell(score, round(score.accuracy, 1) == best[score.split], _spread(model, score))
+            for score in found
+        ]
         if any(cells):
             rows.append(TableRow(model.experiment, model.stage, cells, _gain(models, model, task, variant)))
-    counts = [max(score.n for score in scores if score.split == split) for split in splits]
+    each = [one for model in models for one in model.checkpoints]
+    counts = [_largest_count(each, task, variant, split) for split in splits]
     return ResultTable(task, variant, splits, counts, rows)
+
+
+def _spread(model: EvaluatedModel, score: Score) -> float | None:
+    found = [find_score(one, score.task, score.variant, score.split) for one in model.members]
+    return spread([one.accuracy for one in found])
+
+
+def _largest_count(models: list[EvaluatedModel], task: str, variant: str, split: str) -> int:
+    found = [find_score(model, task, variant, split) for model in models]
+    return max(score.n for score in found if score)
 
 
 def _gain(models: list[EvaluatedModel], model: EvaluatedModel, task: str, variant: str) -> float | None:

@@ -21,7 +21,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def wilson_interval(successes: float, n: int, z: float = Z_95) -> Interval:
+def wilson_interval(successes: float, n: float, z: float = Z_95) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927, without continuity correction); 95 % by default.
 
     Raises ValueError unless 0 <= successes <= n and n >= 1.

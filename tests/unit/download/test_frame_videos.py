@@ -14,7 +14,8 @@ from support.splits import split
 
 from nep.config.source import Source
 from nep.config.vision import Vision
-from nep.download.dataset import finish_download, list_source, listed_folders
+from nep.download.dataset import finish_download, list_source
+from nep.download.frame_folders import listed_folders
 from nep.download.frame_videos import frames_shard, read_rgb, write_video
 from nep.encode.frames import decode_clip
 from nep.files import read_json, read_jsonl

@@ -116,6 +116,9 @@ def test_what_a_training_takes_is_selected_and_nothing_else(stage: str, tmp_path
         parts = list(select_grpo(file, recipe, 3, 4).values())
     assert [len(part) for part in parts] == [5, 3]
     assert found == {row.video_id for part in parts for row in part}
+    # A training with a seed of its own draws with that one.
+    assert found == {row.video_id for _, row in replace(selection, seed=4).rows(tmp_path, seed=0)}
+    assert found != {row.video_id for _, row in replace(selection, seed=5).rows(tmp_path, seed=4)}
     both = [row for _, row in replace(selection, second_parts=stage == "grpo").rows(tmp_path, seed=4)]
     shown = {clip.path for clip in needed_clips((tmp_path, row) for row in both)}
     seconds = [f"segments/second/{row.video_id}.mp4" for row in parts[0]] if stage == "grpo" else []
