@@ -14,7 +14,7 @@ TWO_WORKERS := --numprocesses=2 --dist=worksteal
 PIN = $(BIN)/uv pip compile --quiet --no-annotate --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-tests demo study watch review app space publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-gpu lint schema dag reruns requirements
+.PHONY: help setup setup-tests setup-vllm demo study watch review app space publish slurm-demo test test-units test-runs test-matrix test-browser test-slurm test-envs test-interop test-interop-swift bench-data bench-ask bench-annotate bench-dag bench-slurm bench-train bench-rollouts bench-gpu lint schema dag reruns requirements
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ setup: ## make .venv with the pinned requirements; does nothing when it is curre
 
 setup-tests: ## the same with what tests and checks need
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh $(VENV) requirements/main.txt requirements/test.txt
+
+setup-vllm: ## make .venv-vllm: vLLM for machines without GPUs, which trainings and evaluations start
+	@PYTHON="$(PYTHON)" UV_OVERRIDE=requirements/vllm.override tools/setup_environment.sh .venv-vllm requirements/vllm.txt
 
 demo: setup ## run the whole workflow with CONFIG, print the result table and the path of the report
 	@$(BIN)/python scripts/watch_run.py -- $(BIN)/snakemake --profile profiles/local --cores $(CORES) --configfile $(CONFIG)
@@ -83,10 +86,9 @@ test-slurm: setup-tests ## the Slurm profile on a real Slurm of its own, with jo
 test-envs: setup-tests ## envs/*.yaml made from PyPI in .venv-env-*, and every rule run in its own one alone
 	$(BIN)/python -m pytest tests/envs
 
-test-interop: setup-tests ## LLaMA-Factory and verl on the exports (.venv-interop), vLLM's and transformers' servers (.venv-vllm)
+test-interop: setup-tests setup-vllm ## LLaMA-Factory and verl on the exports (.venv-interop), servers and rollouts of vLLM (.venv-vllm)
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop requirements/interop.txt
-	@PYTHON="$(PYTHON)" UV_OVERRIDE=requirements/vllm.override tools/setup_environment.sh .venv-vllm requirements/vllm.txt
-	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py tests/interop/test_servers.py
+	$(BIN)/python -m pytest tests/interop/test_llamafactory.py tests/interop/test_verl.py tests/interop/test_servers.py tests/interop/test_rollouts.py tests/interop/test_engine_gate.py tests/interop/test_evaluate_vllm.py
 
 test-interop-swift: setup-tests ## ms-swift itself on its export, in .venv-interop-swift
 	@PYTHON="$(PYTHON)" tools/setup_environment.sh .venv-interop-swift requirements/interop-swift.txt
@@ -127,6 +129,9 @@ bench-train: setup-tests ## measure training against its peers; results and plot
 	PYTHONPATH=scripts $(BIN)/python benchmarks/checkpoint_copy.py
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py --toy
 	PYTHONPATH=scripts $(BIN)/python benchmarks/plot_train.py
+
+bench-rollouts: setup-tests setup-vllm ## measure rollouts by the own engine and by vLLM on the CPU (ten minutes)
+	PYTHONPATH=scripts $(BIN)/python benchmarks/rollout_engines.py
 
 bench-gpu: setup-tests ## measure the published training on one GPU of 141 GB (eight minutes; not run here)
 	PYTHONPATH=scripts $(BIN)/python benchmarks/train_gpu.py

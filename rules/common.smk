@@ -261,6 +261,11 @@ def training_resources(stage):
     }
 
 
+def engine_code(grpo):
+    """Fingerprint of the engine that writes a training's completions; nothing where the trainer does."""
+    return code("serve_rollouts.py") if grpo.engine_environment else ""
+
+
 def seed_of_training(wildcards):
     """The seed of a job's training."""
     return CONFIG.seed_of(wildcards.experiment)

@@ -60,6 +60,7 @@ rule evaluate_model:
     threads: cores_of(CONFIG.evaluate)
     resources:
         processes=CONFIG.evaluate.processes,
+        vllm_environment=CONFIG.evaluate.vllm_environment,
     params:
         run=run_folder,
         recipe=recipe(CONFIG.evaluate),
@@ -82,6 +83,7 @@ rule evaluate_model:
             --encode {params.encode:q} \
             --evaluate {params.recipe:q} \
             --processes {resources.processes:q} \
+            --vllm-environment {resources.vllm_environment:q} \
             --seed {params.seed:q} \
             --run-dir {params.run:q} \
             --out-dir {params.run:q}/evaluate/{wildcards.model:q} \

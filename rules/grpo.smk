@@ -25,12 +25,16 @@ rule train_grpo:
     threads: of_training("grpo", cores_of)
     resources:
         **training_resources("grpo"),
+        rollout_environment=of_training("grpo", lambda training: training.rollout_environment),
+        rollout_gpus=of_training("grpo", lambda training: training.rollout_gpus),
+        rollout_timeout_s=of_training("grpo", lambda training: training.rollout_timeout_s),
     params:
         run=run_folder,
         recipe=of_training("grpo", recipe),
         start=lambda wildcards: below_run(model_folder(start_model(wildcards))),
         seed=seed_of_training,
         code=code("train_grpo.py"),
+        engine=of_training("grpo", engine_code),
     # A signal to stop is for the training alone: shell and log outlive it.
     shell:
         r"""
@@ -41,6 +45,9 @@ rule train_grpo:
             --checkpoint-minutes {resources.checkpoint_minutes:q} \
             --keep-checkpoints {resources.keep_checkpoints:q} \
             --tracker {resources.tracker:q} \
+            --rollout-environment {resources.rollout_environment:q} \
+            --rollout-gpus {resources.rollout_gpus:q} \
+            --rollout-timeout-s {resources.rollout_timeout_s:q} \
             --experiment {wildcards.experiment:q} \
             --convert-dir {params.run:q}/convert \
             --encode-dir {params.run:q}/encode \

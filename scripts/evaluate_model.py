@@ -30,12 +30,14 @@ def main() -> None:
     parser.add_argument("--encode", required=True, help="config block as JSON")
     parser.add_argument("--evaluate", required=True, help="config block as JSON")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the questions")
+    parser.add_argument("--vllm-environment", help="folder of vLLM's environment")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--run-dir", type=Path, required=True)
     parser.add_argument("--out-dir", type=Path, required=True, help="RUN/evaluate/<model name>")
     options = parser.parse_args()
     vision = load_block(Vision, options.vision)
-    evaluate = load_block(Evaluate, options.evaluate, processes=options.processes)
+    how = {"processes": options.processes, "vllm_environment": options.vllm_environment}
+    evaluate = load_block(Evaluate, options.evaluate, **{name: value for name, value in how.items() if value})
     if options.endpoint:
         endpoint = load_block(Endpoint, options.endpoint)
         fingerprint = sha256_of_json(endpoint.result_settings())

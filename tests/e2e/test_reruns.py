@@ -50,6 +50,7 @@ CHANGES: dict[str, Any] = {
     "evaluate.limit": 3,
     "evaluate.benchmarks": "elsewhere",
     "evaluate.device": "cuda",
+    "evaluate.vllm_environment": "elsewhere",
     "evaluate.precision": "bf16",
     "report.headline": "direct",
     "report.notes": {"direct": "A note."},

@@ -1,15 +1,24 @@
-"""Exports and trained model of a small run, made once, and the consumers' environments (`make test-interop`)."""
+"""Exports and trained model of a small run, made once, and the consumers' environments (`make test-interop`); one
+rollout engine, shared by all tests that ask it."""
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from support.entry_points import ROOT
+from support.tiny_checkpoint import tiny_checkpoint
+from support.training_fixtures import Parts, parts, paths_to, run_folder
 from support.workflow import Workplace
+
+from nep.rollouts.environment import find_environment
+from nep.train.rl.decoding import Decoding, decoding_for
+from nep.train.rl.engine_client import EngineSettings, VllmRollout
+
+__all__ = ["parts", "paths_to", "run_folder", "tiny_checkpoint"]
 
 # Two kinds of rows for SFT, one of them without reasoning of the model.
 EXPERIMENT = {"nep": {"sft": {"datasets": {"next_event": 16, "mc_reason_hop1": 8}}}}
@@ -62,3 +71,31 @@ def on_cpu(run: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def decoding(parts: Parts) -> Decoding:
+    """How the shared engine and its trainer decode."""
+    return decoding_for(parts.model, parts.processor, temperature=0.7, limit=12)
+
+
+@pytest.fixture(scope="session")
+def vllm_engine(parts: Parts, decoding: Decoding, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmRollout]:
+    """vLLM with the tiny model of the trainers' tests, videos as features. Its version of the weights is for the test
+    to raise: `renew` with a number that no other has used."""
+    settings = EngineSettings(
+        model=parts.run / "models/base",
+        dtype="float32",
+        max_tokens=max(map(len, parts.prompts)) + decoding.limit,
+        sequences=64,
+        cache_bytes=1 << 27,
+        device=None,
+        shared=False,
+        threads=1,
+        within_s=600.0,
+    )
+    environment = find_environment(str(ROOT / ".venv-vllm"))
+    log = tmp_path_factory.mktemp("engine") / "engine.log"
+    engine = VllmRollout(environment, settings, decoding, parts.visuals, log)
+    yield engine
+    engine.close()

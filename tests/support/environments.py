@@ -15,7 +15,9 @@ from support.imports import SCRIPTS, all_imported
 
 from environment_pins import normalised
 
-ENVS = sorted((ROOT / "envs").glob("*.yaml"))
+# That of vLLM, beside a trainer: no rule runs in it.
+ENGINE_ENV = ROOT / "envs/rollout.yaml"
+ENVS = sorted(set((ROOT / "envs").glob("*.yaml")) - {ENGINE_ENV})
 RULE = re.compile(r"^(?:rule|checkpoint) (\w+):$", re.MULTILINE)
 CONDA = re.compile(r'conda:\s*"\.\./envs/(\w+)\.yaml"')
 CODE = re.compile(r"code\(([^)]*)\)")

@@ -203,11 +203,14 @@ def test_how_a_stage_is_run_does_not_decide_its_result() -> None:
             "split.processes",
             "encode.processes",
             "evaluate.processes",
+            "evaluate.vllm_environment",
             "references.large.concurrent",
         ),
         *(f"{block}.{key}" for block in ("sft", "grpo") for key in of_trainings),
         *(f"experiments.processes.{stage}.{key}" for stage in ("sft", "grpo") for key in of_trainings),
     }
+    engine = ("rollout_environment", "rollout_gpus", "rollout_timeout_s")
+    places |= {f"{block}.{key}" for block in ("grpo", "experiments.processes.grpo") for key in engine}
     assert dropped(config.result_settings(), config.model_dump(mode="json")) == places
 
 

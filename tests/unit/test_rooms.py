@@ -22,6 +22,7 @@ ROOMS = (
     "workflow",
     "cli",
     "jobs",
+    "rollouts",
     "ask",
     "records",
     "video",
@@ -56,7 +57,7 @@ DECIDED_BY = {
     "annotate_shard.py": "annotate ask config errors files fingerprint jobs records rows shots video",
     "choose_questions.py": "config data errors files own_benchmark records rows stats",
     "encode_shard.py": "config data encode errors files fingerprint jobs layout model rows video",
-    "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rows stats video",
+    "evaluate_model.py": "benchmarks config data errors evaluate files fingerprint jobs rollouts rows stats video",
     "export_experiment.py": "config data errors export files layout rows",
     "export_hf.py": "errors export files layout rows",
     "fetch_archive.py": "config download errors files records rows",
@@ -91,11 +92,13 @@ DECIDED_BY = {
     "run_lmms_eval.py": "config encode errors evaluate files model rows video",
     "serve_app.py": "annotate app ask benchmarks config data encode errors files fingerprint layout model predict "
     "records report rows split stats video web",
+    "serve_rollouts.py": "rollouts",
     "shots_shard.py": "config dedup errors files fingerprint jobs records rows shots video",
     "slurm_costs.py": "errors slurm",
     "split_shard.py": "config errors files fingerprint jobs layout rows split video",
-    "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rows stats train train/rl",
-    "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rows train",
+    "train_grpo.py": "config data errors files fingerprint jobs layout model model_manifest rollouts rows stats "
+    "train train/rl",
+    "train_sft.py": "config data errors files fingerprint jobs layout model model_manifest rollouts rows train",
     "watch_run.py": "errors evaluate files layout watch",
     "write_space.py": "app benchmarks config data errors files layout predict records report rows stats video",
     "write_questions_shard.py": "annotate ask config data errors files fingerprint jobs own_benchmark records "

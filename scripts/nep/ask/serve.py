@@ -15,13 +15,12 @@ import httpx2
 from nep.ask.connection import Place
 from nep.config.asked_endpoint import AskedEndpoint, Serve
 from nep.errors import InputError
-from nep.jobs.child import ends_with_parent
+from nep.jobs.child import ends_with_parent, last_lines
 
 PROGRAM = "vllm"
 HOST = "127.0.0.1"
 POLL_S = 0.5
 STOP_WITHIN_S = 30.0
-LAST_LINES = 20
 
 
 @asynccontextmanager
@@ -75,10 +74,10 @@ async def _until_healthy(process: asyncio.subprocess.Process, address: str, with
                 if (await client.get(address)).status_code == httpx2.codes.OK:
                     return
             if time.monotonic() > end:
-                raise InputError(f"the server was not ready after {within_s} s ('ready_within_s')\n{_end_of(log)}")
+                raise InputError(f"the server was not ready after {within_s} s ('ready_within_s')\n{last_lines(log)}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), POLL_S)
-    raise InputError(f"the server ended with status {process.returncode} before it was ready\n{_end_of(log)}")
+    raise InputError(f"the server ended with status {process.returncode} before it was ready\n{last_lines(log)}")
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -101,8 +100,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return probe.getsockname()[1]
-
-
-def _end_of(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join((f"the end of {log}:", *lines[-LAST_LINES:]))

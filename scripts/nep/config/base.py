@@ -13,6 +13,7 @@ Precision = Literal["fp32", "bf16"]
 EXECUTION_ONLY = frozenset(
     {
         *("nodes", "processes", "checkpoint_minutes", "keep_checkpoints", "tracker"),
+        *("rollout_environment", "rollout_gpus", "rollout_timeout_s", "vllm_environment"),
         # How an endpoint is asked, and where.
         *("concurrent", "requests_per_minute", "tokens_per_minute", "price_in", "price_out", "max_cost"),
         *("down_after_s", "batch", "serve"),

@@ -31,6 +31,9 @@ class Evaluate(Block):
         "one frame throughout, or nothing.",
     )
     backend: Backend = Field("hf", description="What runs the models.")
+    vllm_environment: str = Field(
+        ".venv-vllm", description="Folder of the environment that vLLM and lmms-eval are installed in."
+    )
     precision: Precision = Field("bf16", description="Number format of backend `hf`.")
     quantize: Literal["int8", "nf4"] | None = Field(
         None,

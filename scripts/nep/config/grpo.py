@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
-from nep.config.base import Fraction
+from nep.config.base import Block, Fraction
 from nep.config.question_filters import Bounds, Difficulty, VisualGain, ordered
 from nep.config.training import (
     Datasets,
@@ -26,6 +26,21 @@ BuiltInReward = Literal["letter", "format", "think_length", "similarity", "event
 IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
+class Mismatch(Block):
+    """How the loss makes up for an engine whose log-probs are not the trainer's; r is trainer over engine."""
+
+    correct: Literal["truncate", "mask"] = Field(
+        "truncate",
+        description="Weight of the policy loss: min(r, `high`) (TIS), or r where it lies in [`low`, `high`] and else 0 "
+        "(IcePop, MIS).",
+    )
+    level: Literal["token", "sequence"] = Field(
+        "token", description="Whether r is that of each token or the product over its completion."
+    )
+    low: float = Field(0.5, gt=0, lt=1, description="Lowest r that `mask` lets pass.")
+    high: float = Field(2.0, gt=1, description="Highest r that `mask` lets pass, and highest weight of `truncate`.")
+
+
 class Grpo(Training):
     """Group relative policy optimisation (DeepSeekMath, arXiv 2402.03300) with the published settings as defaults."""
 
@@ -38,6 +53,18 @@ class Grpo(Training):
     prompts_per_step: int = Field(16, ge=1, description="Questions in a step, over all processes.")
     completions: int = Field(8, ge=2, description="Completions sampled for each question: the size of a group.")
     temperature: float = Field(1.0, gt=0, description="Temperature of sampling.")
+    rollout: Literal["own", "vllm"] = Field(
+        "own", description="What writes completions: the trainer itself, or vLLM in an environment of its own."
+    )
+    rollout_environment: str = Field(".venv-vllm", description="Folder of the environment that vLLM is installed in.")
+    rollout_gpus: Literal["shared", "own"] = Field(
+        "shared",
+        description="GPUs of vLLM: each trainer shares its own with it and has it sleep during updates, or a node has "
+        "as many more (vLLM then has the second half of them).",
+    )
+    rollout_timeout_s: int = Field(
+        1800, ge=1, description="Seconds in which vLLM must have started, and must answer; later the run ends."
+    )
     max_prompt_tokens: int = Field(4096, ge=16, description="Most tokens of a question; a longer one ends the run.")
     max_new_tokens: int = Field(2048, ge=1, description="Most tokens of a completion.")
     advantages: AdvantageName = Field(
@@ -62,6 +89,16 @@ class Grpo(Training):
         gt=1,
         description="Where the advantage is negative, the loss is at most this many times its size (dual-clip PPO; "
         "null: no bound).",
+    )
+    mismatch: Mismatch | None = Field(
+        None,
+        description="Importance weights for an engine whose log-probs differ from the trainer's (null: none).",
+    )
+    engine_gap: float | None = Field(
+        None,
+        gt=0,
+        description="Largest mean difference, in nats, between an engine's and the trainer's log-probs of the same "
+        "tokens; above it the run ends and says which fault it looks like (null: 0.0005 in fp32, 0.05 in bf16).",
     )
     kl: KlName = Field("k3", description="Estimator of the KL divergence from the start model.")
     kl_coef: float = Field(1e-2, ge=0, description="Weight of the KL divergence in the loss.")
@@ -145,6 +182,26 @@ class Grpo(Training):
                 f"overlong_buffer ({self.overlong_buffer}) must not exceed max_new_tokens ({self.max_new_tokens})"
             )
         return self
+
+    @model_validator(mode="after")
+    def _an_engine_is_there_to_differ(self) -> "Grpo":
+        given = [key for key in ("mismatch", "engine_gap") if getattr(self, key) is not None]
+        if given and self.rollout == "own":
+            raise ValueError(
+                f"{given[0]} is for an engine that is another program than the trainer; take it out, or set rollout to "
+                "'vllm'"
+            )
+        return self
+
+    @property
+    def gap_bound(self) -> float:
+        """Largest mean difference of log-probs, in nats, with which an engine may go on."""
+        return self.engine_gap or {"fp32": 5e-4, "bf16": 0.05}[self.precision]
+
+    @property
+    def engine_environment(self) -> str | None:
+        """Folder of the environment of an engine that writes the completions; None where the trainer does."""
+        return self.rollout_environment if self.rollout == "vllm" else None
 
     @property
     def shows_second_parts(self) -> bool:

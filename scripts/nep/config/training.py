@@ -96,6 +96,11 @@ class Training(Block):
         return self
 
     @property
+    def engine_environment(self) -> str | None:
+        """Folder of the environment of another program that takes part in the training; None where none does."""
+        return None
+
+    @property
     def trains_adapters_only(self) -> bool:
         """Whether the model with its adapters switched off is the start model."""
         return self.lora is not None and {"vision_tower", "projector"} <= set(self.freeze)

@@ -10,12 +10,13 @@ from nep.config.evaluate import Evaluate
 from nep.config.vision import Vision
 from nep.errors import InputError
 from nep.evaluate.frame_counts import count_frames, sampled_frames
+from nep.evaluate.wrappers import FAMILY_WRAPPER, VLLM_WRAPPER
 from nep.files import read_json
+from nep.rollouts.environment import EVALUATIONS, find_environment
 
 # Families whose wrapper in lmms-eval takes the frames and pixels of the encode stage (tests compare them). The others
 # run in `nep.evaluate.family_model`, which takes them for every family, and weights of fewer bits.
 LMMS_EVAL_WRAPPERS = frozenset({"qwen2_5_vl"})
-FAMILY_WRAPPER = "nep_family"
 OPENAI_KEY = "OPENAI_API_KEY"
 # Questions that are asked at once of an engine which makes batches of its own.
 ENGINE_CHUNK = 256
@@ -38,6 +39,8 @@ class Backend:
         processes: processes that share the questions.
         exact: whether the weights are loaded in fp32, by a wrapper that cannot be told so.
         environment: variables of the process.
+        python: interpreter of the environment that it runs in; None: that of the stage.
+        versions: packages there that decide the answers, by name; empty where it is that of the stage.
         remote: whether the model runs elsewhere, behind an API.
         comparable: whether the model's logits can be compared with those of the vision cache.
         seen: what the report says about frames and pixels.
@@ -51,6 +54,8 @@ class Backend:
     processes: int = 1
     exact: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    python: Path | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     remote: bool = False
     comparable: bool = False
     seen: Mapping[str, Any] = field(default_factory=dict)
@@ -77,8 +82,10 @@ def backend_for(
     if not isinstance(family, str):
         raise InputError(f"{model_dir / 'config.json'}: model_type {family!r}, should be the name of a model family")
     videos = sorted(set(videos))
-    if evaluate.backend != "hf":
-        return _engine(model_dir, family, vision, evaluate, videos)
+    if evaluate.backend == "vllm":
+        return _vllm(model_dir, vision, evaluate)
+    if evaluate.backend == "sglang":
+        return _sglang(model_dir, vision, evaluate, videos)
     runs = evaluate.device != "cpu" or evaluate.processes == 1
     # At a rate, lmms-eval's wrapper has no upper limit.
     in_budget = vision.sampling == "uniform" or not others
@@ -172,20 +179,30 @@ def _family(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
     )
 
 
-def _engine(model_dir: Path, family: str, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
-    sampling = _engine_sampling(vision, videos)
-    # What the two wrappers call the least pixels of a frame; vLLM's marks the time of frames for Qwen3-VL alone.
-    own = {
-        "vllm": {"min_image_pixels": vision.min_pixels, "is_qwen3_vl": family.startswith("qwen3_vl")},
-        "sglang": {"min_pixels": vision.min_pixels},
-    }
+def _vllm(model_dir: Path, vision: Vision, evaluate: Evaluate) -> Backend:
+    found = find_environment(evaluate.vllm_environment, EVALUATIONS)
     return Backend(
-        model=evaluate.backend,
+        model=VLLM_WRAPPER,
+        arguments={"pretrained": model_dir.resolve(), **vision.model_dump(), **evaluate.model_args},
+        batch_size=ENGINE_CHUNK,
+        chunk=ENGINE_CHUNK,
+        python=found.python,
+        versions=found.versions,
+        # One process, which is killed with ours.
+        environment={"VLLM_ENABLE_V1_MULTIPROCESSING": "0", "VLLM_NO_USAGE_STATS": "1"},
+        seen=vision.model_dump(),
+    )
+
+
+def _sglang(model_dir: Path, vision: Vision, evaluate: Evaluate, videos: list[Path]) -> Backend:
+    sampling = _engine_sampling(vision, videos)
+    return Backend(
+        model="sglang",
         arguments={
             "model": model_dir.resolve(),
             **sampling,
             "max_pixels": vision.max_pixels,
-            **own[evaluate.backend],
+            "min_pixels": vision.min_pixels,
             "trust_remote_code": False,
             **evaluate.model_args,
         },

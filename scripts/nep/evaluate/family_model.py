@@ -8,18 +8,33 @@ import torch
 from accelerate import Accelerator
 from lmms_eval.api.instance import Instance
 from lmms_eval.api.model import lmms
+from PIL.Image import Image
 
 from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.evaluate.requests import messages_of, settings_of
 from nep.model.chat import ChatModel
+from nep.model.clip import Clip
 from nep.model.quantized import Quantization
+from nep.model.resizing import Resizing
 
 
-class FamilyModel(lmms):
-    """Greedy completions by the checkpoint's own processor and `generate`; in several processes, one for each GPU."""
+class ChatLmms(lmms):
+    """A model of lmms-eval that is asked in chat, by `generate_until` alone."""
 
     is_simple = False
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """Not what multiple choice by generation needs."""
+        raise NotImplementedError
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
+        """Not what multiple choice by generation needs."""
+        raise NotImplementedError
+
+
+class FamilyModel(ChatLmms):
+    """Greedy completions by the checkpoint's own processor and `generate`; in several processes, one for each GPU."""
 
     def __init__(
         self,
@@ -51,21 +66,19 @@ class FamilyModel(lmms):
         starts = range(0, len(requests), self.batch_size)
         return [text for start in starts for text in self._complete(requests[start : start + self.batch_size])]
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """Not what multiple choice by generation needs."""
-        raise NotImplementedError
-
-    def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        """Not what multiple choice by generation needs."""
-        raise NotImplementedError
-
     def _complete(self, requests: Sequence[Instance]) -> list[str]:
         inputs = self._inputs([messages_of(request, self.task_dict) for request in requests])
         return self._chat.texts(self._chat.generate(inputs, settings_of(requests[0])["max_new_tokens"]))
 
     def _inputs(self, conversations: Sequence[list[dict[str, Any]]]) -> Any:
-        parts = [part for conversation in conversations for turn in conversation for part in turn["content"]]
-        images = [part["url"] for part in parts if part["type"] == "image"]
-        videos = [Path(part["url"]) for part in parts if part["type"] == "video"]
-        clips = [decode_clip(path, self._vision, self._chat.resizing) for path in videos]
-        return self._chat.inputs(conversations, clips, images)
+        return self._chat.inputs(conversations, *shown(conversations, self._vision, self._chat.resizing))
+
+
+def shown(
+    conversations: Sequence[list[dict[str, Any]]], vision: Vision, resizing: Resizing
+) -> tuple[list[Clip], list[Image]]:
+    """The clips, read and resized, and the images of conversations, in the order in which they are shown."""
+    parts = [part for conversation in conversations for turn in conversation for part in turn["content"]]
+    images = [part["url"] for part in parts if part["type"] == "image"]
+    videos = [Path(part["url"]) for part in parts if part["type"] == "video"]
+    return [decode_clip(path, vision, resizing) for path in videos], images

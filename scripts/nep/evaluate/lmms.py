@@ -85,7 +85,7 @@ def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
         **({"--limit": str(run.limit)} if run.limit else {}),
     }
     words = [word for pair in arguments.items() for word in pair]
-    command = [*_launcher(backend.processes, run.device), str(_SCRIPT), str(settings.resolve()), *words]
+    command = [*_launcher(backend, run.device), str(_SCRIPT), str(settings.resolve()), *words]
     log = run.folder / LOG_NAME
     print(f"lmms-eval: {len(run.tasks)} tasks, {backend.model}, log {log}", file=sys.stderr)
     with log.open("wb") as stream:
@@ -103,15 +103,16 @@ def run_lmms_eval(run: LmmsEvalRun, backend: Backend) -> None:
         raise LmmsEvalError(f"lmms-eval ended with status {done.returncode}\n{_end_of(log)}")
 
 
-def _launcher(processes: int, device: str) -> list[str]:
+def _launcher(backend: Backend, device: str) -> list[str]:
     """The command that a script of Python is given to: by itself, or in several processes of accelerate."""
+    python, processes = str(backend.python or sys.executable), backend.processes
     if processes == 1:
-        return [sys.executable]
+        return [python]
     options = {"--num_processes": processes, "--num_machines": 1, "--mixed_precision": "no", "--dynamo_backend": "no"}
     where = ["--cpu"] if device == "cpu" else ["--multi_gpu"]
     # Port 0: a free one, as several evaluations may run on one machine.
     words = [str(word) for pair in {**options, "--main_process_port": 0}.items() for word in pair]
-    return [sys.executable, "-m", "accelerate.commands.launch", *where, *words]
+    return [python, "-m", "accelerate.commands.launch", *where, *words]
 
 
 def subprocess_env(run: LmmsEvalRun) -> dict[str, str]:

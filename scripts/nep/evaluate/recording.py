@@ -14,16 +14,15 @@ from tqdm import tqdm
 from transformers import PreTrainedModel
 
 from nep.evaluate.agreement import Check, compare_logits
-from nep.evaluate.family_model import FamilyModel
 from nep.evaluate.frame_counts import sampled_frames
 from nep.evaluate.ledger import PROGRESS, Answer, Ledger
 from nep.evaluate.requests import batches, first_video, key_of, messages_of
+from nep.evaluate.wrappers import FAMILY_WRAPPER, VLLM_WRAPPER
 from nep.files import write_json
 from nep.workflow.bf16 import say_what_bf16_costs
 
 # What lmms-eval's wrapper of an endpoint answers in the place of a completion.
 NO_ANSWER = ("[LMMS_EVAL_REQUEST_FAILED", "[LMMS_EVAL_BUDGET_EXCEEDED]")
-FAMILY_MODEL = ModelManifest("nep_family", chat_class_path=f"{FamilyModel.__module__}.{FamilyModel.__name__}")
 _ERROR_LENGTH = 500
 
 
@@ -33,11 +32,23 @@ def register(name: str, ledger: Path, chunk: int, frames: int | None, exact: boo
     `chunk` questions are asked at a time, where `frames` is a number only such of whose clips the wrapper takes as many
     frames, `frames` at most. Before the first one, `check` is made, by one process. With `exact` the weights are fp32.
     """
-    MODEL_REGISTRY_V2.register_manifest(FAMILY_MODEL)
-    model = get_model(name)
+    model = model_class(name)
     globals()["Recorded"] = recorded(model, ledger, chunk, frames, exact, check)
     kind = "simple_class_path" if model.is_simple else "chat_class_path"
     MODEL_REGISTRY_V2.register_manifest(ModelManifest(name, **{kind: f"{__name__}.Recorded"}), overwrite=True)
+
+
+def model_class(name: str) -> type[lmms]:
+    """The class of a model: one of ours or of lmms-eval's. Each needs packages that another one's environment lacks."""
+    if name == FAMILY_WRAPPER:
+        from nep.evaluate.family_model import FamilyModel
+
+        return FamilyModel
+    if name == VLLM_WRAPPER:
+        from nep.evaluate.vllm_model import VllmModel
+
+        return VllmModel
+    return get_model(name)
 
 
 def recorded(

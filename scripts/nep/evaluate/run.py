@@ -87,7 +87,7 @@ def evaluate_model(job: Job) -> None:
         raise InputError(f"evaluate.tasks: all are left out; the first, as it {left_out[0].reason}")
     backend = job.backend(videos, bool(external))
 
-    key = cache_key_inputs(job, asked, external)
+    key = cache_key_inputs(job, backend, asked, external)
     shelf = Shelf(STAGE, run=job.run_dir, root=job.out_dir)
     if shelf.fetch(key) is not None:
         print(f"{STAGE}: taken from the store, nothing is evaluated", file=sys.stderr)
@@ -144,7 +144,9 @@ def model_fingerprint(manifest: Path) -> str:
     return fingerprint
 
 
-def cache_key_inputs(job: Job, asked: Sequence[Asked], external: Sequence[ExternalTask]) -> dict[str, Any]:
+def cache_key_inputs(
+    job: Job, backend: Backend, asked: Sequence[Asked], external: Sequence[ExternalTask]
+) -> dict[str, Any]:
     """All that decides the scores: model, recipe, logic, libraries, and the content of every file that is read."""
     shown = [path for one in asked for path in one.videos.values() if path is not None]
     shown += [path for one in asked for path in shown_files(one.questions, "image", job.run_dir).values() if path]
@@ -166,7 +168,7 @@ def cache_key_inputs(job: Job, asked: Sequence[Asked], external: Sequence[Extern
         "evaluate": job.evaluate.result_settings(),
         "seed": job.seed,
         "code": [code_fingerprint(scripts / name, scripts) for name in ("evaluate_model.py", "run_lmms_eval.py")],
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: version(name) for name in LIBRARIES} | dict(backend.versions),
     }
 
 

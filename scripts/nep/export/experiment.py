@@ -24,6 +24,7 @@ NOT_EXPORTED = (
     "loss_mean",
     "ratio",
     "dual_clip",
+    "mismatch",
     "kl",
     "refill_rounds",
     "refill_accuracy",

@@ -4,8 +4,10 @@ import ctypes
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_LAST_LINES = 20
 
 
 def ends_with_parent(how: signal.Signals) -> Callable[[], None]:
@@ -20,3 +22,9 @@ def ends_with_parent(how: signal.Signals) -> Callable[[], None]:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, how)
 
     return call
+
+
+def last_lines(log: Path) -> str:
+    """The end of a child's log, for the message of an error."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join((f"the end of {log}:", *lines[-_LAST_LINES:]))

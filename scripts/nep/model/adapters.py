@@ -5,11 +5,12 @@ They stand inside the model, under its own names, and are merged into ordinary w
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from nep.config.training import Lora
@@ -35,7 +36,7 @@ def add_adapters(model: PreTrainedModel, lora: Lora, seed: int) -> None:
 @contextmanager
 def without_adapters(model: nn.Module) -> Iterator[None]:
     """The model as it was before it got adapters."""
-    layers = [layer for _, layer in _adapted(model)]
+    layers = [layer for _, layer in adapted_layers(model)]
     for layer in layers:
         layer.enable_adapters(False)
     try:
@@ -47,17 +48,25 @@ def without_adapters(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def merge_adapters(model: PreTrainedModel) -> None:
-    """Fold the adapters into the weights beneath them, in fp32, and leave a model without any."""
-    for name, layer in _adapted(model):
+    """Fold the adapters into the weights beneath them and leave a model without any."""
+    for name, layer in adapted_layers(model):
         base = layer.get_base_layer()
-        dtype = base.weight.dtype
-        layer.float()
-        layer.merge()
-        model.set_submodule(name, base.to(dtype))
+        base.weight.data = merged_weight(layer)
+        model.set_submodule(name, base)
     del model.peft_config
 
 
-def _adapted(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+@torch.no_grad()
+def merged_weight(layer: LoraLayer) -> Tensor:
+    """The weight beneath an adapter with the adapter folded in, computed in fp32; the layer stays as it is."""
+    dtype = layer.get_base_layer().weight.dtype
+    merged = deepcopy(layer).float()
+    merged.merge()
+    return merged.get_base_layer().weight.detach().to(dtype)
+
+
+def adapted_layers(model: nn.Module) -> list[tuple[str, LoraLayer]]:
+    """Name and module of each layer with an adapter."""
     return [(name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)]
 
 

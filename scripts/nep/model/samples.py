@@ -149,12 +149,17 @@ class SampleBuilder:
             "video_grid_thw": [placeholder.grid for placeholder in placeholders],
             "second_per_grid_ts": [placeholder.second_per_grid for placeholder in placeholders],
         }
-        positions, _ = self._rope_index(
-            torch.tensor([tokens]),
-            mm_token_type_ids=torch.tensor(self._processor.create_mm_token_type_ids([tokens])),
-            **{name: torch.tensor(values) for name, values in videos.items() if values and None not in values},
-        )
-        return positions[:, 0]
+        given = {name: torch.tensor(values) for name, values in videos.items() if values and None not in values}
+        return rotary_positions(self._rope_index, self._processor, tokens, **given)
+
+
+def rotary_positions(
+    rope_index: Callable[..., Any], processor: ProcessorMixin, tokens: list[int], **grids: Tensor
+) -> Tensor:
+    """(3, L) int64, by a model's own function; `grids` are its inputs of the clips and images that the tokens hold."""
+    types = torch.tensor(processor.create_mm_token_type_ids([tokens]))
+    positions, _ = rope_index(torch.tensor([tokens]), mm_token_type_ids=types, **grids)
+    return positions[:, 0]
 
 
 def content_parts(content: str) -> list[dict[str, str]]:

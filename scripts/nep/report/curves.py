@@ -84,6 +84,10 @@ QUANTITIES = (
     Quantity("grpo", "kept_questions", "Questions asked", "that the filters have left"),
     Quantity("grpo", "truncated", "Truncated completions", "stopped by the length limit", percent=True),
     Quantity("grpo", "repeated", "Repeated completions", "equal to another of their group", percent=True),
+    Quantity("grpo", "engine_gap", "Engine and trainer apart", "log-probs of the same tokens, nats", validation=True),
+    Quantity("grpo", "engine_kl", "KL of engine and trainer", "under the weights that sampled"),
+    Quantity("grpo", "engine_ratio_max", "Largest ratio of trainer to engine", "of a step's tokens or completions"),
+    Quantity("grpo", "engine_corrected", "Corrected tokens", "truncated or masked for the engine", percent=True),
 )
 
 

@@ -51,6 +51,12 @@ class DistributedContext:
         dist.all_reduce(found, op=dist.ReduceOp.MAX, group=host_group())
         return int(found)
 
+    def of_all(self, value: float) -> list[float]:
+        """The `value` of each process, by rank."""
+        found = [0.0] * self.size
+        found[self.rank] = value
+        return self.all_reduce_sum(found)
+
     def barrier(self) -> None:
         """Wait until every process is here."""
         dist.barrier(group=host_group())

@@ -43,7 +43,8 @@ def load_model(folder: Path, training: Training, device: torch.device) -> PreTra
 class Engine:
     """The model under training.
 
-    Attributes: `distributed`, `training`, and `deepspeed`, the DeepSpeed engine (checkpoints go through it).
+    Attributes: `distributed`, `training`, `deepspeed`, the DeepSpeed engine (checkpoints go through it), and `version`,
+    how often this process has changed the weights.
     """
 
     def __init__(self, folder: Path, training: Training, distributed: DistributedContext, seed: int) -> None:
@@ -52,6 +53,7 @@ class Engine:
         self._folder = folder
         self._seed = seed
         self._plain_copy: PreTrainedModel | None = None
+        self.version = 0
         config = deepspeed_config(training)
         check_memory(folder, training, config, distributed.size, distributed.is_main_process)
         if distributed.is_main_process:
@@ -113,6 +115,7 @@ class Engine:
         # Both at each step: a checkpoint of another world size gives all groups the settings of the first one.
         for group, scale, decay in zip(self.deepspeed.optimizer.param_groups, self._scales, self._decays, strict=True):
             group.update(lr=rate * scale, weight_decay=decay)
+        self.version += 1
         norm = self._unpartitioned_norm()
         if norm is None or math.isfinite(norm):
             self.deepspeed.step()
@@ -122,6 +125,7 @@ class Engine:
 
     def loaded(self) -> None:
         """To be called when a checkpoint has been loaded."""
+        self.version += 1
         step_counts_to_moments(self._optimizer)
 
     def _unpartitioned_norm(self) -> float | None:

@@ -12,6 +12,7 @@ from nep.files import atomic_path, is_intact, read_json, sha256_of_file, sha256_
 from nep.fingerprint import code_fingerprint
 from nep.jobs.store import Shelf
 from nep.model_manifest import model_manifest
+from nep.rollouts.environment import find_environment
 from nep.train.checkpoint import clear_leftovers, drop_checkpoints
 from nep.train.distributed import DistributedContext
 from nep.train.engine import Engine
@@ -22,6 +23,7 @@ FINGERPRINT_LENGTH = 16
 TRAIN_ROOM = Path(__file__).resolve().parent
 # The module of each stage, from which all of its code is found.
 TRAINERS = {"sft": TRAIN_ROOM / "sft.py", "grpo": TRAIN_ROOM / "rl" / "grpo.py"}
+ENGINE = TRAIN_ROOM.parents[1] / "serve_rollouts.py"
 MODEL, MANIFEST = "model", "manifest.json"
 LOGS = ("metrics.jsonl", "validation.jsonl", "timings.jsonl", "anomalies.jsonl")
 LIBRARIES = ("torch", "transformers", "peft", "deepspeed")
@@ -40,6 +42,7 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
     if not paths.index.is_file():
         raise InputError(f"{paths.index}: no such file; run the encode stage")
     recipe = {
+        **_of_engine(training),
         "stage": stage,
         "code": code_fingerprint(TRAINERS[stage], TRAIN_ROOM.parents[1]),
         "libraries": {name: version(name) for name in LIBRARIES},
@@ -51,6 +54,14 @@ def recipe_fingerprint(stage: str, training: Training, seed: int, datasets: list
         "clips": sha256_of_file(paths.index),
     }
     return sha256_of_json(recipe)[:FINGERPRINT_LENGTH]
+
+
+def _of_engine(training: Training) -> dict[str, Any]:
+    """Code and packages of an engine beside the trainer; nothing where there is none."""
+    if training.engine_environment is None:
+        return {}
+    versions = find_environment(training.engine_environment).versions
+    return {"engine": {"code": code_fingerprint(ENGINE, TRAIN_ROOM.parents[1]), "libraries": versions}}
 
 
 def work_folder(paths: RunPaths, stage: str, experiment: str, fingerprint: str) -> Path:

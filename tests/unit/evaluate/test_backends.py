@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.evaluation_run import write_clip
+from support.vllm_environment import make_environment
 
 from nep.config.endpoint import Endpoint
 from nep.config.evaluate import Evaluate
@@ -67,16 +68,28 @@ def test_videos_of_unknown_length_are_asked_within_the_budget(checkpoint: Path):
     assert (rate.model, rate.batch_size, rate.arguments["frames"]) == ("nep_family", 8, 8)
 
 
-@pytest.mark.parametrize("engine", ["vllm", "sglang"])
 @pytest.mark.parametrize("vision", [UNIFORM_8, Vision(sampling="fps", fps=2.0, frames=8)], ids=["uniform", "fps"])
-def test_engines_get_arguments_that_their_wrappers_take(engine: str, vision: Vision, checkpoint: Path, tmp_path: Path):
+def test_sglang_gets_arguments_that_its_wrapper_takes(vision: Vision, checkpoint: Path, tmp_path: Path):
     write_clip(tmp_path / "short.mp4", 5)
-    backend = backend_for(checkpoint, vision, Evaluate(backend=engine), [tmp_path / "short.mp4"])
-    name = {"vllm": "VLLM", "sglang": "Sglang"}[engine]
-    assert set(backend.arguments) <= parameters_of(f"lmms_eval.models.chat.{engine}", name)
+    backend = backend_for(checkpoint, vision, Evaluate(backend="sglang"), [tmp_path / "short.mp4"])
+    assert set(backend.arguments) <= parameters_of("lmms_eval.models.chat.sglang", "Sglang")
     assert backend.arguments["trust_remote_code"] is False
     if vision.sampling == "uniform":
         assert backend.arguments["nframes"] == 4
+
+
+def test_vllm_is_told_of_the_frames_and_pixels_of_training(checkpoint: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="vllm_environment"):
+        backend_for(checkpoint, UNIFORM_8, Evaluate(backend="vllm", vllm_environment="absent"), [])
+    folder = make_environment(tmp_path / "e", vllm="0.32.0", lmms_eval="0.7.3", av="15.1.0")
+    settings = Evaluate(backend="vllm", vllm_environment=str(folder), model_args={"max_model_len": 2048})
+    backend = backend_for(checkpoint, UNIFORM_8, settings, [])
+    assert backend.python == folder / "bin/python"
+    assert backend.versions["lmms_eval"] == "0.7.3"
+    assert backend.model == "nep_vllm"
+    assert backend.seen == UNIFORM_8.model_dump()
+    parameters = parameters_of("nep.evaluate.vllm_model", "VllmModel")
+    assert set(backend.arguments) - parameters == {"max_model_len"}
 
 
 def test_an_endpoint_is_asked_with_its_key(monkeypatch: pytest.MonkeyPatch):

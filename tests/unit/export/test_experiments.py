@@ -215,13 +215,21 @@ def test_what_cannot_be_said_in_a_consumers_words_is_an_error(
 
 
 @pytest.mark.parametrize(
-    "change", [{"ratio": "sequence"}, {"refill_rounds": 2}, {"rewards": {"similarity": 1.0}}, {"order": "by_hops"}]
+    "change",
+    [
+        {"ratio": "sequence"},
+        {"refill_rounds": 2},
+        {"rollout": "vllm", "mismatch": {}},
+        {"rewards": {"similarity": 1.0}},
+        {"order": "by_hops"},
+    ],
 )
 def test_another_algorithm_or_reward_is_refused_and_not_lost(change: dict[str, Any], make_job: Make) -> None:
     experiment = make_job("swift").experiment
     changed = experiment.model_copy(update={"grpo": experiment.grpo.model_copy(update=change)})
     job = make_job("swift", experiment=changed)
-    with pytest.raises(InputError, match=r"grpo: (ratio|refill_rounds|rewards\.similarity|order) cannot be exported"):
+    lost = r"(ratio|refill_rounds|mismatch|rewards\.similarity|order)"
+    with pytest.raises(InputError, match=rf"grpo: {lost} cannot be exported"):
         job.grpo_rows()
 
 

@@ -1,5 +1,6 @@
 """A GRPO step of the trainer against the plain one: no cache, no shared prompt, no packed row, no shortcut."""
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,16 +16,18 @@ from transformers import PreTrainedModel
 
 from nep.config.grpo import Grpo
 from nep.data.selection import dataset_files
+from nep.errors import InputError
 from nep.model.param_groups import freeze
 from nep.model.samples import Sample
 from nep.model.scoring import Scorer
 from nep.train.engine import load_model
 from nep.train.rl import grpo as trainer_module
+from nep.train.rl import start_rollouts
 from nep.train.rl.decoding import Decoding, pick
 from nep.train.rl.experience import Experience
 from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.rewards import Rewards
-from nep.train.rl.rollout import Completion
+from nep.train.rl.rollout import Completion, Rollout, RolloutEngine
 
 STEP = {
     "prompts_per_step": 3,
@@ -55,7 +58,7 @@ def log_distribution(logits: Tensor, decoding: Decoding) -> Tensor:
     return (logits / decoding.temperature).masked_fill(decoding.banned, -1e30).log_softmax(-1)
 
 
-class PlainRollout:
+class PlainRollout(RolloutEngine):
     """Another engine: each completion alone, the whole sequence again for each token."""
 
     def __init__(self, decoding: Decoding, captured: bool) -> None:
@@ -165,13 +168,70 @@ def test_another_engine_can_write_the_completions(trainer_of, monkeypatch: pytes
     grpo = Grpo(**STEP)
     trainer = trainer_of(grpo)
     expected = [trainer.validate(lambda: None), trainer.step(0)[0]]
-    monkeypatch.setattr(trainer_module, "Rollout", PlainRollout)
+    monkeypatch.setattr(start_rollouts, "Rollout", PlainRollout)
     trainer = trainer_of(grpo)
     for ours, plain in zip(expected, [trainer.validate(lambda: None), trainer.step(0)[0]], strict=True):
         assert plain == pytest.approx(ours, abs=1e-5)
 
 
-class Guesses:
+class Apart(RolloutEngine):
+    """The trainer's own engine, whose log-probs are lower than the trainer's by as much for each token."""
+
+    def __init__(self, decoding: Decoding, by: float) -> None:
+        self._own, self._by = Rollout(decoding, captured=False), by
+
+    def __call__(self, model, prompts, visuals, draws) -> list[list[Completion]]:
+        groups = self._own(model, prompts, visuals, draws)
+        return [[replace(said, log_probs=said.log_probs - self._by) for said in group] for group in groups]
+
+
+@pytest.mark.parametrize(
+    ("mismatch", "by", "factor"),
+    [
+        (None, 0.2, 1.0),
+        ({"correct": "truncate", "high": 2.0}, 0.0, 1.0),
+        ({"correct": "truncate", "high": 2.0}, 0.2, math.exp(0.2)),
+        ({"correct": "truncate", "high": 1.1}, 0.2, 1.1),
+        ({"correct": "mask", "high": 1.1}, 0.2, 0.0),
+    ],
+    ids=["none", "equal", "within", "truncated", "masked"],
+)
+def test_a_step_is_weighted_by_how_far_its_engine_is_apart(
+    trainer_of, monkeypatch: pytest.MonkeyPatch, mismatch: dict | None, by: float, factor: float
+) -> None:
+    plain = {**STEP, "kl_coef": 0.0, "entropy_coef": 0.0}
+    expected = update_of((trainer := trainer_of(Grpo(**plain)))._engine, lambda engine: trainer.step(0))
+    monkeypatch.setattr(trainer_module, "start_rollouts", lambda grpo, engine, decoding, *_: Apart(decoding, by))
+    trainer = trainer_of(Grpo(**plain, rollout="vllm", mismatch=mismatch, engine_gap=0.3))
+    validated = trainer.validate(lambda: None)
+    assert validated["engine_gap"] == pytest.approx(by, abs=1e-5)
+    assert validated["engine_gap_max"] == pytest.approx(by, abs=1e-5)
+    rows = []
+    found = update_of(trainer._engine, lambda engine: rows.append(trainer.step(0)[0]))
+    for name, update in expected.items():
+        torch.testing.assert_close(found[name], factor * update, atol=1e-5, rtol=0, msg=name)
+    assert rows[0]["engine_ratio"] == pytest.approx(math.exp(by), abs=1e-5)
+    assert rows[0]["engine_ratio_max"] == pytest.approx(math.exp(by), abs=1e-5)
+    assert rows[0]["engine_kl"] == pytest.approx(math.exp(by) - 1 - by, abs=1e-5)
+    assert rows[0]["engine_corrected"] == (factor not in (1.0, math.exp(0.2)))
+
+
+def test_an_engine_too_far_apart_ends_the_run_before_its_first_step(
+    trainer_of, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_module, "start_rollouts", lambda grpo, engine, decoding, *_: Apart(decoding, 0.2))
+    trainer = trainer_of(Grpo(**STEP, rollout="vllm"))
+    with pytest.raises(InputError, match=r"differ by 0\.2 nats .* above grpo\.engine_gap = 0\.0005"):
+        next(trainer.run(0, [], tmp_path, lambda step: None))
+
+
+def test_what_is_for_another_engine_is_refused_with_the_trainers_own() -> None:
+    for given in ({"mismatch": {}}, {"engine_gap": 0.1}):
+        with pytest.raises(ValueError, match="is for an engine that is another program than the trainer"):
+            Grpo(**given)
+
+
+class Guesses(RolloutEngine):
     """An engine that gives the right letter where it sees no video, and always the same one where it sees one."""
 
     def __init__(self, tokenizer: Any, answers: dict[str, str]) -> None:

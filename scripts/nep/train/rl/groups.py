@@ -16,11 +16,15 @@ from nep.model.samples import Sample
 
 @dataclass(frozen=True)
 class Group:
-    """One prompt, its completions (each (R,) int64 with R ≥ 1) and their advantages, (G,) fp32."""
+    """One prompt, its completions (each (R,) int64 with R ≥ 1) and their advantages, (G,) fp32.
+
+    `engine_log_probs` are those of the engine that sampled, (R,) fp32 each, where that is another program.
+    """
 
     prompt: Sample
     completions: list[Tensor]
     advantages: Tensor
+    engine_log_probs: list[Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.prompt) + sum(len(completion) - 1 for completion in self.completions)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nep.config.grpo import Grpo, KlName, LossMean
+from nep.train.rl.mismatch import Sampled, completion_sums, weights
 
 KL_BOUND = 10.0
 # Beyond it k3 is above KL_BOUND on both sides; it keeps exp finite, whose infinite gradient times 0 would be NaN.
@@ -22,11 +23,12 @@ class CompletionTokens:
     """What a loss may know of N completion tokens; log-probs and entropies are of the distribution sampled from.
 
     Attributes:
-        log_probs: (N,) under the policy, with gradient. old_log_probs: (N,) under the policy that sampled.
+        log_probs: (N,) under the policy, with gradient. old_log_probs: (N,) under the weights that sampled.
         reference_log_probs: (N,) under the start model; None where the KL coefficient is 0.
         entropies: (N,) nats, with gradient; None where the entropy coefficient is 0.
         advantages: (N,), those of each token's completion.
         completion: (N,) int64, number of each token's completion: 0, 1, … without gaps.
+        engine_log_probs: (N,) under the engine that sampled, where that is another program than the trainer.
     """
 
     log_probs: Tensor
@@ -35,6 +37,11 @@ class CompletionTokens:
     entropies: Tensor | None
     advantages: Tensor
     completion: Tensor
+    engine_log_probs: Tensor | None = None
+
+    def sampled(self) -> Sampled:
+        """The tokens as the engine has sampled them; for batches with its log-probs."""
+        return Sampled(self.old_log_probs, self.engine_log_probs, self.completion)
 
 
 @dataclass(frozen=True)
@@ -47,10 +54,15 @@ class StepTotals:
 
 
 def token_losses(batch: CompletionTokens, grpo: Grpo) -> tuple[Tensor, Tensor]:
-    """Loss of each token, policy term + kl_coef · KL − entropy_coef · H, and its KL (zeros without a reference)."""
+    """Loss of each token, policy term + kl_coef · KL − entropy_coef · H, and its KL (zeros without a reference).
+
+    With `mismatch` the policy term alone is weighted, as in verl: KL and entropy are those of the trainer.
+    """
     losses = clipped_policy_loss(
         RATIOS[grpo.ratio](batch), batch.advantages, grpo.clip_low, grpo.clip_high, grpo.dual_clip
     )
+    if grpo.mismatch is not None:
+        losses = losses * weights(batch.sampled(), grpo.mismatch)
     divergence = torch.zeros_like(batch.log_probs)
     if batch.reference_log_probs is not None:
         divergence = DIVERGENCES[grpo.kl](batch.log_probs, batch.reference_log_probs)
@@ -131,7 +143,4 @@ def normalised(losses: Tensor, completion: Tensor, mean: LossMean, totals: StepT
 
 def completion_means(values: Tensor, completion: Tensor) -> Tensor:
     """(C,) mean of the (N,) `values` of each completion."""
-    lengths = completion.bincount()
-    # A product with the membership, not index_add: that has no deterministic form on CUDA.
-    member = completion == torch.arange(len(lengths), device=completion.device)[:, None]
-    return (values * member).sum(dim=1) / lengths
+    return completion_sums(values, completion) / completion.bincount()

@@ -6,9 +6,9 @@
    prompt), so that a completion depends neither on the batch around it nor on the number of processes.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,8 @@ class Completion:
     Attributes:
         tokens: (R,) int64, R ≥ 1, with the end token where there is one.
         log_probs: (R,) fp32, of the distribution sampled from (temperature and banned tokens applied).
-        entropies: (R,) fp32, nats, of that distribution.
+        entropies: (R,) fp32, nats, of that distribution; of an engine without them, `-log_probs`, whose mean
+            estimates it.
         finished: whether it ends with an end token, and not at the limit.
     """
 
@@ -39,16 +40,29 @@ class Completion:
     finished: bool
 
 
-class RolloutEngine(Protocol):
-    """All that a training run asks of what writes completions: prompts in; tokens and log-probs out."""
+class RolloutEngine(ABC):
+    """All that a training run asks of what writes completions: prompts in; tokens and log-probs out.
 
+    One that reads the weights where they are has nothing to do at `renew`, `rest` and `close`.
+    """
+
+    @abstractmethod
     def __call__(
         self, model: PreTrainedModel, prompts: Sequence[Sample], visuals: Visuals, draws: Tensor | None
     ) -> list[list[Completion]]:
         """Completions of each prompt: sampled by `draws` (B, n, limit), or one greedy completion where it is None."""
 
+    def renew(self, version: int) -> None:  # noqa: B027
+        """The model that is handed over has the weights of this version from now on."""
 
-class Rollout:
+    def rest(self) -> None:  # noqa: B027
+        """No rollouts for a while: what only they need of a shared GPU is given back."""
+
+    def close(self) -> None:  # noqa: B027
+        """No more rollouts."""
+
+
+class Rollout(RolloutEngine):
     """The engine on the trainer's own weights."""
 
     def __init__(self, decoding: Decoding, captured: bool) -> None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, get_args
 
-from nep.config.base import load_block
+from nep.config.base import EXECUTION_ONLY, load_block
+from nep.config.grpo import Grpo
 from nep.config.training import TrackerName, Training
 
 Recipe = TypeVar("Recipe", bound=Training)
@@ -47,6 +48,10 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
     parser.add_argument("--checkpoint-minutes", type=int, required=True, help="0: after each step")
     parser.add_argument("--keep-checkpoints", type=int, required=True, help="number")
     parser.add_argument("--tracker", choices=get_args(TrackerName), required=True)
+    if issubclass(block, Grpo):
+        parser.add_argument("--rollout-environment", help="folder of vLLM's environment")
+        parser.add_argument("--rollout-gpus", choices=("shared", "own"))
+        parser.add_argument("--rollout-timeout-s", type=int)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--experiment", required=True)
     parser.add_argument("--convert-dir", type=Path, required=True)
@@ -66,6 +71,6 @@ def read_training_options(description: str | None, block: type[Recipe]) -> Train
         run=options.run_dir,
         out=options.out_dir,
     )
-    how = {name: getattr(options, name) for name in ("checkpoint_minutes", "keep_checkpoints", "tracker")}
+    how = {name: value for name, value in vars(options).items() if name in EXECUTION_ONLY and value is not None}
     recipe = load_block(block, options.recipe, **how)
     return TrainingOptions(recipe, options.seed, options.experiment, paths)

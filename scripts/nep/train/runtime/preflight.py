@@ -94,7 +94,7 @@ def memory_lines(
         Line("checkpoint being written", _checkpoint(model, training, stage, states), "host", f"{frozen}, or {more}"),
     ]
     if isinstance(training, Grpo):
-        lines += _rollout_lines(model, training, stage, processes)
+        lines += _rollout_lines(model, training, stage, processes, on_gpu)
     if on_gpu:
         return [line for line in [*lines, Line(CUDA, CUDA_BYTES, "device", "a GPU with more memory")] if line.bytes]
     # On a CPU AdamW takes the roots of all second moments at once, in a copy of them.
@@ -231,19 +231,30 @@ def _longest_row(training: Sft | Grpo, processes: int) -> int:
     return min(training.pack_tokens, -(-training.batch_size // processes) * training.max_tokens)
 
 
-def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int) -> list[Line]:
+def _rollout_lines(model: ModelSize, grpo: Grpo, stage: int, processes: int, on_gpu: bool) -> list[Line]:
     item = BYTES[grpo.precision]
-    cache = _cached_tokens(grpo, processes) * model.layers * model.key_value
+    cache = cached_tokens(grpo, processes) * model.layers * model.key_value
     whole = model.parameters * item
     copied = grpo.kl_coef > 0 and not grpo.trains_adapters_only
+    engine = grpo.rollout == "vllm"
+    beside = engine and (grpo.rollout_gpus == "shared" or not on_gpu)
+    through_memory = engine and (grpo.rollout_gpus == "own" or not on_gpu)
     return [
         Line("reference model", whole * copied, "device", "kl_coef: 0 or lora, which need none"),
         Line("whole copy for decoding", whole * (stage == 3), "device", "ZeRO stage 2, which needs none"),
-        Line("KV cache of the rollout", cache * item, "device", "prompts_per_step, completions or max_new_tokens"),
+        Line("weights of vLLM", whole * beside, "device", "rollout_gpus: own, or rollout: own"),
+        # The file's content, and the shared memory that it is written to.
+        Line("weights on their way to it", 2 * whole * through_memory, "host", "rollout_gpus: shared"),
+        Line(
+            "KV cache of the rollout",
+            cache * item * (beside or not engine),
+            "device",
+            "prompts_per_step, completions or max_new_tokens",
+        ),
     ]
 
 
-def _cached_tokens(grpo: Grpo, processes: int) -> int:
+def cached_tokens(grpo: Grpo, processes: int) -> int:
     """Tokens whose keys and values are held at a time: in a rollout, where completions share their prompt; in a
     validation, one completion of each prompt; or, in models whose completions cannot share it, in one prompt's own."""
     prompt, answer = grpo.max_prompt_tokens, grpo.max_new_tokens

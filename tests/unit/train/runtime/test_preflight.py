@@ -153,6 +153,20 @@ def test_grpo_holds_a_reference_and_a_cache() -> None:
     assert not {"reference model", "whole copy for decoding"} & by_name(memory_lines(LARGE, without, zero(2), 4)).keys()
 
 
+def test_vllm_takes_its_weights_where_it_computes_and_its_cache_with_them() -> None:
+    own, shared = (Grpo(precision="bf16", rollout="vllm", rollout_gpus=gpus) for gpus in ("own", "shared"))
+    beside, apart = (by_name(memory_lines(LARGE, grpo, zero(2), 4)) for grpo in (shared, own))
+    here = by_name(memory_lines(LARGE, shared, zero(2), 4, on_gpu=False))
+    whole = LARGE.parameters * 2
+    assert beside["weights of vLLM"] == here["weights of vLLM"] == whole
+    assert apart["weights on their way to it"] == here["weights on their way to it"] == 2 * whole
+    alone = by_name(memory_lines(LARGE, Grpo(precision="bf16"), zero(2), 4))
+    assert beside.keys() - alone.keys() == {"weights of vLLM"}
+    assert beside["KV cache of the rollout"] == alone["KV cache of the rollout"]
+    assert apart.keys() - alone.keys() == {"weights on their way to it"}
+    assert alone.keys() - apart.keys() == {"KV cache of the rollout"}
+
+
 @pytest.fixture(scope="module")
 def seven(tmp_path_factory: pytest.TempPathFactory) -> ModelSize:
     """Qwen2.5-VL-7B as its config builds it."""
