@@ -111,4 +111,5 @@ def test_a_group_of_shards_asks_for_less_than_half_a_day(tmp_path: Path) -> None
 def test_what_needs_the_internet_runs_where_snakemake_does() -> None:
     text = (ROOT / "rules/download.smk").read_text(encoding="utf-8")
     local = text.partition("localrules:")[2].partition("\n\n")[0]
-    assert {name.strip(" ,\n") for name in local.split(",")} - {""} == set(rules_of(text))
+    # Images lie here already.
+    assert {name.strip(" ,\n") for name in local.split(",")} - {""} == set(rules_of(text)) - {"frames_shard"}

@@ -8,6 +8,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from support.families import FAMILIES, save_family
+from support.matrix import MATRIX
 from support.training_process import run
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
@@ -241,7 +242,9 @@ def test_a_checkpoint_holds_adapters_only(
     assert all(is_adapter(name) for name in held)
 
 
-@pytest.mark.parametrize(("recipe", "lora"), [(SFT, LORA), (GRPO, DORA)], ids=["sft-lora", "grpo-dora"])
+@pytest.mark.parametrize(
+    ("recipe", "lora"), [pytest.param(SFT, LORA, marks=MATRIX), (GRPO, DORA)], ids=["sft-lora", "grpo-dora"]
+)
 def test_partitioned_weights_and_two_processes_change_nothing(
     paths_to, tmp_path: Path, recipe: Training, lora: Lora
 ) -> None:

@@ -13,6 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from support.matrix import MATRIX
 from support.recipes import outputs
 from support.training_process import run, start, stop_when
 
@@ -77,7 +78,8 @@ def places(paths_to: Callable[[Path], RunPaths], tmp_path: Path) -> Callable[[st
 
 
 @pytest.mark.parametrize(
-    ("stage", "block", "launched"), [("sft", SFT, (2, 3)), ("grpo", GRPO, (2, 2)), ("grpo", DAPO, None)]
+    ("stage", "block", "launched"),
+    [("sft", SFT, (2, 3)), ("grpo", GRPO, (2, 2)), pytest.param("grpo", DAPO, None, marks=MATRIX)],
 )
 def test_processes_and_zero_stages_give_the_same_loss_curve(
     run_folder: Path, places, tmp_path: Path, stage: str, block: dict, launched: tuple[int, int] | None
@@ -110,7 +112,7 @@ def entered(folder: Path, pattern: str) -> Callable[[], bool]:
     )
 
 
-@pytest.mark.parametrize(("stage", "block"), [("sft", SFT), ("grpo", GRPO)])
+@pytest.mark.parametrize(("stage", "block"), [pytest.param("sft", SFT, marks=MATRIX), ("grpo", GRPO)])
 def test_killed_runs_end_in_the_bytes_of_an_undisturbed_one(
     run_folder: Path, places, tmp_path: Path, stage: str, block: dict
 ) -> None:

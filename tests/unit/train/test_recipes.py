@@ -23,7 +23,11 @@ ROOT = Path(__file__).resolve().parents[3]
 RECIPES = sorted((ROOT / "config" / "recipes").glob("*.yaml"))
 # Of plain videos, which a model behind an API annotates; docs/annotation.md has the command, which is tried.
 OTHER_SOURCE = ("annotate_demo", "questions_demo")
-TRAINED = [recipe for recipe in RECIPES if recipe.stem not in OTHER_SOURCE]
+# All of them beside each other; tests/e2e/test_paper.py plans it.
+STUDY = "study"
+# In vLLM's environment; tests/interop/test_rollouts.py trains with it.
+ENGINE = "rollout_vllm"
+TRAINED = [recipe for recipe in RECIPES if recipe.stem not in (*OTHER_SOURCE, STUDY)]
 # What makes a training of a recipe small, beside the number of steps and samples.
 SMALL = {"difficulty": {"samples": 2, "keep": [0, 1], "refresh_every": 1}, "visual_gain": {"samples": 2, "least": -1}}
 
@@ -67,7 +71,7 @@ def test_all_recipes_are_planned(tmp_path: Path) -> None:
 
 
 @MATRIX
-@pytest.mark.parametrize("recipe", TRAINED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", [recipe for recipe in TRAINED if recipe.stem != ENGINE], ids=lambda path: path.stem)
 def test_a_training_by_the_recipe_ends(
     recipe: Path, paths_to, tmp_path: Path, torch_settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

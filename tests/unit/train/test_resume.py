@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from support.matrix import MATRIX
 from support.recipes import outputs, short_grpo, short_sft
 from transformers import AutoModelForImageTextToText
 
@@ -94,8 +95,8 @@ def test_grpo_resumes_to_the_same_bytes(paths_to, tmp_path: Path, torch_settings
     ("train", "recipe", "lora", "zero"),
     [
         (train_sft, SFT, Lora(), 2),
-        (train_sft, SFT, Lora(dora=True), 3),
-        (train_grpo, GRPO, Lora(dora=True), 2),
+        pytest.param(train_sft, SFT, Lora(dora=True), 3, marks=MATRIX),
+        pytest.param(train_grpo, GRPO, Lora(dora=True), 2, marks=MATRIX),
         (train_grpo, GRPO, Lora(), 3),
     ],
 )
