@@ -1,7 +1,7 @@
 """Exports of an experiment: each file against the rows and the recipe of the run."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 from support.entry_points import run_script
-from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig, unset_hf_deepspeed_config
 
 from nep.data.selection import select_grpo, select_sft
 from nep.errors import InputError
@@ -112,6 +112,14 @@ def test_llamafactory_gets_the_published_recipe(make_job: Make) -> None:
     assert (config["num_train_epochs"], config["video_max_pixels"], config["cutoff_len"]) == (3.0, 16384, 32768)
 
 
+@pytest.fixture
+def forgotten_deepspeed() -> Iterator[None]:
+    """transformers loads each later model of the process by the last file that it was told."""
+    yield
+    unset_hf_deepspeed_config()
+
+
+@pytest.mark.usefixtures("forgotten_deepspeed")
 @pytest.mark.parametrize(("consumer", "file"), [("llamafactory", "deepspeed.json"), ("swift", "sft.deepspeed.json")])
 def test_the_trainer_completes_the_deepspeed_file(consumer: str, file: str, make_job: Make) -> None:
     from transformers import TrainingArguments
