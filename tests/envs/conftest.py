@@ -54,7 +54,12 @@ def of_plain_videos(workplace: Workplace, resources: list[str]) -> Outcome:
             "small",
             run="plain",
             demo={"videos": {"train": 5, "test": 1, "size": 84}},
-            source={"kind": "videos", "path": "results/plain/plain", "questions": None},
+            source={
+                "kind": "videos",
+                "path": "results/plain/plain",
+                "questions": None,
+                "frame_folders": {"fps": 10, "shards": 1, "processes": 1},
+            },
             shots={"shards": 1, "processes": 1, "near_duplicate_distance": None},
             annotate={"vision": endpoint, "recipe": "timed_events", "size": 84, "shards": 1},
             questions={"benchmark_fraction": 0.4, "size": 84, "shards": 1, "processes": 1},
