@@ -43,6 +43,9 @@ def main() -> None:
             print(f"page: {address_of(server, app.token)}\nCtrl-C ends it.", flush=True)
             with suppress(KeyboardInterrupt):
                 server.serve_forever()
+            # A second signal must not keep the folder.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
