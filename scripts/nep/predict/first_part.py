@@ -2,25 +2,23 @@
 
 import os
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-
-import av
 
 from nep.config.vision import Vision
 from nep.encode.frames import decode_clip
 from nep.errors import InputError
 from nep.files import sha256_of_file, sha256_of_json
 from nep.fingerprint import code_fingerprint
+from nep.layout.segments import segment_path
 from nep.model.clip import Clip
 from nep.model.resizing import Resizing
 from nep.rows.cut import LostVideo
 from nep.rows.quarantine import Rejection
 from nep.split import task as split_task
 from nep.split.recipe import Recipe
-from nep.split.task import SplitTask, segment_path, split_video
-from nep.video.tools import ffmpeg_version
+from nep.split.task import SplitTask, decided_by, split_video
 
 # As the split stage cuts by default.
 RECIPE = Recipe(crf=18, preset="veryfast")
@@ -105,9 +103,4 @@ def _digest(video: Path, size: int, changed: int) -> str:
 def _cutting() -> dict[str, object]:
     """What decides a part's bytes beside video and moment."""
     code = Path(split_task.__file__)
-    return {
-        "code": code_fingerprint(code, code.parents[2]),
-        "recipe": asdict(RECIPE),
-        "ffmpeg": ffmpeg_version(),
-        "av": av.__version__,
-    }
+    return decided_by(RECIPE, code_fingerprint(code, code.parents[2]))

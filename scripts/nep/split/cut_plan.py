@@ -43,59 +43,52 @@ class CutPlan:
 
 def plan_cut(packets: PacketList, cut: int) -> CutPlan:
     """Plan the cut of a stream into PTS < `cut` and PTS ≥ `cut`; both sides must have a frame."""
-    shown = packets.timeline.pts
-    before = bisect.bisect_left(shown, cut)
-    head_end = _contiguous_prefix(packets.pts, shown[:before])
+    head_end, first_reencoded = _first_part(packets, cut)
     tail_start = _first_separate_idr(packets, cut)
-    first_reencoded = shown[head_end:before]
     second_reencoded = tuple(sorted(pts for pts in packets.pts[:tail_start] if pts >= cut))
-    reencoded = {*first_reencoded, *second_reencoded}
-    first_needed = next((place for place, pts in enumerate(packets.pts) if pts in reencoded), tail_start)
-    return CutPlan(
-        head_end=head_end,
-        tail_start=tail_start,
-        decode_start=_last_idr(packets, first_needed) if reencoded else tail_start,
-        first_reencoded=first_reencoded,
-        second_reencoded=second_reencoded,
-        first_pts=(*packets.pts[:head_end], *first_reencoded),
-        second_pts=(*second_reencoded, *packets.pts[tail_start:]),
-        durations=packets.timeline.durations,
-        encoder_id=_unused_id(packets.parameter_ids),
-    )
+    second_pts = (*second_reencoded, *packets.pts[tail_start:])
+    return _plan(packets, head_end, tail_start, first_reencoded, second_reencoded, second_pts)
 
 
 def plan_first(packets: PacketList, cut: int) -> CutPlan:
     """Plan the first part alone, as `plan_cut` plans it; nothing from `tail_start` on is read."""
-    shown = packets.timeline.pts
-    before = bisect.bisect_left(shown, cut)
-    head_end = _contiguous_prefix(packets.pts, shown[:before])
-    reencoded = set(shown[head_end:before])
-    stored = [place for place, pts in enumerate(packets.pts) if pts in reencoded]
-    tail_start = stored[-1] + 1 if stored else head_end
-    return CutPlan(
-        head_end=head_end,
-        tail_start=tail_start,
-        decode_start=_last_idr(packets, stored[0]) if stored else tail_start,
-        first_reencoded=shown[head_end:before],
-        second_reencoded=(),
-        first_pts=(*packets.pts[:head_end], *shown[head_end:before]),
-        second_pts=(),
-        durations=packets.timeline.durations,
-        encoder_id=_unused_id(packets.parameter_ids),
-    )
+    head_end, first_reencoded = _first_part(packets, cut)
+    reencoded = set(first_reencoded)
+    tail_start = max((place + 1 for place, pts in enumerate(packets.pts) if pts in reencoded), default=head_end)
+    return _plan(packets, head_end, tail_start, first_reencoded, (), ())
 
 
 def plan_whole(packets: PacketList) -> CutPlan:
     """Copy all packets to the first part."""
-    count = len(packets.pts)
+    return _plan(packets, len(packets.pts), len(packets.pts), (), (), ())
+
+
+def _first_part(packets: PacketList, cut: int) -> tuple[int, tuple[int, ...]]:
+    """`head_end` and `first_reencoded` of a plan."""
+    shown = packets.timeline.pts
+    before = bisect.bisect_left(shown, cut)
+    head_end = _contiguous_prefix(packets.pts, shown[:before])
+    return head_end, shown[head_end:before]
+
+
+def _plan(
+    packets: PacketList,
+    head_end: int,
+    tail_start: int,
+    first_reencoded: tuple[int, ...],
+    second_reencoded: tuple[int, ...],
+    second_pts: tuple[int, ...],
+) -> CutPlan:
+    reencoded = {*first_reencoded, *second_reencoded}
+    needed = next((place for place, pts in enumerate(packets.pts) if pts in reencoded), None)
     return CutPlan(
-        head_end=count,
-        tail_start=count,
-        decode_start=count,
-        first_reencoded=(),
-        second_reencoded=(),
-        first_pts=packets.pts,
-        second_pts=(),
+        head_end=head_end,
+        tail_start=tail_start,
+        decode_start=tail_start if needed is None else _last_idr(packets, needed),
+        first_reencoded=first_reencoded,
+        second_reencoded=second_reencoded,
+        first_pts=(*packets.pts[:head_end], *first_reencoded),
+        second_pts=second_pts,
         durations=packets.timeline.durations,
         encoder_id=_unused_id(packets.parameter_ids),
     )

@@ -3,12 +3,9 @@
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import av
 
 from nep.config.split import Split
 from nep.errors import InputError
@@ -23,8 +20,7 @@ from nep.rows.cut import Cut, LostVideo, SplitRow, lost_videos, read_split
 from nep.rows.quarantine import Quarantined, Reason, count_reasons
 from nep.rows.record import Record
 from nep.split.recipe import PRESETS, Recipe
-from nep.split.task import STAGE, SplitTask, lost, split_video
-from nep.video.tools import ffmpeg_version
+from nep.split.task import STAGE, SplitTask, decided_by, lost, split_video
 
 # A worker ends its own ffmpeg at the limit; only what hangs outside ffmpeg is killed, this much later.
 _GRACE_S = 15
@@ -153,8 +149,7 @@ def _input_of(task: SplitTask) -> dict[str, Any]:
 
 
 def _fingerprint(recipe: Recipe, code: str) -> str:
-    encoders = {"ffmpeg": ffmpeg_version(), "av": av.__version__}
-    return sha256_of_json({"recipe": asdict(recipe), "code": code, **encoders})[:16]
+    return sha256_of_json(decided_by(recipe, code))[:16]
 
 
 def _still_holds(run_dir: Path, row: Cut | LostVideo) -> bool:

@@ -4,9 +4,11 @@ import shutil
 import tempfile
 import time
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import av
 
 from nep.files import sha256_of_file
 from nep.layout.segments import segment_path
@@ -21,6 +23,7 @@ from nep.video.declared import ends_early, shortfall
 from nep.video.packets import IrregularStreamError
 from nep.video.probe import Probe, probe
 from nep.video.timeline import Timeline, cut_pts
+from nep.video.tools import ffmpeg_version
 
 STAGE = "split"
 
@@ -54,6 +57,11 @@ def split_video(task: SplitTask) -> Cut | LostVideo:
         return lost(task.identity, error.reason, error.detail)
     finally:
         shutil.rmtree(task.scratch, ignore_errors=True)
+
+
+def decided_by(recipe: Recipe, code: str) -> dict[str, Any]:
+    """What decides a cut beside video and moment: `code` is the fingerprint of the logic."""
+    return {"recipe": asdict(recipe), "code": code, "ffmpeg": ffmpeg_version(), "av": av.__version__}
 
 
 def lost(identity: str, reason: Reason, detail: str) -> LostVideo:
