@@ -1,12 +1,11 @@
 """The page as a folder that can be put up by itself, as a Docker Space of the hub or anywhere else."""
 
-import os
 import shutil
 from pathlib import Path
 
 from nep.app.examples import QUESTIONS, RECORDS, VIDEOS, examples_of
 from nep.errors import InputError
-from nep.files import atomic_path
+from nep.files import atomic_path, link_or_copy
 from nep.layout.models import BASE, model_folder, model_manifest
 from nep.predict.run_models import RunModels, models_of_run
 from nep.rows.base import write_rows
@@ -70,13 +69,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _link(source: Path | str, target: Path | str) -> None:
-    """A hard link, or a copy on another file system."""
+    """`link_or_copy`, with the folder that it goes to."""
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(Path(source).resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
+    link_or_copy(Path(source).resolve(), target)
 
 
 def _dockerfile(run: str) -> str:

@@ -4,9 +4,7 @@ import csv
 import difflib
 import json
 import math
-import os
 import re
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +16,7 @@ import pyarrow.parquet
 
 from nep.config.source import Column
 from nep.errors import InputError, did_you_mean
-from nep.files import atomic_path, confined, read_jsonl, read_list, sha256_of_file
+from nep.files import atomic_path, confined, link_or_copy, read_jsonl, read_list, sha256_of_file
 from nep.records.schema import check_video_path
 from nep.rows.quarantine import Rejection
 
@@ -248,7 +246,4 @@ def _file_below(folder: Path, name: str) -> Path | None:
 
 def _link(source: Path, target: Path) -> None:
     with atomic_path(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
+        link_or_copy(source, temporary)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nep.errors import InputError
-from nep.files import confined, read_json, sha256_of_file, sha256_of_json, write_json
+from nep.files import confined, link_or_copy, read_json, sha256_of_file, sha256_of_json, write_json
 
 VARIABLE = "NEP_STORE"
 ENTRY = "entry.json"
@@ -152,19 +152,7 @@ def _content(entry: Path) -> dict[str, Any]:
 
 def _place(source: Path, target: Path, link: bool) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not (link and _linked(source, target)):
-        shutil.copyfile(source, target)
-
-
-def _linked(source: Path, target: Path) -> bool:
-    """Whether `target` could be made a hard link: not on another file system, nor to another user's file."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:
-        return False
-    return True
+    (link_or_copy if link else shutil.copyfile)(source, target)
 
 
 def _files_below(paths: Iterable[Path]) -> Iterator[Path]:
