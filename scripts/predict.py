@@ -12,6 +12,7 @@ from nep.cli import run_entry_point
 from nep.config.endpoint import Endpoint
 from nep.data.prompts import load_prompts
 from nep.errors import InputError
+from nep.layout.runs import results_of
 from nep.model.quantized import Quantization
 from nep.predict.first_part import FirstParts, default_cache
 from nep.predict.opening import DTYPES, Choice, open_predictor
@@ -91,7 +92,7 @@ def choice_of(options: argparse.Namespace) -> Choice:
         raise InputError("--model is a checkpoint's, --endpoint an API's: give one of them")
     given = {key: getattr(options, key) for key in BUDGET}
     return Choice(
-        run=options.run and Path("results") / options.run,
+        run=options.run and results_of(options.run),
         model=options.model,
         endpoint=options.endpoint and Endpoint(url=options.endpoint, model=options.name),
         budget={key: value for key, value in given.items() if value is not None},

@@ -5,18 +5,14 @@ same command sends only what is missing.
 """
 
 import argparse
-import re
-from pathlib import Path
 from typing import get_args
 
 from huggingface_hub import HfApi
 
 from nep.cli import run_entry_point
-from nep.errors import InputError
+from nep.layout.runs import results_of
 from nep.publish.licence import read_licence
 from nep.publish.stage import Order, What, publish, show_plan
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def main() -> None:
@@ -40,9 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     licence = read_licence(options.license, options.license_name, options.license_link)
     order = Order(options.what, options.to, licence, options.model, options.with_videos, options.public)
-    if not NAME.fullmatch(options.run):
-        raise InputError(f"--run {options.run!r}: the name of a run, a folder below results/")
-    run = Path("results") / options.run
+    run = results_of(options.run)
     if options.dry_run:
         show_plan(run, order, HfApi(), print)
     else:

@@ -4,17 +4,14 @@ Decisions are kept in reviews/<run>/<reviewer>.jsonl; questions.reviews of the c
 """
 
 import argparse
-import re
 from pathlib import Path
 
 from nep.cli import run_entry_point
-from nep.errors import InputError
+from nep.layout.runs import check_name, results_of
 from nep.review.parts import Parts
 from nep.review.server import Review, review_server
 from nep.review.session import Session, read_questions
 from nep.web.handler import address_of
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 def main() -> None:
@@ -24,11 +21,8 @@ def main() -> None:
     parser.add_argument("--reviews", type=Path, default=Path("reviews"), help="folder of the decisions of all runs")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; without it, a free one")
     options = parser.parse_args()
-    for name in (options.run, options.reviewer):
-        if not NAME.fullmatch(name):
-            raise InputError(f"{name!r}: a name is letters, digits and . _ - behind a letter or digit")
-    root, folder = Path("results") / options.run, options.reviews / options.run
-    file = folder / f"{options.reviewer}.jsonl"
+    root, folder = results_of(options.run), options.reviews / options.run
+    file = folder / f"{check_name(options.reviewer)}.jsonl"
     session = Session(
         read_questions(root / "questions" / "to_review.jsonl"),
         options.reviewer,

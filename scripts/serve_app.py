@@ -14,6 +14,7 @@ from nep.app.models import Models
 from nep.app.server import App, app_server
 from nep.app.videos import Videos
 from nep.cli import run_entry_point
+from nep.layout.runs import results_of
 from nep.predict.run_models import models_of_run
 from nep.web.handler import ADDRESS, address_of
 
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="without it, a free one")
     parser.add_argument("--public", action="store_true", help="answer to all who come, without the secret address")
     options = parser.parse_args()
-    run = Path("results") / options.run
+    run = results_of(options.run)
     listed = models_of_run(run)
     # A container is stopped so: the folder of uploads is removed then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nep.app.space import write_space
 from nep.cli import run_entry_point
+from nep.layout.runs import SPACE, results_of
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -18,8 +19,8 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="*", default=[], help="such as nep/grpo; without it, all that are finished")
     options = parser.parse_args()
-    run = Path("results") / options.run
-    out = options.out or run / "space"
+    run = results_of(options.run)
+    out = options.out or run / SPACE
     write_space(run, REPOSITORY, out, options.examples, tuple(options.models))
     print(f"page: {out}")
 

@@ -33,8 +33,9 @@ from nep.layout.models import (
     model_name,
     training_name,
 )
+from nep.layout.runs import NAME
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
 
 
 class Demo(Block):

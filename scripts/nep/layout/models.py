@@ -1,10 +1,14 @@
 """Names of a run's models, and their folders below the run's."""
 
+from pathlib import Path
+
 BASE = "base"
 # Between an experiment's name, which cannot hold it, and the seed of one of its trainings.
 SEED_MARK = "@"
 # The stages of an experiment, in their order; their names are those of its config blocks.
 TRAINING_STAGES = ("sft", "grpo")
+# As people read them.
+STAGE_NAMES = {BASE: "Base", "sft": "SFT", "grpo": "GRPO"}
 
 
 def training_name(experiment: str, seed: int | None) -> str:
@@ -38,3 +42,10 @@ def model_folder(name: str) -> str:
 def model_manifest(name: str) -> str:
     """Manifest file of a model."""
     return f"models/{BASE}.manifest.json" if name == BASE else f"{'/'.join(experiment_and_stage(name))}/manifest.json"
+
+
+def trained_in(run: Path) -> list[str]:
+    """Names of the models that the run's folder holds a manifest of, by experiment, its stages in their order."""
+    experiments = sorted({manifest.parents[1].name for manifest in run.glob("*/*/manifest.json")})
+    names = [model_name(experiment, stage) for experiment in experiments for stage in TRAINING_STAGES]
+    return [name for name in names if (run / model_manifest(name)).is_file()]

@@ -11,10 +11,8 @@ from nep.config.vision import Vision
 from nep.data.prompts import Variant
 from nep.errors import InputError, did_you_mean
 from nep.files import read_json
-from nep.layout.models import BASE, TRAINING_STAGES, model_folder, model_manifest, model_name
+from nep.layout.models import BASE, STAGE_NAMES, experiment_and_stage, model_folder, model_manifest, trained_in
 from nep.rows.clip import METADATA_KEY
-
-STAGE_TITLES = {"sft": "SFT", "grpo": "GRPO"}
 
 
 @dataclass(frozen=True)
@@ -65,19 +63,18 @@ def models_of_run(run: Path) -> RunModels:
     """
     if not run.is_dir():
         raise InputError(f"{run}: no such folder; a run's results lie in results/<run>")
-    experiments = sorted({manifest.parents[1].name for manifest in run.glob("*/*/manifest.json")})
-    trained = [(name, stage) for name in experiments for stage in TRAINING_STAGES]
-    several = len({name for name, stage in trained if _is_finished(run, model_name(name, stage))}) > 1
-    models = [RunModel(BASE, BASE, "Base", run / model_folder(BASE))] if _is_finished(run, BASE) else []
+    trained = {name: experiment_and_stage(name) for name in trained_in(run) if _has_checkpoint(run, name)}
+    several = len({experiment for experiment, _ in trained.values()}) > 1
+    there = (run / model_manifest(BASE)).is_file() and _has_checkpoint(run, BASE)
+    models = [RunModel(BASE, BASE, STAGE_NAMES[BASE], run / model_folder(BASE))] if there else []
     models += [
         RunModel(
-            model_name(name, stage),
-            f"{name}/{stage}",
-            f"{name} {STAGE_TITLES[stage]}" if several else STAGE_TITLES[stage],
-            run / model_folder(model_name(name, stage)),
+            name,
+            f"{experiment}/{stage}",
+            f"{experiment} {STAGE_NAMES[stage]}" if several else STAGE_NAMES[stage],
+            run / model_folder(name),
         )
-        for name, stage in trained
-        if _is_finished(run, model_name(name, stage))
+        for name, (experiment, stage) in trained.items()
     ]
     if not models:
         raise InputError(
@@ -111,5 +108,5 @@ def _tokens_of_run(run: Path) -> dict[Variant, int]:
     return {}
 
 
-def _is_finished(run: Path, name: str) -> bool:
-    return (run / model_manifest(name)).is_file() and (run / model_folder(name) / "config.json").is_file()
+def _has_checkpoint(run: Path, name: str) -> bool:
+    return (run / model_folder(name) / "config.json").is_file()

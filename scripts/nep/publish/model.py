@@ -4,7 +4,7 @@ from pathlib import Path
 
 from nep.errors import InputError
 from nep.files import is_intact, read_json, write_text
-from nep.layout.models import model_folder, model_manifest
+from nep.layout.models import experiment_and_stage, model_folder, model_manifest, trained_in
 from nep.publish.bundle import BRANCH, Bundle, Target
 from nep.publish.card import read_card, use_section, write_card
 from nep.publish.licence import Licence
@@ -13,22 +13,14 @@ CARD = "README.md"
 STALE = ("*.safetensors", "*.safetensors.index.json")
 
 
-def trained_models(run: Path) -> list[str]:
-    """Names of the models that the run has finished, each experiment's last stage last."""
-    stages = ("sft", "grpo")
-    found = {path.parent for stage in stages for path in run.glob(f"*/{stage}/manifest.json")}
-    ordered = sorted(found, key=lambda folder: (folder.parent.name, stages.index(folder.name)))
-    return [f"{folder.parent.name}-{folder.name}" for folder in ordered]
-
-
 def chosen_model(run: Path, name: str | None) -> str:
     """The model of this name; without one, the last stage of the only experiment. Raises InputError."""
-    there = trained_models(run)
+    there = trained_in(run)
     if not there:
         raise InputError(f"{run}: no model is trained ({model_manifest('EXPERIMENT-STAGE')} is missing)")
     if name is not None and name not in there:
         raise InputError(f"--model {name!r}: the run has {', '.join(there)}")
-    if name is None and len({model.rpartition("-")[0] for model in there}) > 1:
+    if name is None and len({experiment_and_stage(model)[0] for model in there}) > 1:
         raise InputError(f"{run}: several experiments; say which with --model: {', '.join(there)}")
     return name or there[-1]
 

@@ -4,17 +4,17 @@ from pathlib import Path
 
 from nep.errors import InputError
 from nep.files import write_text
+from nep.layout.runs import SPACE
 from nep.publish.bundle import Bundle, Target
 from nep.publish.card import read_card, write_card
 from nep.publish.licence import Licence
 
 CARD = "README.md"
-FOLDER = "space"
 
 
 def space_bundle(run: Path, target: Target, licence: Licence, staging: Path) -> Bundle:
     """The folder `space` of the run. Raises InputError where it is missing, or its card names no `sdk`."""
-    folder = run / FOLDER
+    folder = run / SPACE
     source = folder / CARD
     if not source.is_file():
         raise InputError(f"{source}: missing; the run has no page to put up as a Space")

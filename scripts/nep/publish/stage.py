@@ -9,15 +9,16 @@ from typing import Literal
 from huggingface_hub import HfApi, is_offline_mode
 
 from nep.errors import InputError
+from nep.layout.models import trained_in
+from nep.layout.runs import SPACE
 from nep.publish.benchmark import benchmark_bundle, has_questions
 from nep.publish.bundle import Bundle, Kind, Target
 from nep.publish.card import configuration
 from nep.publish.dataset import data_bundle
 from nep.publish.hub import Difference, check_repository, check_token, compare, create_repository, send
 from nep.publish.licence import Licence
-from nep.publish.model import chosen_model, model_bundle, trained_models
+from nep.publish.model import chosen_model, model_bundle
 from nep.publish.records import published_repo, write_record
-from nep.publish.space import FOLDER as SPACE
 from nep.publish.space import space_bundle
 from nep.publish.traces import refuse_traces
 
@@ -86,7 +87,7 @@ def parts_there(run: Path) -> list[Part]:
     there = {
         "data": (run / "convert/manifest.json").is_file(),
         "benchmark": has_questions(run),
-        "model": bool(trained_models(run)),
+        "model": bool(trained_in(run)),
         "space": (run / SPACE).is_dir(),
     }
     if not any(there.values()):

@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 
 from nep.benchmarks.shown import shown
 from nep.files import atomic_path, write_text
+from nep.layout.models import STAGE_NAMES
 from nep.report.benchmarks import split_name
 from nep.report.collect import REFERENCE, EvaluatedModel, ModelName
-from nep.report.tables import CSV_COLUMNS, STAGE_NAMES, Cell, ResultTable, TableRow, score_table
+from nep.report.tables import CSV_COLUMNS, Cell, ResultTable, TableRow, score_table
 
 SCHEMA = pa.schema(
     [

@@ -8,10 +8,10 @@ from nep.benchmarks.shown import shown
 from nep.config.grpo import Grpo
 from nep.config.sft import Sft
 from nep.config.whole import Config
-from nep.layout.models import TRAINING_STAGES
+from nep.layout.models import STAGE_NAMES, TRAINING_STAGES
 from nep.report.benchmarks import OVERALL, is_own, split_name
 from nep.report.collect import EvaluatedModel, Run
-from nep.report.tables import CONTROL_NAMES, STAGE_NAMES, find_score, result_tables
+from nep.report.tables import CONTROL_NAMES, find_score, result_tables
 
 METHODS = {"sft": "supervised fine-tuning", "grpo": "group relative policy optimisation (arXiv 2402.03300)"}
 

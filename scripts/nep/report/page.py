@@ -9,6 +9,7 @@ from nep.benchmarks.shown import PublishedTable, shown
 from nep.config.report import Report
 from nep.config.vision import Vision
 from nep.files import write_text
+from nep.layout.models import STAGE_NAMES
 from nep.layout.stages import stage_of
 from nep.report import chosen, comparison, cost, curves, overview, plots, published
 from nep.report import tables as report_tables
@@ -20,7 +21,7 @@ from nep.report.export import write_latex, write_parquet
 from nep.report.model_card import model_cards
 from nep.report.quarantine import quarantine_counts
 from nep.report.rendering import format_duration, format_memory, template
-from nep.report.tables import STAGE_NAMES, ControlRow, ResultTable, SeedRow, TableRow
+from nep.report.tables import ControlRow, ResultTable, SeedRow, TableRow
 from nep.slurm.costs import total as total_accounted
 
 MOST_QUARANTINE_ROWS = 200

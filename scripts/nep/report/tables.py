@@ -18,7 +18,6 @@ CSV_COLUMNS = (
     *("accuracy", "ci_low", "ci_high", "unreadable", "failed"),
 )
 NUMBERS = {"n": "int64", **dict.fromkeys(CSV_COLUMNS[6:9], "float64"), **dict.fromkeys(CSV_COLUMNS[9:], "Int64")}
-STAGE_NAMES = {"base": "Base", "sft": "SFT", "grpo": "GRPO"}
 CONTROL_NAMES = {"shuffled_frames": "Frames shuffled", "constant_frame": "One frame repeated", "text_only": "No video"}
 # With more splits than this, a table has a row for each of them and a column for each model.
 MOST_COLUMNS = 8

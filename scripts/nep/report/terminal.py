@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from nep.benchmarks.shown import shown
 from nep.errors import InputError
+from nep.layout.models import STAGE_NAMES
 from nep.report.benchmarks import OVERALL, split_name, split_order
 from nep.report.collect import REFERENCE
-from nep.report.tables import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS, STAGE_NAMES
+from nep.report.tables import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS
 
 Row = dict[str, str]
 T = TypeVar("T")
