@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 from support.entry_points import ROOT
-from support.evaluation_run import question, write_clip
+from support.evaluation_run import write_run
 
-from nep.files import read_json, read_jsonl, write_json
-from nep.rows.base import write_rows
+from nep.files import read_json, read_jsonl
 
 BOTH = {"device": "cpu", "controls": ["text_only"], "max_new_tokens": {"direct": 2, "reason": 16}}
 HF = {**BOTH, "backend": "hf", "precision": "fp32", "batch_size": 1}
@@ -22,11 +21,7 @@ VLLM = {**BOTH, "backend": "vllm", "model_args": {**ENGINE, "kv_cache_memory_byt
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """Clips of different lengths, and questions about them."""
-    write_clip(tmp_path / "segments/first/v0.mp4", 5)
-    write_clip(tmp_path / "segments/first/v1.mp4", 12)
-    write_rows(tmp_path / "convert/futurebench.jsonl", [question(number) for number in range(4)])
-    write_json(tmp_path / "models/base.manifest.json", {"fingerprint": "0" * 64, "files": {}, "parameters": 1})
-    return tmp_path
+    return write_run(tmp_path, (5, 12))
 
 
 def evaluate(run: Path, model: Path, name: str, settings: dict[str, Any]) -> dict[tuple, str]:

@@ -8,6 +8,8 @@ import av
 import numpy as np
 from support.rows import asked
 
+from nep.files import write_json
+from nep.rows.base import write_rows
 from nep.rows.question import AskedQuestion
 
 SIZE = 56
@@ -43,3 +45,12 @@ def question(number: int, **changes: Any) -> AskedQuestion:
         "video": f"segments/first/v{number // 2}.mp4",
     }
     return asked(f"q{number}", **{**values, **changes})
+
+
+def write_run(run: Path, frames: tuple[int, int]) -> Path:
+    """A run's folder: two clips of so many frames, four questions about them, the manifest of a base model."""
+    for number, count in enumerate(frames):
+        write_clip(run / f"segments/first/v{number}.mp4", count)
+    write_rows(run / "convert/futurebench.jsonl", [question(number) for number in range(4)])
+    write_json(run / "models/base.manifest.json", {"fingerprint": "0" * 64, "files": {}, "parameters": 1})
+    return run
