@@ -21,9 +21,9 @@ from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext
 from nep.train.rl.decoding import Decoding, decoding_for
-from nep.train.rl.experience import Question
 from nep.train.rl.faults import Resources
 from nep.train.rl.gate import Gap, Gate, Scoring
+from nep.train.rl.questions import Question
 from nep.train.rl.rollout import Completion, Rollout, RolloutEngine
 
 LIMIT, TEMPERATURE = 12, 0.7

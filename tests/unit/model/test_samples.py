@@ -10,7 +10,7 @@ from nep.errors import InputError
 from nep.files import read_json, read_jsonl, write_json
 from nep.model.samples import SampleBuilder, content_parts
 from nep.model.visual import Visuals
-from nep.train.rl.grpo import load_questions
+from nep.train.rl.questions import load_questions
 from nep.train.sft import load_samples, text_samples
 
 

@@ -14,7 +14,6 @@ from transformers import PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
 from nep.config.question_filters import Bounds
-from nep.model.samples import Sample
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext
@@ -22,28 +21,10 @@ from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import uniforms
 from nep.train.rl.diagnostics import repeated
 from nep.train.rl.order import QuestionOrder
-from nep.train.rl.rewards import Rewards, Row, Scored, is_accurate, overlong_penalty, shuffled_bonuses
+from nep.train.rl.questions import Question
+from nep.train.rl.rewards import Rewards, Scored, is_accurate, overlong_penalty, shuffled_bonuses
 from nep.train.rl.rollout import Completion, RolloutEngine
 from nep.train.rl.shuffled import ShuffledCache
-
-
-@dataclass(frozen=True)
-class Question:
-    """A prompt, the same one without its video, and the row that they come from, as a user's rewards take it.
-
-    Its answer is a letter or a text. `with_part`: the prompt with the part by which the visual gain is measured; None
-    where it is not, or its video has no such part.
-    """
-
-    prompt: Sample
-    text_only: Sample
-    row: Row
-    with_part: Sample | None = None
-
-    @property
-    def answer(self) -> str:
-        """The right answer."""
-        return self.row["answer"]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from nep.config.grpo import Grpo
 from nep.errors import InputError
 from nep.train.distributed import DistributedContext
 from nep.train.rl.decoding import Decoding, uniforms
-from nep.train.rl.experience import Question
 from nep.train.rl.faults import Resources, View, completion_tree, faults, log_probs_under
+from nep.train.rl.questions import Question
 from nep.train.rl.rollout import Completion, RolloutEngine
 
 # Prompts of each process that are compared.

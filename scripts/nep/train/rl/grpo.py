@@ -5,7 +5,6 @@ the old log-probs are the detached current ones.
 """
 
 import functools
-import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,27 +18,27 @@ from tqdm import tqdm
 from transformers import AutoProcessor, PreTrainedModel, ProcessorMixin
 
 from nep.config.grpo import Grpo
-from nep.data.selection import dataset_files, second_part, select_grpo
+from nep.data.selection import dataset_files
 from nep.errors import InputError
 from nep.model.packing import PackedRow, Tree, pack_bins, pack_row, split_tree
-from nep.model.samples import VIDEO_MARK, Sample, SampleBuilder, video_keys
+from nep.model.samples import Sample, SampleBuilder
 from nep.model.scoring import Policy, Scorer
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
-from nep.rows.dataset import GrpoRow
 from nep.train.distributed import DistributedContext, start_distributed
 from nep.train.engine import Engine, load_model
 from nep.train.loop import Row, Step, Trainer, train
 from nep.train.rl.advantages import advantages_of, zero_variance
 from nep.train.rl.decoding import decoding_for
 from nep.train.rl.diagnostics import EntropyWatch
-from nep.train.rl.experience import Collector, Experience, Question
+from nep.train.rl.experience import Collector, Experience
 from nep.train.rl.faults import Resources
 from nep.train.rl.gate import Gap, Gate, Scoring
 from nep.train.rl.groups import Group, completion_numbers
 from nep.train.rl.losses import CompletionTokens, StepTotals, normalised, token_losses
 from nep.train.rl.mismatch import Tally, figures
 from nep.train.rl.question_filter import Choice, Measured, QuestionFilter
+from nep.train.rl.questions import Question, load_questions
 from nep.train.rl.rewards import Rewards, is_accurate
 from nep.train.rl.rollout import RolloutEngine
 from nep.train.rl.start_rollouts import start_rollouts
@@ -358,52 +357,3 @@ def _parts(group: Group, limit: int) -> list[Part]:
         Part(tree, values, torch.cat([next(left) for _ in tree.branches]) if group.engine_log_probs else None)
         for tree, values in zip(trees, advantages, strict=True)
     ]
-
-
-def load_questions(
-    grpo: Grpo, seed: int, files: dict[str, Path], builder: SampleBuilder, cache: VisionCache
-) -> tuple[list[Question], list[Question], int]:
-    """Questions of the train part (at most N of a set) and of the validation part, and how many rows have no video.
-
-    Raises InputError for a prompt above `max_prompt_tokens`, and when no question is left to train on.
-    """
-    rows = list(itertools.chain.from_iterable(select_grpo(files, grpo, grpo.validation_samples, seed).values()))
-    usable = [row for row in rows if all(key in cache for key in video_keys(row))]
-    parts: dict[str, list[Question]] = {"train": [], "validation": []}
-    for row in usable:
-        prompt = _prompt(builder, row, row.problem, video_keys(row), grpo)
-        text_only = _prompt(builder, row, row.problem.replace(VIDEO_MARK, ""), (), grpo)
-        part = with_part(row, prompt, grpo, builder, cache) if row.part == "train" else None
-        parts[row.part].append(Question(prompt, text_only, row.to_json(), part))
-    if not parts["train"]:
-        raise InputError(
-            f"grpo.datasets: no question left of {len(rows)} rows in {', '.join(map(str, files.values()))}"
-        )
-    return parts["train"], parts["validation"], len(rows) - len(usable)
-
-
-def with_part(row: GrpoRow, prompt: Sample, grpo: Grpo, builder: SampleBuilder, cache: VisionCache) -> Sample | None:
-    """The prompt by which a question's visual gain is measured; None where it is not, or its clip is not in the cache.
-
-    A question about a whole video is shown what it asks for, as it is.
-    """
-    if grpo.visual_gain is None:
-        return None
-    if grpo.visual_gain.part == "first" or row.view != "first":
-        return prompt
-    second = second_part(row)
-    if not all(key in cache for key in video_keys(second)):
-        return None
-    told = "\n".join(filter(None, [grpo.visual_gain.told, row.problem.replace(VIDEO_MARK, "")]))
-    return _prompt(builder, row, VIDEO_MARK + told, video_keys(second), grpo)
-
-
-def _prompt(builder: SampleBuilder, row: GrpoRow, content: str, keys: Sequence[str], grpo: Grpo) -> Sample:
-    """A question as a prompt. Raises InputError where it is above `max_prompt_tokens`."""
-    prompt = builder.prompt(row.id, [{"role": "user", "content": content}], keys)
-    if len(prompt) > grpo.max_prompt_tokens:
-        raise InputError(
-            f"record {prompt.id}: {len(prompt)} prompt tokens, above grpo.max_prompt_tokens = "
-            f"{grpo.max_prompt_tokens}; raise it, or lower the frame or pixel budget in 'vision'"
-        )
-    return prompt

@@ -20,7 +20,8 @@ from nep.model.samples import Sample
 from nep.model.visual import Visuals
 from nep.train.distributed import DistributedContext
 from nep.train.rl.decoding import uniforms
-from nep.train.rl.experience import Question, is_within
+from nep.train.rl.experience import is_within
+from nep.train.rl.questions import Question
 from nep.train.rl.rewards import is_accurate
 from nep.train.rl.rollout import Completion, RolloutEngine
 from nep.train.runtime.step_log import StepLog

@@ -16,8 +16,9 @@ from nep.model.visual import Visuals
 from nep.train.rl import experience
 from nep.train.rl.advantages import zero_variance
 from nep.train.rl.decoding import decoding_for
-from nep.train.rl.experience import Collector, Experience, Question, refill
+from nep.train.rl.experience import Collector, Experience, refill
 from nep.train.rl.grpo import GrpoTrainer, train_grpo
+from nep.train.rl.questions import Question
 from nep.train.rl.rewards import Rewards
 from nep.train.rl.rollout import Rollout
 from nep.train.rl.shuffled import ShuffledCache, shuffled_order

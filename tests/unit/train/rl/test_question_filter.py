@@ -21,9 +21,9 @@ from nep.rows.base import rows_as
 from nep.rows.dataset import GrpoRow
 from nep.train.rl import question_filter
 from nep.train.rl.decoding import decoding_for
-from nep.train.rl.experience import Question
-from nep.train.rl.grpo import train_grpo, with_part
+from nep.train.rl.grpo import train_grpo
 from nep.train.rl.question_filter import Choice, Measured, QuestionFilter
+from nep.train.rl.questions import Question, with_part
 from nep.train.rl.rollout import Rollout
 
 DIFFICULTY = {"samples": 4, "keep": (0.25, 0.75), "refresh_every": 2}
