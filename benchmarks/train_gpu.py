@@ -66,6 +66,7 @@ from nep.demo.tiny_checkpoint import (
 )
 from nep.model.packing import Tree, pack_row, trees_of
 from nep.model.param_groups import part_of
+from nep.model.precision import DTYPES
 from nep.model.samples import Sample, SampleBuilder
 from nep.model.vision_cache import VisionCache
 from nep.model.visual import Visuals
@@ -74,7 +75,7 @@ from nep.train import distributed
 from nep.train.batches import prepared_ahead
 from nep.train.checkpoint import Checkpoints
 from nep.train.distributed import DistributedContext, start_distributed
-from nep.train.engine import DTYPES, Engine, deepspeed_config
+from nep.train.engine import Engine, deepspeed_config
 from nep.train.rl.decoding import Decoding, uniforms
 from nep.train.rl.grpo import GrpoTrainer
 from nep.train.rl.kv_cache import CudaGraphCache, SharedPromptCache

@@ -13,9 +13,10 @@ from nep.config.endpoint import Endpoint
 from nep.data.prompts import load_prompts
 from nep.errors import InputError
 from nep.layout.runs import results_of
+from nep.model.precision import DTYPES
 from nep.model.quantized import Quantization
 from nep.predict.first_part import FirstParts, default_cache
-from nep.predict.opening import DTYPES, Choice, open_predictor
+from nep.predict.opening import Choice, open_predictor
 from nep.predict.requests import Asked, asked_about, read_requests, seconds_of
 from nep.predict.session import Sampling, predict_all
 

@@ -14,6 +14,7 @@ from nep.config.endpoint import Endpoint
 from nep.config.vision import Vision
 from nep.data.prompts import Prompts, Variant
 from nep.errors import InputError
+from nep.model.precision import DTYPES
 from nep.model.quantized import Quantization
 from nep.predict.endpoint import EndpointPredictor
 from nep.predict.first_part import FirstParts
@@ -23,7 +24,6 @@ from nep.predict.run_models import RunModels, models_of_run
 from nep.workflow.bf16 import say_what_bf16_costs
 from nep.workflow.device import need_cuda, on_cuda
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MOST_TOKENS = 512
 
 

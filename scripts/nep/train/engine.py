@@ -19,6 +19,7 @@ from nep.model.adapters import add_adapters, merge_adapters, without_adapters
 from nep.model.attention import can_pack
 from nep.model.packing import PackedRow
 from nep.model.param_groups import freeze, parameter_groups
+from nep.model.precision import DTYPES
 from nep.model.scoring import Policy, Scorer
 from nep.train.distributed import DistributedContext, import_deepspeed
 from nep.train.runtime.preflight import check_memory
@@ -26,7 +27,6 @@ from nep.workflow.bf16 import say_what_bf16_costs
 
 STAGES = (0, 1, 2, 3)
 LOWEST_STAGE_TO_OFFLOAD = {"offload_optimizer": 1, "offload_param": 3}
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def load_model(folder: Path, training: Training, device: torch.device) -> PreTrainedModel:

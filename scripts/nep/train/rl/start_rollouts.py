@@ -6,9 +6,10 @@ import torch
 
 from nep.config.grpo import Grpo
 from nep.errors import InputError
+from nep.model.precision import DTYPES
 from nep.model.visual import Visuals
 from nep.rollouts.environment import find_environment
-from nep.train.engine import DTYPES, Engine
+from nep.train.engine import Engine
 from nep.train.rl.decoding import Decoding
 from nep.train.rl.engine_client import EngineSettings, VllmRollout
 from nep.train.rl.rollout import Rollout, RolloutEngine
