@@ -34,7 +34,7 @@ from nep.jobs.store import Shelf
 from nep.rows.base import write_rows
 from nep.rows.question import AskedQuestion
 from nep.rows.sample import Sample
-from nep.rows.score import Score
+from nep.rows.score import LEGACY, Score
 from nep.stats.accuracy import accuracy_rows
 from nep.workflow.device import need_cuda
 
@@ -132,7 +132,7 @@ def score_rows(task: Task, samples: Sequence[Sample]) -> list[Score]:
     """Scores of a task: by the anchored parser, and on the real videos by the published one too."""
     rows = accuracy_rows(samples, task.benchmark, task.label)
     if task.control is None:
-        rows += accuracy_rows(samples, task.benchmark, f"{task.variant}_legacy", "legacy_")
+        rows += accuracy_rows(samples, task.benchmark, task.variant + LEGACY, "legacy_")
     return rows
 
 

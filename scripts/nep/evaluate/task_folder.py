@@ -17,6 +17,7 @@ from nep.config.seedbench import SEEDBENCH
 from nep.evaluate.tasks.multiple_choice import utils as multiple_choice
 from nep.files import confined, write_jsonl, write_text
 from nep.rows.question import AskedQuestion
+from nep.rows.score import variant_label
 
 TEMPLATE = Path(multiple_choice.__file__).with_name("_template_yaml")
 
@@ -32,7 +33,7 @@ class Task:
     @property
     def label(self) -> str:
         """Name of the variant in tables: `direct`, `reason_shuffled_frames`, …"""
-        return self.variant if self.control is None else f"{self.variant}_{self.control}"
+        return variant_label(self.variant, self.control)
 
     @property
     def name(self) -> str:

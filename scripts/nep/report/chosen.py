@@ -150,21 +150,22 @@ def _with_best(rows: list[ChosenRow]) -> list[ChosenRow]:
 def _panel(run: Run, curve: SampleCurve, table: ResultTable) -> SamplePanel | None:
     names = [_named(model) for model in curve.models]
     found = [
-        (samples, score, model)
+        (samples, cell.score, model)
         for model in run.models
         if model.name in names
-        if (samples := _samples(run, model.name)) and (score := table.overall.get(model.name))
+        if (samples := _samples(run, model.name)) and (cell := table.overall.get(model.name))
     ]
     if not found:
         return None
-    found = sorted(((samples, cell.score, model) for samples, cell, model in found), key=lambda item: item[0])
+    found.sort(key=lambda item: item[0])
     base = table.overall.get(ModelName(BASE, BASE))
     each = [
         [find_score(one, table.task, table.variant, OVERALL).accuracy for one in model.members] for *_, model in found
     ]
     values = [value for _, score, _ in found for value in (score.accuracy, score.ci_low, score.ci_high)]
     values += [value for seeds in each for value in seeds] + ([base.score.accuracy] if base else [])
-    ticks = nice_ticks(*_ends([value for value in values if value is not None]))
+    known = [value for value in values if value is not None]
+    ticks = nice_ticks(min(known), max(known))
     to_y = scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
     sizes = [samples for samples, *_ in found]
     to_x = scale(log(sizes[0]), log(sizes[-1]), LEFT + RIGHT, WIDTH - 2 * RIGHT)
@@ -189,10 +190,6 @@ def _panel(run: Run, curve: SampleCurve, table: ResultTable) -> SamplePanel | No
         x_ticks=_sample_ticks(points),
         y_ticks=[Tick(to_y(value), f"{value:g}") for value in ticks],
     )
-
-
-def _ends(values: list[float]) -> tuple[float, float]:
-    return min(values), max(values)
 
 
 def _samples(run: Run, model: ModelName) -> int | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nep.layout.models import experiment_and_seed
 from nep.rows.question import AskedQuestion
 from nep.rows.sample import Sample
-from nep.rows.score import Score
+from nep.rows.score import LEGACY, Score, variant_label
 from nep.stats.accuracy import OVERALL
 from nep.stats.paired import Paired
 from nep.stats.seeds import accuracy_interval, paired_over_seeds
@@ -117,11 +117,10 @@ def _by_label(samples: Iterable[Sample]) -> dict[tuple[str, str], dict[str, Samp
     """Answers by task and by the variant as scores name it: with the control, and by the published reading."""
     found: dict[tuple[str, str], dict[str, Sample]] = {}
     for row in samples:
-        label = row.variant if row.control is None else f"{row.variant}_{row.control}"
-        found.setdefault((row.task, label), {})[row.question_id] = row
+        found.setdefault((row.task, variant_label(row.variant, row.control)), {})[row.question_id] = row
         if row.control is None and row.legacy_correct is not None:
             read = row.model_copy(update={"correct": row.legacy_correct})
-            found.setdefault((row.task, f"{row.variant}_legacy"), {})[row.question_id] = read
+            found.setdefault((row.task, row.variant + LEGACY), {})[row.question_id] = read
     return found
 
 

@@ -10,7 +10,7 @@ from nep.report.benchmarks import OVERALL, split_order, task_order
 from nep.report.collect import BASE, REFERENCE, EvaluatedModel, ModelName, Run, Stage
 from nep.report.seeds import Questions, compare_over_seeds, seed_of, spread
 from nep.rows.sample import Sample
-from nep.rows.score import Score
+from nep.rows.score import LEGACY, Score, variant_label
 from nep.stats.paired import Paired, paired
 
 CSV_COLUMNS = (
@@ -224,7 +224,7 @@ def control_rows(run: Run) -> list[ControlRow]:
         for control in run.config.evaluate.controls:
             for model in run.models:
                 ordered = find_score(model, table.task, table.variant, OVERALL)
-                controlled = find_score(model, table.task, f"{table.variant}_{control}", OVERALL)
+                controlled = find_score(model, table.task, variant_label(table.variant, control), OVERALL)
                 if ordered and controlled and None not in (ordered.ci_low, controlled.ci_low):
                     names = (model.experiment, model.stage, table.task, table.variant, control)
                     compared = compare_models(model, model, table.task, table.variant, run.questions, control)
@@ -264,7 +264,7 @@ def parsing_rows(run: Run) -> list[ParsingRow]:
                     task=table.task,
                     variant=table.variant,
                     anchored=anchored,
-                    legacy=find_score(model, table.task, f"{table.variant}_legacy", OVERALL),
+                    legacy=find_score(model, table.task, table.variant + LEGACY, OVERALL),
                 )
             )
     return rows

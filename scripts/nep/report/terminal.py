@@ -11,6 +11,7 @@ from nep.layout.models import STAGE_NAMES
 from nep.report.benchmarks import OVERALL, split_name, split_order
 from nep.report.collect import REFERENCE
 from nep.report.tables import CONTROL_NAMES, CSV_COLUMNS, MOST_COLUMNS
+from nep.rows.score import LEGACY
 
 Row = dict[str, str]
 T = TypeVar("T")
@@ -31,7 +32,7 @@ def read_results(path: Path) -> list[Row]:
 
 def results_text(rows: list[Row]) -> str:
     """Of each benchmark a table for each answer form (models by splits, percent), then its controls side by side."""
-    read = [row for row in rows if not row["variant"].endswith("_legacy")]
+    read = [row for row in rows if not row["variant"].endswith(LEGACY)]
     plain = [row for row in read if not _control_of(row)]
     parts = [
         _split_table([row for row in plain if (row["task"], row["variant"]) == key])

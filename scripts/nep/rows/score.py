@@ -2,6 +2,14 @@
 
 from nep.rows.base import Row
 
+# Behind a variant whose answers are read as the published evaluation reads them.
+LEGACY = "_legacy"
+
+
+def variant_label(variant: str, control: str | None) -> str:
+    """The `variant` of a score: how was asked, with what was shown in the place of the video, if anything was."""
+    return variant if control is None else f"{variant}_{control}"
+
 
 class Score(Row):
     """One accuracy with its 95 % interval, None where there are too few answers for one; all three in percent.
