@@ -5,6 +5,7 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def app_served(app: App) -> Iterator[int]:
         app.models.start()
         yield server.server_port
         server.shutdown()
+    # Loading changes classes of transformers, which the next test may load by itself.
+    wait(app.models._reading.values())
 
 
 def events_in(lines: bytes) -> list[dict]:

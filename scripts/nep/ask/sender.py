@@ -66,6 +66,7 @@ class Sender:
         """
         draw = random.Random(key)
         began = time.monotonic()
+        failures = 0
         for tries in count(1):
             try:
                 return await self._try(request, body)
@@ -73,8 +74,10 @@ class Sender:
                 self._end(error)
                 raise
             except FailedError as failure:
-                if tries >= MOST_TRIES and self._breaker.answered_since(began) and not failure.throttled:
-                    raise Unanswered(Reason.ANSWER_FAILED, f"{request.step}: {tries} tries; {failure}") from None
+                # An endpoint that has too much to do says nothing about this request.
+                failures += not failure.throttled
+                if failures >= MOST_TRIES and self._breaker.answered_since(began) and not failure.throttled:
+                    raise Unanswered(Reason.ANSWER_FAILED, f"{request.step}: {failures} tries; {failure}") from None
                 self._spending.usage[request.step].retries += 1
                 await self._rest(self._patience.wait(tries, draw))
         raise AssertionError("count() ends")

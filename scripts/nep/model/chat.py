@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from nep.model.samples import end_tokens
 
 # Clips are sampled and resized already: keyword arguments of a processor for them.
 CLIP_SETTINGS = {"do_resize": False, "do_sample_frames": False}
+# transformers replaces methods of its classes while it loads: of two loads at once, one leaves tied weights empty.
+_LOADING = Lock()
 
 
 class ChatInputs:
@@ -96,11 +99,12 @@ class ChatModel(ChatInputs):
         """Raises InputError for a folder that is no such checkpoint, and where it cannot be loaded as asked."""
         super().__init__(folder, vision)
         options = {"dtype": dtype, "attn_implementation": attention, "local_files_only": True}
+        if quantize is not None:
+            options |= quantized_options(folder, quantize, dtype, device)
+        with _LOADING:
+            model = AutoModelForImageTextToText.from_pretrained(folder, **options)
         if quantize is None:
-            model = AutoModelForImageTextToText.from_pretrained(folder, **options).to(device)
-        else:
-            how = quantized_options(folder, quantize, dtype, device)
-            model = AutoModelForImageTextToText.from_pretrained(folder, **options, **how)
+            model = model.to(device)
         self.model = model.eval()
         self._device = device
         self._ends = sorted(end_tokens(model, self.processor))
