@@ -1,5 +1,6 @@
 """What the plots of the benchmarks share: bars of ratios with their targets, and the same bytes each time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,10 +15,17 @@ MET, MISSED, TARGET = "#2c7fb8", "#d95f0e", "#333333"
 
 def new_figure(panels: int) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels side by side."""
+    return new_columns([[1]] * panels)
+
+
+def new_columns(heights: Sequence[Sequence[int]]) -> tuple[Figure, list[Axes]]:
+    """A figure with columns of panels, which are given by their relative heights; its panels, column by column."""
     plt.rcParams["svg.hashsalt"] = "nep"
     plt.rcParams["font.size"] = 8
-    figure, axes = plt.subplots(1, panels, figsize=(10, 4.6), squeeze=False, layout="constrained")
-    return figure, list(axes[0])
+    figure = plt.figure(figsize=(10, 4.6), layout="constrained")
+    columns = figure.add_gridspec(1, len(heights))
+    panels = [columns[0, place].subgridspec(len(each), 1, height_ratios=each) for place, each in enumerate(heights)]
+    return figure, [figure.add_subplot(panel) for column in panels for panel in column]
 
 
 def save(figure: Figure, name: str) -> None:

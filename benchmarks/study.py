@@ -30,12 +30,14 @@ from nep.report.comparison import LEVEL, holm
 from nep.report.tables import compare_models, find_score, result_tables
 from nep.stats.accuracy import OVERALL
 from nep.stats.paired import Paired
-from plots import MET, MISSED, TARGET, new_figure, save
+from plots import MET, MISSED, TARGET, new_columns, save
 
 FILES = ["config/config.yaml", "config/recipes/study.yaml"]
 NAME = "study"
 HEADS = ("recipe", "mean", "95 % interval", "seeds", "against the first", "p, Holm", "samples or rollouts", "CPU-s", "")
 SAME = "no difference shown"
+# What title and axis of a panel take, in the height of a row.
+FRAME_ROWS = 2
 
 
 def main() -> None:
@@ -199,9 +201,12 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def draw(result: dict[str, Any], name: str) -> None:
-    """A panel for each table, differences from its first row, and one for each curve."""
-    figure, axes = new_figure(len(result["tables"]) + len(result["curves"]))
-    for panel, table in zip(axes, result["tables"], strict=False):
+    """A panel for each table, differences from its first row, and one for each curve: the longest table has a column of
+    its own, the others share one."""
+    *short, longest = sorted(result["tables"], key=lambda table: len(table["rows"]))
+    heights = [[len(table["rows"]) + FRAME_ROWS for table in tables] for tables in (short, [longest]) if tables]
+    figure, axes = new_columns([*heights, *[[1]] * len(result["curves"])])
+    for panel, table in zip(axes, [*short, longest], strict=False):
         _draw_table(panel, table)
     for panel, curve in zip(axes[len(result["tables"]) :], result["curves"], strict=True):
         _draw_curve(panel, curve)
