@@ -6,13 +6,11 @@ reads the finished run of config/recipes/study.yaml, writes `benchmarks/results/
 the tables for docs/experiments.md; `--show` prints the recorded ones again. In each of the report's tables the first
 row is what the others are compared with, by question and seed; Holm's correction is over the rows of a table. Rollouts
 are the completions that GRPO sampled, those for replaced groups, for a choice of questions, and of shuffled frames
-included.
+included. Readable are the answers in which a letter is found; the others count as wrong.
 """
 
 import argparse
-import csv
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -25,7 +23,7 @@ from nep.config.whole import Config, load_config
 from nep.files import read_json
 from nep.layout.models import experiment_and_stage, training_name
 from nep.report.chosen import sample_panels
-from nep.report.collect import ModelName, Run, collect_run
+from nep.report.collect import EvaluatedModel, ModelName, Run, collect_run
 from nep.report.comparison import LEVEL, holm
 from nep.report.tables import compare_models, find_score, result_tables
 from nep.stats.accuracy import OVERALL
@@ -34,7 +32,17 @@ from plots import MET, MISSED, TARGET, new_columns, save
 
 FILES = ["config/config.yaml", "config/recipes/study.yaml"]
 NAME = "study"
-HEADS = ("recipe", "mean", "95 % interval", "seeds", "against the first", "p, Holm", "samples or rollouts", "CPU-s", "")
+HEADS = (
+    "recipe",
+    "mean",
+    "95 % interval",
+    "seeds",
+    "against the first",
+    "p, Holm",
+    "samples, rollouts",
+    "readable",
+    "",
+)
 SAME = "no difference shown"
 # What title and axis of a panel take, in the height of a row.
 FRAME_ROWS = 2
@@ -114,7 +122,7 @@ def _rows(run: Run, models: dict[str, str], task: str, variant: str) -> list[dic
                 "seeds": each,
                 "splits": splits,
                 "sampled": _sampled(run, model.name),
-                "cpu_seconds": _cpu_seconds(run, model.name),
+                "readable": mean(_readable(one, task, variant) for one in model.checkpoints),
                 **(_compared(pair, p_value) if pair else {}),
             }
         )
@@ -140,16 +148,10 @@ def _sampled(run: Run, model: ModelName) -> float:
     return mean(grpo.steps * grpo.prompts_per_step + number for number in replaced) * each + before
 
 
-def _cpu_seconds(run: Run, model: ModelName) -> float:
-    """Of the training alone, without the stage before it: the mean over seeds."""
-    seeds = run.config.experiments[model.experiment].seeds or [None]
-    folder = run.root / "benchmarks" / f"train_{model.stage}"
-    return mean(_cpu_time(folder / f"{training_name(model.experiment, seed)}.tsv") for seed in seeds)
-
-
-def _cpu_time(path: Path) -> float:
-    with path.open(newline="", encoding="utf-8") as lines:
-        return sum(float(row["cpu_time"]) for row in csv.DictReader(lines, delimiter="\t"))
+def _readable(model: EvaluatedModel, task: str, variant: str) -> float:
+    """Percent of the answers in which a letter is found."""
+    rows = [row for row in model.samples if (row.task, row.variant, row.control) == (task, variant, None)]
+    return 100 * mean(row.parsed is not None for row in rows)
 
 
 def verdict(row: dict[str, Any]) -> str:
@@ -190,7 +192,7 @@ def _line(row: dict[str, Any]) -> str:
         against,
         p_value,
         f"{row['sampled']:,.0f}",
-        f"{row['cpu_seconds']:.0f}",
+        f"{row['readable']:.0f}",
         verdict(row),
     ]
     return f"| {' | '.join(cells)} |"
