@@ -11,6 +11,7 @@ included. Readable are the answers in which a letter is found; the others count 
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import mean
 from typing import Any
 
@@ -25,7 +26,7 @@ from nep.layout.models import experiment_and_stage, training_name
 from nep.report.chosen import sample_panels
 from nep.report.collect import EvaluatedModel, ModelName, Run, collect_run
 from nep.report.comparison import LEVEL, holm
-from nep.report.tables import compare_models, find_score, result_tables
+from nep.report.tables import ResultTable, compare_models, find_score, result_tables
 from nep.stats.accuracy import OVERALL
 from nep.stats.paired import Paired
 from plots import MET, MISSED, TARGET, new_columns, save
@@ -43,7 +44,11 @@ HEADS = (
     "readable",
     "",
 )
+# Trainings of this table are shown how questions about one event are answered, and no others: it comes once more, on
+# those questions alone.
+TABLE_OF_TASKS, SHOWN_KIND = "tasks", "hop1"
 SAME = "no difference shown"
+SMALLEST_SHOWN = 0.001
 # What title and axis of a panel take, in the height of a row.
 FRAME_ROWS = 2
 
@@ -78,10 +83,7 @@ def study(run: Run) -> dict[str, Any]:
         "task": leading.task,
         "variant": leading.variant,
         "questions": questions,
-        "tables": [
-            {"title": table.title, "rows": _rows(run, table.models, leading.task, leading.variant)}
-            for table in run.config.report.tables.values()
-        ],
+        "tables": [table for name in run.config.report.tables for table in _tables(run, name, leading)],
         "curves": [
             {
                 "title": panel.title,
@@ -101,16 +103,27 @@ def study(run: Run) -> dict[str, Any]:
     }
 
 
-def _rows(run: Run, models: dict[str, str], task: str, variant: str) -> list[dict[str, Any]]:
-    found = {model.name: model for model in run.models}
+def _tables(run: Run, name: str, leading: ResultTable) -> list[dict[str, Any]]:
+    table = run.config.report.tables[name]
+    titles = {OVERALL: table.title}
+    if name == TABLE_OF_TASKS:
+        titles[SHOWN_KIND] = f"{table.title}: one event"
+    return [
+        {"title": title, "rows": _rows(run, table.models, leading.task, leading.variant, split)}
+        for split, title in titles.items()
+    ]
+
+
+def _rows(run: Run, models: dict[str, str], task: str, variant: str, split: str) -> list[dict[str, Any]]:
+    found = {model.name: _asked(model, split) for model in run.models}
     chosen = {name: found[ModelName(*experiment_and_stage(model))] for name, model in models.items()}
     first, *others = chosen.values()
     pairs = [compare_models(first, model, task, variant, run.questions) for model in others]
     adjusted = holm([pair.p_value for pair in pairs])
     rows = []
     for (name, model), pair, p_value in zip(chosen.items(), [None, *pairs], [None, *adjusted], strict=True):
-        score = find_score(model, task, variant, OVERALL)
-        each = [find_score(one, task, variant, OVERALL).accuracy for one in model.checkpoints]
+        score = find_score(model, task, variant, split)
+        each = [find_score(one, task, variant, split).accuracy for one in model.checkpoints]
         splits = {one.split: one.accuracy for one in model.scores if (one.task, one.variant) == (task, variant)}
         rows.append(
             {
@@ -127,6 +140,13 @@ def _rows(run: Run, models: dict[str, str], task: str, variant: str) -> list[dic
             }
         )
     return rows
+
+
+def _asked(model: EvaluatedModel, split: str) -> EvaluatedModel:
+    """The model with its answers to the questions of a split."""
+    samples = [row for row in model.samples if split in (OVERALL, row.kind)]
+    members = tuple(_asked(member, split) for member in model.members)
+    return replace(model, samples=samples, members=members)
 
 
 def _compared(pair: Paired, adjusted: float) -> dict[str, Any]:
@@ -183,7 +203,7 @@ def _line(row: dict[str, Any]) -> str:
     against, p_value = "", ""
     if "difference" in row:
         difference, low, high = row["difference"]
-        against, p_value = f"{difference:+.1f} ({low:+.1f} to {high:+.1f})", f"{row['p_holm']:.3f}"
+        against, p_value = f"{difference:+.1f} ({low:+.1f} to {high:+.1f})", _p_value(row["p_holm"])
     cells = [
         row["recipe"],
         f"{row['accuracy']:.1f}",
@@ -196,6 +216,10 @@ def _line(row: dict[str, Any]) -> str:
         verdict(row),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.3f}" if value >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

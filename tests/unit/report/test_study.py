@@ -18,7 +18,7 @@ SEEDS = (0, 1, 2)
 REPLACED = 3
 FIRST_SAMPLED = 640
 TABLES = {
-    "sft": {"title": "SFT", "models": {"the demo's": "nep-sft", "critiques": "critique-sft"}},
+    "tasks": {"title": "SFT", "models": {"the demo's": "nep-sft", "critiques": "critique-sft"}},
     "grpo": {"title": "GRPO, at equal rollouts", "models": {"the demo's": "nep-grpo", "SFT alone": "nep-sft"}},
 }
 CURVES = {"samples": {"title": "Samples", "models": ["nep-sft", "critique-sft"]}}
@@ -67,6 +67,16 @@ def test_a_row_has_the_mean_and_every_seed(run: Run, tables: dict[str, list[dict
     assert row["accuracy"] < row["readable"] < 100
 
 
+def test_the_tasks_come_once_more_on_questions_about_one_event(run: Run, tables: dict[str, list[dict]]) -> None:
+    names = sorted(run.questions)
+    single = [run.questions[name].kind == "hop1" for name in names]
+    sides = [right(run, experiment, "sft")[:, single] for experiment in ("nep", "critique")]
+    row = tables["SFT: one event"][1]
+    assert row["accuracy"] == pytest.approx(100 * sides[1].mean(), abs=1e-3)
+    videos = [run.questions[name].video_id for name, chosen in zip(names, single, strict=True) if chosen]
+    assert row["p"] == paired_over_seeds(*sides, videos).p_value
+
+
 def test_others_are_compared_with_the_first_by_question_and_seed(run: Run, tables: dict[str, list[dict]]) -> None:
     videos = [run.questions[name].video_id for name in sorted(run.questions)]
     for title, before, after in (
@@ -106,8 +116,8 @@ def test_every_recipe_has_a_line_and_a_place_in_the_plot(
     result = study.study(run)
     lines = study.text(result).splitlines()
     for row in (row for rows in tables.values() for row in rows):
-        (line,) = [line for line in lines if line.startswith(f"| {row['recipe']} | {row['accuracy']:.1f} |")]
-        assert line.count("|") == len(study.HEADS) + 1
+        found = [line for line in lines if line.startswith(f"| {row['recipe']} | {row['accuracy']:.1f} |")]
+        assert {line.count("|") for line in found} == {len(study.HEADS) + 1}
     assert [line for line in lines if line.startswith(("| 1,000 |", "| 5,000 |"))]
     monkeypatch.setattr("plots.RESULTS", tmp_path)
     study.draw(result, "plot")
