@@ -57,6 +57,11 @@ def recipe(block, *keys):
     return json.dumps({key: settings[key] for key in keys} if keys else settings, sort_keys=True)
 
 
+def recipe_in_order(block):
+    """The same with names in the order of the configuration, in which the report lays out experiments and tables."""
+    return json.dumps(block.result_settings())
+
+
 def code(*scripts):
     """Fingerprint of the logic of a rule's entry points: a param, so that a change of logic re-runs the stage."""
     kept = Path(".snakemake") / "nep-syntax"

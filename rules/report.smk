@@ -45,7 +45,7 @@ rule make_report:
         "../envs/report.yaml"
     params:
         run=run_folder,
-        recipe=recipe(CONFIG),
+        recipe=recipe_in_order(CONFIG),
         code=code("make_report.py"),
     shell:
         r"""

@@ -41,7 +41,8 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
         assert ("make_tiny_model" in planned) == ("with/toy" in files)
         assert planned.get("fetch_benchmark", 0) == (5 if "with/benchmarks" in files else 0)
 
-    config = workplace.configure("small", experiments={"nep": {"seeds": [3, 8]}})
+    tables = {"mine": {"title": "Mine", "models": {"SFT": "nep-sft", "Instruct": "base"}}}
+    config = workplace.configure("small", experiments={"nep": {"seeds": [3, 8]}}, report={"tables": tables})
     outcome = workplace.run(config, "--dry-run", "--printshellcmds")
     assert outcome.status == 0, outcome.text
     planned = outcome.planned()
@@ -51,3 +52,5 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
     commands = " ".join(outcome.text.replace("\\", " ").split())
     assert f"--model {folder}/sft/model --model-manifest {folder}/sft/manifest.json" in commands
     assert outcome.text.count("--experiment nep@8") == 2
+    # The report lays a table out in the order of the configuration.
+    assert '"models": {"SFT": "nep-sft", "Instruct": "base"}' in outcome.text
