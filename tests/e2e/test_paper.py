@@ -17,6 +17,7 @@ PLANNED = {
     ("scaling", "table1", "table2", "table3", "table4", "with/benchmarks"): (12, 1),
     ("table4", "with/toy"): (1, 1),
 }
+DRY_RUN = ["--dry-run", "--printshellcmds", "--profile", "profiles/local", "--cores", "2"]
 FEW_SHARDS = ["--config", "split={shards: 2}", "encode={shards: 2}"]
 
 
@@ -30,7 +31,7 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
     """In one workplace, which finds out about the scripts' code once."""
     for files, (sft, grpo) in PLANNED.items():
         names = ["config/v1_33k.yaml", *(f"config/paper/{file}.yaml" for file in files)]
-        words = ["--dry-run", "--profile", "profiles/local", "--cores", "2", *FEW_SHARDS, "--configfile", *names]
+        words = [*DRY_RUN, *FEW_SHARDS, "--configfile", *names]
         outcome = workplace.snakemake(*words)
         assert outcome.status == 0, outcome.text
         planned = outcome.planned()
@@ -40,9 +41,10 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
         assert (planned["convert_datasets"], planned["merge_split"], planned["merge_encode"]) == (1, 1, 1)
         assert ("make_tiny_model" in planned) == ("with/toy" in files)
         assert planned.get("fetch_benchmark", 0) == (5 if "with/benchmarks" in files else 0)
+        # The report lays a table out in the order of the configuration.
+        assert ('"models": {"Instruct": "base", "Captioning": "caption-sft", ' in outcome.text) == ("table1" in files)
 
-    tables = {"mine": {"title": "Mine", "models": {"SFT": "nep-sft", "Instruct": "base"}}}
-    config = workplace.configure("small", experiments={"nep": {"seeds": [3, 8]}}, report={"tables": tables})
+    config = workplace.configure("small", experiments={"nep": {"seeds": [3, 8]}})
     outcome = workplace.run(config, "--dry-run", "--printshellcmds")
     assert outcome.status == 0, outcome.text
     planned = outcome.planned()
@@ -52,5 +54,3 @@ def test_the_papers_tables_and_the_seeds_of_an_experiment_can_be_planned(workpla
     commands = " ".join(outcome.text.replace("\\", " ").split())
     assert f"--model {folder}/sft/model --model-manifest {folder}/sft/manifest.json" in commands
     assert outcome.text.count("--experiment nep@8") == 2
-    # The report lays a table out in the order of the configuration.
-    assert '"models": {"SFT": "nep-sft", "Instruct": "base"}' in outcome.text
