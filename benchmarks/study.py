@@ -26,6 +26,7 @@ from nep.layout.models import experiment_and_stage, training_name
 from nep.report.chosen import sample_panels
 from nep.report.collect import EvaluatedModel, ModelName, Run, collect_run
 from nep.report.comparison import LEVEL, holm
+from nep.report.rendering import format_p_value
 from nep.report.tables import ResultTable, compare_models, find_score, result_tables
 from nep.stats.accuracy import OVERALL
 from nep.stats.paired import Paired
@@ -48,7 +49,6 @@ HEADS = (
 # those questions alone.
 TABLE_OF_TASKS, SHOWN_KIND = "tasks", "hop1"
 SAME = "no difference shown"
-SMALLEST_SHOWN = 0.001
 # What title and axis of a panel take, in the height of a row.
 FRAME_ROWS = 2
 
@@ -135,7 +135,7 @@ def _rows(run: Run, models: dict[str, str], task: str, variant: str, split: str)
                 "seeds": each,
                 "splits": splits,
                 "sampled": _sampled(run, model.name),
-                "readable": mean(_readable(one, task, variant) for one in model.checkpoints),
+                "readable": 100 * (1 - (score.unreadable + score.failed) / score.n),
                 **(_compared(pair, p_value) if pair else {}),
             }
         )
@@ -168,12 +168,6 @@ def _sampled(run: Run, model: ModelName) -> float:
     return mean(grpo.steps * grpo.prompts_per_step + number for number in replaced) * each + before
 
 
-def _readable(model: EvaluatedModel, task: str, variant: str) -> float:
-    """Percent of the answers in which a letter is found."""
-    rows = [row for row in model.samples if (row.task, row.variant, row.control) == (task, variant, None)]
-    return 100 * mean(row.parsed is not None for row in rows)
-
-
 def verdict(row: dict[str, Any]) -> str:
     """What the comparison says; nothing of the first row."""
     if "difference" not in row:
@@ -203,7 +197,7 @@ def _line(row: dict[str, Any]) -> str:
     against, p_value = "", ""
     if "difference" in row:
         difference, low, high = row["difference"]
-        against, p_value = f"{difference:+.1f} ({low:+.1f} to {high:+.1f})", _p_value(row["p_holm"])
+        against, p_value = f"{difference:+.1f} ({low:+.1f} to {high:+.1f})", format_p_value(row["p_holm"])
     cells = [
         row["recipe"],
         f"{row['accuracy']:.1f}",
@@ -216,10 +210,6 @@ def _line(row: dict[str, Any]) -> str:
         verdict(row),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _p_value(value: float) -> str:
-    return f"{value:.3f}" if value >= SMALLEST_SHOWN else f"< {SMALLEST_SHOWN}"
 
 
 def _interval(low: float | None, high: float | None) -> str:

@@ -28,7 +28,7 @@ def template(name: str, folder: Path = HERE, script: str = "page.js") -> jinja2.
         "memory": format_memory,
         "words": lambda name: name.replace("_", " "),
         "points": lambda value: f"{value:+.1f}".replace("-", "−"),
-        "p_value": lambda value: f"{value:.3f}" if value >= 0.001 else "< 0.001",
+        "p_value": format_p_value,
         "thousands": lambda number: f"{number:,}",
         "file_size": format_size,
     }
@@ -36,6 +36,11 @@ def template(name: str, folder: Path = HERE, script: str = "page.js") -> jinja2.
     digest = hashlib.sha256(text.encode()).digest()
     environment.globals |= {"script": Markup(text), "script_hash": base64.b64encode(digest).decode("ascii")}
     return environment.get_template(name)
+
+
+def format_p_value(value: float) -> str:
+    """Three digits, or that it is below them."""
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"
 
 
 def printable(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +45,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def tables(run: Run) -> dict[str, list[dict]]:
-    return {table["title"]: table["rows"] for table in study.study(run)["tables"]}
+def result(run: Run) -> dict[str, Any]:
+    return study.study(run)
+
+
+@pytest.fixture(scope="module")
+def tables(result: dict[str, Any]) -> dict[str, list[dict]]:
+    return {table["title"]: table["rows"] for table in result["tables"]}
 
 
 def right(run: Run, experiment: str, stage: str) -> np.ndarray:
@@ -111,9 +117,8 @@ def test_no_claim_without_a_small_p_value(difference: float, p_holm: float, said
 
 
 def test_every_recipe_has_a_line_and_a_place_in_the_plot(
-    run: Run, tables: dict[str, list[dict]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    result: dict[str, Any], tables: dict[str, list[dict]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = study.study(run)
     lines = study.text(result).splitlines()
     for row in (row for rows in tables.values() for row in rows):
         found = [line for line in lines if line.startswith(f"| {row['recipe']} | {row['accuracy']:.1f} |")]
