@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -67,16 +66,16 @@ def main() -> None:
     paper = [(f"`{Path(file).name}`", [file], "7B") for file in PAPER]
     paper += [("`table2.yaml`", [PAPER[1], SMALL], "3B"), ("all of them", sorted(PAPER), "7B")]
     recipes = [("the published setting", [], "7B"), *((f"`{Path(file).name}`", [file], "7B") for file in RECIPES)]
-    for page, plans in (("docs/paper.md", paper), ("docs/recipes.md", recipes)):
-        rows = [row(name, size, planned([PUBLISHED, *files])) for name, files, size in plans]
-        table = "\n".join([HEAD, f"|{'---|' * (HEAD.count('|') - 1)}", *rows])
-        text = (ROOT / page).read_text(encoding="utf-8")
-        write_text(ROOT / page, BLOCK.sub(partial(_with_table, table), text))
-        print(f"{page}:\n{table}")
+    write_table(ROOT / "docs/paper.md", paper)
+    write_table(ROOT / "docs/recipes.md", recipes)
 
 
-def _with_table(table: str, found: re.Match[str]) -> str:
-    return f"{found[1]}{table}\n{found[2]}"
+def write_table(page: Path, plans: Sequence[tuple[str, list[str], str]]) -> None:
+    """Write the table of (name, files over the published setting, size of the model) between the page's marks."""
+    rows = [row(name, size, planned([PUBLISHED, *files])) for name, files, size in plans]
+    table = "\n".join([HEAD, f"|{'---|' * (HEAD.count('|') - 1)}", *rows])
+    write_text(page, BLOCK.sub(lambda found: f"{found[1]}{table}\n{found[2]}", page.read_text(encoding="utf-8")))
+    print(table)
 
 
 def planned(files: Sequence[str]) -> dict[str, tuple[int, float]]:
